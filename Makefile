@@ -1,0 +1,40 @@
+# Every target makes the virtual environment it needs; a fresh clone, Python 3.11 and make are enough.
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: demo test lint test-extras bench wheel clean
+
+demo: .venv/demo
+	$(BIN)/python -m jobs.demo
+
+test: .venv/dev
+	$(BIN)/python -m pytest
+
+lint: .venv/dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy textvae jobs
+	$(BIN)/buf lint
+
+# All optional packages; a test that skips for want of one fails.
+test-extras: .venv/extras
+	$(BIN)/python -m pytest -p tests.no_skips
+
+bench: .venv/dev
+	$(BIN)/python -m jobs.bench train
+	$(BIN)/python -m jobs.bench slots
+
+wheel: .venv/dev
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf .venv build dist demo *.egg-info
+
+.venv/demo: EXTRAS := demo
+.venv/dev: EXTRAS := dev
+.venv/extras: EXTRAS := dev,bulk
+
+.venv/%: constraints.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS)]"
+	touch $@

@@ -1,0 +1,152 @@
+"""What every job does around its work: settings in, one JSON line, result.json and exit code out.
+
+Exit codes: 0 done; 1 a bug of ours; 2 a setting or flag is wrong; 3 rejected; 4 collapsed; 65 the
+text breaks its contract; 66 something is missing or corrupt; 74 the disk refused; 75 try again.
+A supervisor repeats 74 and 75 alone.
+"""
+
+import contextlib
+import dataclasses
+import getpass
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import tyro
+
+from textvae import files
+from textvae.config import StoreConfig
+from textvae.errors import TextVaeError
+from textvae.settings import read_toml
+
+logger = logging.getLogger(__name__)
+
+Settings = TypeVar("Settings")
+_File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+
+_BUG, _DISK, _AGAIN = 1, 74, 75
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What every job takes beside its settings."""
+
+    config: _File = None
+    """TOML file whose sections replace the defaults; flags win over it."""
+    result: _File = None
+    """Where the result is written; by default RUNS/JOB/result.json."""
+
+
+def run_job(
+    name: str,
+    kind: type[Settings],
+    main: Callable[[Settings], Mapping[str, Any]],
+    argv: Sequence[str] | None = None,
+) -> NoReturn:
+    """Runs `main` on the settings of a TOML file and the command line, and ends the process.
+
+    `kind` is a frozen dataclass of sections of textvae.config, under their names there, and of
+    simple flags of its own. `main` returns what is to be said of the run, `outcome` among it; that
+    is the last line of stdout and the content of result.json, also when it failed. All else that
+    is printed goes to stderr. SIGTERM is raised as KeyboardInterrupt, wherever `main` is.
+    """
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    options, _ = tyro.cli(_Options, args=arguments, return_unknown_args=True, add_help=False)
+    place = options.result
+    try:
+        settings = _settings(name, kind, options, arguments)
+        store = getattr(settings, "store", StoreConfig())
+        place = place or store.runs / name / "result.json"
+        with contextlib.redirect_stdout(sys.stderr):
+            result = {**main(settings), "job": name, "exit_code": 0}
+        assert "outcome" in result, f"{name} must say its outcome, got {sorted(result)}"
+        files.write_json(place, result)
+    except (Exception, KeyboardInterrupt) as error:
+        result = {"job": name, **_failure(error)}
+        _write_failure(place, result)
+    print(json.dumps(result, sort_keys=True), flush=True)
+    raise SystemExit(result["exit_code"])
+
+
+def actor() -> str:
+    """Who runs this, as user@host, for the log of promotions."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run under a number that has no name.
+        user = f"uid-{os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
+
+
+def utc_now() -> str:
+    """The time of day and date in UTC, as 2026-11-23T02:15:00Z."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _settings(
+    name: str, kind: type[Settings], options: _Options, arguments: Sequence[str]
+) -> Settings:
+    """The defaults, under the TOML file's sections, under the flags; a wrong flag exits with 2."""
+    sections = read_toml(options.config) if options.config else {}
+    given: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        defaults = (field.default, field.default_factory)
+        if field.name in sections:
+            given[field.name] = sections[field.name]
+        elif defaults == (dataclasses.MISSING, dataclasses.MISSING):
+            given[field.name] = tyro.MISSING
+    bare = tyro.conf.arg(name="")
+    # The job's own flags, without a prefix, and beside them those of every job, for --help.
+    parts: Any = tuple.__class_getitem__((Annotated[kind, bare], Annotated[_Options, bare]))
+    settings: Settings = tyro.cli(
+        parts,
+        default=(kind(**given), options),
+        args=arguments,
+        prog=f"python -m jobs.{name}",
+        description=kind.__doc__,
+    )[0]
+    return settings
+
+
+def _failure(error: BaseException) -> dict[str, Any]:
+    """What is said of a run that `error` ended; a bug leaves its traceback in the log."""
+    kind = type(error).__name__
+    if isinstance(error, KeyboardInterrupt):
+        again = "interrupted by a signal; the same command goes on from what was saved"
+        logger.error(again)
+        return {"outcome": "interrupted", "exit_code": _AGAIN, "error": again, "kind": kind}
+    if isinstance(error, TextVaeError):
+        code = error.exit_code
+        logger.error("%s", error)
+    elif isinstance(error, OSError):
+        code = _DISK
+        logger.error("%s: %s", kind, error)
+    else:
+        code = _BUG
+        logger.error("this is a bug of ours", exc_info=error)
+    return {"outcome": "failed", "exit_code": code, "error": str(error), "kind": kind}
+
+
+def _write_failure(place: Path | None, result: Mapping[str, Any]) -> None:
+    """result.json of a failed run, where it is known where and the disk takes it."""
+    # From here on a second signal must not cut the message short.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if place is None:
+        return
+    try:
+        files.write_json(place, result)
+    except OSError as error:
+        logger.error("%s could not be written: %s", place, error)

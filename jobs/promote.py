@@ -1,0 +1,57 @@
+"""`python -m jobs.promote --version ID`: one published version becomes the champion that serves."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.command import actor, run_job, utc_now
+from textvae.config import StoreConfig
+from textvae.errors import RejectedError
+from textvae.measure.gate import gate_decision
+from textvae.store.promotions import current, promote
+from textvae.store.versions import open_version
+
+
+@dataclass(frozen=True)
+class Promote:
+    """Makes a published version the one that serves; a running server follows by itself."""
+
+    version: str
+    """Name of the version, such as 20261123-3f9a1c2b77d0."""
+    reason: str = "by hand"
+    """Why, for the log of promotions."""
+    force: bool = False
+    """Promote it although the gate rejected it; the log says so."""
+    store: StoreConfig = StoreConfig()
+
+
+def main(settings: Promote) -> dict[str, Any]:
+    """Outcome `promoted`, or `up_to_date` where the version serves already.
+
+    RejectedError where the gate rejected the version and there is no force; BusyError where
+    another version was promoted meanwhile.
+    """
+    store = settings.store
+    before = current(store.registry, store.model)
+    version = open_version(store.registry, store.model, settings.version)
+    if before and before.version == version.name:
+        return {"outcome": "up_to_date", "promotion": before._asdict()}
+    decision = gate_decision(store.registry, version)
+    if decision == "rejected" and not settings.force:
+        raise RejectedError(
+            f"{version.name}: the gate rejected it (see its gate attachment); "
+            "--force promotes it all the same"
+        )
+    promotion = promote(
+        store.registry,
+        store.model,
+        version,
+        expected=before.number if before else 0,
+        reason=f"{settings.reason} (gate: {decision or 'not asked'}{', forced' * settings.force})",
+        actor=actor(),
+        at=utc_now(),
+    )
+    return {"outcome": "promoted", "decision": decision, "promotion": promotion._asdict()}
+
+
+if __name__ == "__main__":
+    run_job("promote", Promote, main)

@@ -1,0 +1,37 @@
+"""`python -m jobs.rollback`: the champion that served before serves again."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.command import actor, run_job, utc_now
+from textvae.config import StoreConfig
+from textvae.store.promotions import rollback
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """Puts an earlier champion back; a running server follows by itself."""
+
+    to: str = ""
+    """Name of the version to go back to; empty: the one that served before the present one."""
+    reason: str = "by hand"
+    """Why, for the log of promotions."""
+    store: StoreConfig = StoreConfig()
+
+
+def main(settings: Rollback) -> dict[str, Any]:
+    """Outcome `rolled_back`; the version's bytes were verified before it was put back."""
+    store = settings.store
+    promotion = rollback(
+        store.registry,
+        store.model,
+        reason=f"rollback: {settings.reason}",
+        actor=actor(),
+        at=utc_now(),
+        to=settings.to,
+    )
+    return {"outcome": "rolled_back", "promotion": promotion._asdict()}
+
+
+if __name__ == "__main__":
+    run_job("rollback", Rollback, main)

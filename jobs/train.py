@@ -1,0 +1,42 @@
+"""`python -m jobs.train`: all ingested text becomes a new version, which does not serve yet."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from jobs.command import run_job
+from jobs.progress import shown_progress
+from textvae.config import ModelConfig, StoreConfig, TokenizerConfig, TrainingConfig
+from textvae.store.promotions import current
+from textvae.store.versions import publish
+from textvae.text.spans import load_spans
+from textvae.training.run import Recipe, run_name, train
+
+
+@dataclass(frozen=True)
+class Train:
+    """Trains on all spans and publishes a version; a run that was cut off goes on where it was."""
+
+    store: StoreConfig = StoreConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
+def main(settings: Train) -> dict[str, Any]:
+    """Outcome `trained` and the version's name."""
+    store = settings.store
+    corpus = load_spans(store.spans)
+    champion = current(store.registry, store.model)
+    recipe = Recipe(settings.tokenizer, settings.model, settings.training)
+    parent = champion.version if champion else ""
+    run = store.runs / run_name(recipe, corpus, parent)
+    with shown_progress() as tell:
+        candidate = train(recipe, corpus, run, parent, tell)
+    day = datetime.now(UTC).strftime("%Y%m%d")
+    version = publish(store.registry, store.model, day, candidate.files, candidate.facts)
+    return {"outcome": "trained", "version": version.name, "run": str(run)}
+
+
+if __name__ == "__main__":
+    run_job("train", Train, main)

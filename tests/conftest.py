@@ -1,0 +1,41 @@
+"""What several test files share: one model, trained once, and servers of it."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+import textvae
+from tests import toys
+from textvae.store.versions import Version
+
+
+@pytest.fixture(scope="session")
+def runs(request: pytest.FixtureRequest) -> Path:
+    """Finished training runs of this very source, kept between two calls of pytest."""
+    sources = sorted(
+        [*Path(textvae.__file__).parent.rglob("*.py"), Path(toys.__file__)],
+        key=str,
+    )
+    learning = [
+        path.read_bytes()
+        for path in sources
+        if {"model", "text", "training", "tests"} & set(path.parts[-2:-1])
+    ]
+    key = hashlib.sha256(b"\0".join(learning)).hexdigest()[:12]
+    return request.config.cache.mkdir(f"runs-{key}")
+
+
+@pytest.fixture(scope="session")
+def toy_version(tmp_path_factory: pytest.TempPathFactory, runs: Path) -> tuple[Path, Version]:
+    """A registry with one promoted version of the model `toy`, and that version."""
+    registry = tmp_path_factory.mktemp("registry")
+    version = toys.published(registry, runs / "vae", toys.recipe())
+    toys.promoted(registry, version)
+    return registry, version
+
+
+@pytest.fixture(scope="session")
+def registry(toy_version: tuple[Path, Version]) -> Path:
+    """The registry of `toy_version`; a test that changes it takes a copy."""
+    return toy_version[0]

@@ -1,0 +1,274 @@
+"""The laws of the house, read off the source: the table below is all there is to change."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class Room(NamedTuple):
+    """One row of the house: a room knows the rooms of lower floors, and everyone knows `errors`."""
+
+    floor: int
+    uses: str = ""
+    """The guarded packages that it may import."""
+    never: str = ""
+    """Rooms of lower floors that it must not know all the same."""
+
+
+HOUSE = {
+    "errors": Room(0),
+    "config": Room(0),
+    "files": Room(0),
+    "v1": Room(0, uses="protobuf"),
+    "settings": Room(1, never="files v1"),
+    "text": Room(1, never="v1"),
+    "model": Room(1, uses="torch", never="files v1"),
+    "latent": Room(1, uses="torch", never="files v1"),
+    "client": Room(1, uses="protobuf"),
+    "cli": Room(2, never="text model latent v1"),
+    "decode": Room(2, uses="torch", never="text files client v1"),
+    "store": Room(2, never="client v1"),
+    "training": Room(2, uses="torch", never="client v1"),
+    "engine": Room(3, uses="torch", never="training client v1"),
+    "measure": Room(4, uses="torch", never="v1"),
+    "serve": Room(4, uses="protobuf server", never="training client"),
+    "jobs": Room(5, uses="torch", never="v1"),
+}
+"""Every room of textvae/, and jobs/ above them all. Nothing knows a room of its own floor."""
+
+STRANGERS = ("training", "serve")
+"""No module may reach both, by whatever way."""
+
+GUARDED = {
+    "torch": "torch",
+    "protobuf": "google grpc grpc_status",
+    "server": "grpc_health grpc_reflection prometheus_client",
+}
+"""Packages that stand in the rooms that use them, and nowhere else."""
+
+NOT_FOR_CLIENTS = (
+    "torch sentencepiece safetensors filelock tyro prometheus_client sklearn scipy sacrebleu "
+    "matplotlib pyarrow"
+)
+"""What `import textvae`, its client and its terminal must not load, nor need to be installed."""
+
+WRITES_OF_OS = "os.replace os.rename os.renames os.link os.symlink os.fsync os.fdatasync"
+WRITES_OF_PATH = "write_text write_bytes symlink_to hardlink_to rename touch"
+"""Only files.py calls these, opens a file for writing, or imports shutil or tempfile."""
+
+MAKES_A_VALUE = (
+    "dataclass field getLogger compile uint64 no_grad maketrans range fromkeys chr isspace arg "
+    "len dumps wraps frozenset tuple dict sorted namedtuple"
+)
+"""Calls that may stand at module level, beside those of a class: they act on nothing."""
+
+FILE_LINES_MAX, FUNCTION_LINES_MAX = 300, 50
+
+
+def modules() -> dict[str, ast.Module]:
+    """The syntax of every module of textvae and jobs that is written by hand, by dotted name."""
+    found = {}
+    for path in sorted([*ROOT.glob("textvae/**/*.py"), *ROOT.glob("jobs/**/*.py")]):
+        if not path.name.endswith(("_pb2.py", "_pb2_grpc.py")):
+            found[dotted(path)] = ast.parse(path.read_text(encoding="utf-8"))
+    return found
+
+
+def dotted(path: Path) -> str:
+    """The name that a file is imported by."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(module: str) -> str:
+    """The room that a module of ours stands in; the package textvae itself is none."""
+    parts = module.split(".")
+    return "jobs" if parts[0] == "jobs" else ".".join(parts[1:2])
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """The dotted name of everything that a module imports, also inside functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"imports are absolute, got {ast.unparse(node)}"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def graph() -> dict[str, set[str]]:
+    """For each module of ours the modules of ours that it imports."""
+    trees = modules()
+    known = {*trees, *(dotted(path) for path in ROOT.glob("textvae/v1/*.py"))}
+    arrows = {}
+    for module, tree in trees.items():
+        named = {name if name in known else name.rpartition(".")[0] for name in imports(tree)}
+        arrows[module] = named & known
+    return arrows
+
+
+def reached(arrows: dict[str, set[str]], start: str) -> set[str]:
+    """All modules that importing `start` leads to."""
+    seen: set[str] = set()
+    waiting = [start]
+    while waiting:
+        new = arrows.get(waiting.pop(), set()) - seen
+        seen |= new
+        waiting += new
+    return seen
+
+
+def calls(nodes: Iterable[ast.AST], ours: Mapping[str, Function]) -> Iterator[ast.Call]:
+    """The calls made when a module is imported; `ours` are its own functions, which are entered."""
+    for node in nodes:
+        if isinstance(node, Function):
+            defaults = [default for default in node.args.kw_defaults if default]
+            yield from calls([*node.decorator_list, *node.args.defaults, *defaults], ours)
+        elif isinstance(node, ast.If) and "__name__" in ast.unparse(node.test):
+            continue
+        elif not isinstance(node, ast.Lambda):
+            if isinstance(node, ast.Call):
+                name = ast.unparse(node.func)
+                others = {other: body for other, body in ours.items() if other != name}
+                yield from calls(ours[name].body, others) if name in ours else [node]
+            yield from calls(ast.iter_child_nodes(node), ours)
+
+
+def is_write(call: ast.Call) -> bool:
+    """Whether a call writes to the disk past files.py."""
+    function = ast.unparse(call.func)
+    owner, _, name = function.rpartition(".")
+    if name == "open":
+        modes = [*call.args, *(word.value for word in call.keywords if word.arg == "mode")]
+        texts = [mode.value for mode in modes if isinstance(mode, ast.Constant)]
+        return any(re.fullmatch("[rwxabt+]*[wxa+][rwxabt+]*", str(text)) for text in texts)
+    by_path = name in WRITES_OF_PATH.split() and owner != "files"
+    return by_path or function in WRITES_OF_OS.split()
+
+
+def test_the_table_has_every_room_and_no_other() -> None:
+    rooms = {room_of(module) for module in modules()} - {""}
+    assert rooms - set(HOUSE) == set(), "a new room: give it a floor in HOUSE and in the README"
+    assert set(HOUSE) - rooms == set(), "HOUSE has a room that is not there"
+
+
+def test_arrows_point_down() -> None:
+    broken = []
+    for module, targets in graph().items():
+        room = room_of(module)
+        for target in sorted(targets):
+            other = room_of(target)
+            if other in {room, "errors"}:
+                continue
+            if not room or not other or HOUSE[other].floor >= HOUSE[room].floor:
+                broken.append(f"{module} looks up or sideways at {target}")
+            elif other in HOUSE[room].never.split():
+                broken.append(f"{module} must never know {target}")
+    assert not broken, "\n".join(broken)
+
+
+def test_there_are_no_circles() -> None:
+    arrows = graph()
+    assert [module for module in arrows if module in reached(arrows, module)] == []
+
+
+def test_training_and_serve_never_meet() -> None:
+    arrows = graph()
+    meeting = []
+    for module in arrows:
+        rooms = {room_of(other) for other in {module, *reached(arrows, module)}}
+        if rooms.issuperset(STRANGERS):
+            meeting.append(module)
+    assert meeting == []
+
+
+def test_guarded_packages_stand_in_their_rooms_alone() -> None:
+    broken = []
+    for module, tree in modules().items():
+        room = HOUSE.get(room_of(module), Room(0))
+        for guard, packages in GUARDED.items():
+            found = {name.split(".")[0] for name in imports(tree)} & set(packages.split())
+            if found and guard not in room.uses.split():
+                broken.append(f"{module} imports {', '.join(sorted(found))}")
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize("module", ["textvae", "textvae.client", "textvae.cli", "textvae.files"])
+def test_what_a_client_imports_loads_nothing_of_the_engine(module: str) -> None:
+    script = f"import sys, {module}; print(*sorted(set(sys.argv[1:]) & set(sys.modules)))"
+    command = [sys.executable, "-c", script, *NOT_FOR_CLIENTS.split()]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout == "\n"
+
+
+def test_nothing_acts_at_import() -> None:
+    acting = []
+    for module, tree in modules().items():
+        if module.endswith(".__main__"):
+            continue
+        ours = {node.name: node for node in tree.body if isinstance(node, Function)}
+        for call in calls(tree.body, ours):
+            name = ast.unparse(call.func).rpartition(".")[2]
+            if not name[:1].isupper() and name not in MAKES_A_VALUE.split():
+                acting.append(f"{module}:{call.lineno} calls {ast.unparse(call.func)}")
+    assert not acting, "\n".join(acting)
+
+
+def test_only_files_py_writes() -> None:
+    writing = []
+    for module, tree in modules().items():
+        if module == "textvae.files":
+            continue
+        nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and is_write(node)]
+        writing += [f"{module}:{node.lineno} calls {ast.unparse(node.func)}" for node in nodes]
+        named = {name.split(".")[0] for name in imports(tree)} & {"shutil", "tempfile"}
+        writing += [f"{module} imports {name}" for name in sorted(named)]
+    assert not writing, "\n".join(writing)
+
+
+def test_files_and_functions_are_short() -> None:
+    long = []
+    for path in sorted([*ROOT.glob("textvae/**/*.py"), *ROOT.glob("[jt]*s/**/*.py")]):
+        if path.is_relative_to(ROOT / "textvae/v1"):
+            continue
+        text = path.read_text(encoding="utf-8")
+        name = path.relative_to(ROOT)
+        if (lines := text.count("\n")) > FILE_LINES_MAX:
+            long.append(f"{name} has {lines} lines, at most {FILE_LINES_MAX}")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, Function):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                if lines > FUNCTION_LINES_MAX:
+                    long.append(f"{name}: {node.name} has {lines}, at most {FUNCTION_LINES_MAX}")
+    assert not long, "\n".join(long)
+
+
+def test_every_package_is_in_the_wheel() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = {dotted(path) for path in ROOT.glob("textvae/**/__init__.py")} | {"jobs"}
+    assert set(declared["tool"]["setuptools"]["packages"]) == packages
+
+
+def test_the_tree_in_the_readme_is_what_git_tracks() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"^## The tree\n.*?^```[a-z]*\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    assert block, "README.md must have a fenced block under the heading '## The tree'"
+    lines = [line.split(maxsplit=1) for line in block[1].splitlines() if line.strip()]
+    assert [line for line in lines if len(line) < 2] == [], "each path has a description"
+    command = ["git", "ls-files", "-z"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    tracked = set(listed.split("\0")) - {""}
+    told = [line[0] for line in lines]
+    assert sorted(tracked - set(told)) == [], "tracked, and not in the README's tree"
+    assert sorted(set(told) - tracked) == [], "in the README's tree, and not tracked"
+    assert len(told) == len(set(told)), "a path stands twice in the README's tree"

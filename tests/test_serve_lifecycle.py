@@ -1,0 +1,288 @@
+"""A server's life: start, watches, overload, a change of champion under load, and the drain."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
+
+from tests.serving import (
+    STOP_S,
+    Server,
+    another_version,
+    copied,
+    put_in_service,
+    serving,
+    start,
+    within,
+)
+from textvae.store.promotions import champion
+from textvae.v1 import textvae_pb2 as pb
+from textvae.v1.textvae_pb2_grpc import TextVaeServiceStub
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+LONG = pb.SampleRequest(count=256, options=pb.Options(temperature=10, tokens_max=128))
+"""A call that takes a while."""
+
+
+@contextmanager
+def calling(server: Server, callers: int = 4) -> Iterator[list[str]]:
+    """Callers that never stop; gives the versions that answered, and fails if a call does."""
+    versions: list[str] = []
+    failures: list[str] = []
+    stop = threading.Event()
+
+    def call() -> None:
+        request = pb.SampleRequest(count=2, options=pb.Options(tokens_max=8))
+        with grpc.insecure_channel(server.address) as channel:
+            stub = TextVaeServiceStub(channel)
+            while not stop.is_set():
+                try:
+                    versions.append(stub.Sample(request, timeout=20).metadata.version)
+                except grpc.RpcError as error:
+                    failures.append(f"{error}")
+
+    threads = [threading.Thread(target=call) for _ in range(callers)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield versions
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not failures, f"{len(failures)} calls failed, the first with {failures[0]}"
+
+
+def fails(registry: Path, *flags: str) -> tuple[int, str]:
+    """Exit code and stderr of a server that cannot start."""
+    process = start(registry, *flags, log=subprocess.PIPE)
+    said, complained = process.communicate(timeout=60)
+    assert said == ""
+    return process.returncode, complained
+
+
+def test_a_new_champion_takes_over_under_load_without_a_failed_call(
+    registry: Path, tmp_path: Path
+) -> None:
+    own = copied(registry, tmp_path)
+    new = another_version(own)
+    with serving(own, "--poll-s", "0.1") as server, calling(server) as versions:
+        within(20, lambda: server.version in versions)
+        put_in_service(own, new)
+        within(20, lambda: versions.count(new.name) > 20)
+    assert set(versions) == {server.version, new.name}
+
+
+def test_a_call_that_began_on_the_old_champion_ends_on_it(registry: Path, tmp_path: Path) -> None:
+    own = copied(registry, tmp_path)
+    new = another_version(own)
+    with (
+        serving(own, "--poll-s", "0.1") as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        stub = TextVaeServiceStub(channel)
+        calls = [stub.Sample.future(LONG) for _ in range(12)]
+        put_in_service(own, new)
+        request = pb.SampleRequest(count=1, options=pb.Options(tokens_max=1))
+        within(30, lambda: stub.Sample(request).metadata.version == new.name)
+        assert {call.result().metadata.version for call in calls} == {server.version}
+
+
+def test_latents_of_the_old_champion_are_refused_by_the_new_one(
+    registry: Path, tmp_path: Path
+) -> None:
+    own = copied(registry, tmp_path)
+    with (
+        serving(own, "--poll-s", "0.1") as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        stub = TextVaeServiceStub(channel)
+        encode = pb.EncodeRequest(sentences=["the cat sees the dog"])
+        mean = stub.Encode(encode).mean
+        new = another_version(own)
+        put_in_service(own, new)
+        within(20, lambda: stub.Encode(encode).metadata.version == new.name)
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.Decode(pb.DecodeRequest(latents=mean))
+    assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert refused.value.details() == (
+        f"latents.version: the latents belong to {server.version} but {new.name} serves; "
+        "encode the sentences again"
+    )
+
+
+def test_a_champion_that_cannot_load_leaves_the_old_one_in_service_and_is_logged(
+    registry: Path, tmp_path: Path
+) -> None:
+    own = copied(registry, tmp_path)
+    broken = another_version(own, model=b"no weights")
+    with serving(own, "--poll-s", "0.1") as server, calling(server) as versions:
+        put_in_service(own, broken)
+        complaint = f"cannot load {broken.name}; {server.version} goes on serving"
+        within(20, lambda: complaint in server.said())
+        answered = len(versions)
+        within(20, lambda: len(versions) > answered + 20)
+        # It is not tried again and again, but the next promotion is.
+        assert server.said().count(complaint) == 1
+        good = another_version(own, config=b"# another\n")
+        put_in_service(own, good)
+        within(20, lambda: good.name in versions)
+    assert set(versions) == {server.version, good.name}
+
+
+def test_a_version_that_was_asked_for_by_name_stays_whatever_is_promoted(
+    registry: Path, tmp_path: Path
+) -> None:
+    own = copied(registry, tmp_path)
+    first = champion(own, "toy").name
+    with (
+        serving(own, "--version", first, "--poll-s", "0.05") as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        put_in_service(own, another_version(own))
+        time.sleep(1)
+        encode = pb.EncodeRequest(sentences=["the cat sees the dog"])
+        assert TextVaeServiceStub(channel).Encode(encode).metadata.version == first
+
+
+def test_a_drain_ends_the_calls_tells_the_watches_and_exits_with_0(registry: Path) -> None:
+    with serving(registry) as server, grpc.insecure_channel(server.address) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert next(watch).status == SERVING
+        calls = [TextVaeServiceStub(channel).Sample.future(LONG) for _ in range(4)]
+        time.sleep(0.1)  # the calls are on their way
+        server.process.terminate()
+        assert next(watch).status == NOT_SERVING
+        assert [len(call.result().sentences) for call in calls] == [LONG.count] * 4
+        with pytest.raises(grpc.RpcError) as ended:
+            next(watch)
+        assert ended.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert server.process.wait(STOP_S) == 0
+
+
+def test_a_watch_alone_does_not_hold_up_the_drain(registry: Path) -> None:
+    with serving(registry) as server, grpc.insecure_channel(server.address) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert next(watch).status == SERVING
+        began = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - began < 10
+
+
+def test_a_drain_gives_up_after_its_time(registry: Path) -> None:
+    with serving(registry, "--drain-s", "0.1") as server:
+        with grpc.insecure_channel(server.address) as channel:
+            calls = [TextVaeServiceStub(channel).Sample.future(LONG) for _ in range(30)]
+            time.sleep(0.2)
+            assert server.stop() == 0
+            assert any(call.exception() is not None for call in calls)
+
+
+def test_a_second_signal_ends_the_drain_at_once(registry: Path) -> None:
+    with serving(registry) as server, grpc.insecure_channel(server.address) as channel:
+        calls = [TextVaeServiceStub(channel).Sample.future(LONG) for _ in range(30)]
+        time.sleep(0.2)
+        server.process.terminate()
+        within(5, lambda: "draining" in server.said())
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(STOP_S) == 0
+        assert any(call.exception() is not None for call in calls)
+
+
+def test_a_full_engine_refuses_with_a_time_to_come_back_and_stays_healthy(registry: Path) -> None:
+    full = ("--waiting-rows-max", "300")
+    with serving(registry, *full) as server, grpc.insecure_channel(server.address) as channel:
+        stub = TextVaeServiceStub(channel)
+        taken = stub.Sample.future(LONG)
+        calls = [stub.Sample.future(LONG) for _ in range(4)]
+        errors = [error for call in calls if (error := call.exception())]
+        health = health_pb2_grpc.HealthStub(channel)
+        assert health.Check(health_pb2.HealthCheckRequest(), timeout=5).status == SERVING
+        assert errors
+        for error in errors:
+            assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert str(error.details()).startswith("engine: 256 rows of at most 300 are waiting")
+            status = rpc_status.from_call(error)
+            info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+            status.details[0].Unpack(info)
+            status.details[1].Unpack(retry)
+            assert (info.domain, info.reason) == ("textvae", "BUSY")
+            assert retry.retry_delay.ToMilliseconds() == 200
+            assert ("grpc-retry-pushback-ms", "200") in error.trailing_metadata()
+        assert len(taken.result().sentences) == LONG.count
+
+
+def test_a_registry_without_a_champion_ends_with_66_and_the_command_that_makes_one(
+    tmp_path: Path,
+) -> None:
+    code, said = fails(tmp_path)
+    assert code == 66
+    assert said == (
+        f"textvae serve: {tmp_path}/toy: no champion; python -m jobs.nightly makes one\n"
+    )
+
+
+def test_a_damaged_file_of_the_champion_ends_with_66_and_its_name(
+    registry: Path, tmp_path: Path
+) -> None:
+    own = copied(registry, tmp_path)
+    weights = champion(own, "toy").folder / "model.safetensors"
+    weights.chmod(0o644)
+    weights.write_bytes(weights.read_bytes()[:-1])
+    code, said = fails(own)
+    assert code == 66
+    assert str(weights) in said
+    assert "Traceback" not in said
+
+
+def test_an_address_that_others_can_reach_needs_the_word_insecure(registry: Path) -> None:
+    code, said = fails(registry, "--host", "0.0.0.0")
+    assert (code, said) == (
+        2,
+        "textvae serve: host: 0.0.0.0 can be reached by others "
+        "and the connection is not encrypted; "
+        "bind 127.0.0.1, or add --insecure in a trusted network\n",
+    )
+
+
+def test_a_port_that_is_taken_is_named(toy_server: Server) -> None:
+    port = toy_server.address.rpartition(":")[2]
+    code, said = fails(toy_server.registry, "--port", port)
+    assert code == 2
+    assert said.splitlines()[-1] == (
+        f"textvae serve: port: cannot listen at 127.0.0.1:{port}; is another server there? "
+        "--port 0 takes a free one"
+    )
+
+
+def test_the_settings_file_of_the_jobs_is_the_server_s_too(registry: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "nightly.toml"
+    settings.write_text("[serve]\nsteps_max = 9\n[training]\nsteps = 1\n", encoding="utf-8")
+    flags = ("--config", str(settings))
+    with serving(registry, *flags) as server, grpc.insecure_channel(server.address) as channel:
+        points = [pb.Endpoint(sentence="a"), pb.Endpoint(sentence="b")]
+        with pytest.raises(grpc.RpcError) as refused:
+            TextVaeServiceStub(channel).Interpolate(pb.InterpolateRequest(points=points, steps=10))
+    assert refused.value.details() == "steps: must be 2 to 9, got 10"
+    settings.write_text("[serve]\nsteps_most = 9\n", encoding="utf-8")
+    code, said = fails(registry, *flags)
+    assert code == 2
+    assert said.startswith("textvae serve: serve.steps_most: no such setting; there are ")
+
+
+def test_help_says_every_setting_with_its_sentence() -> None:
+    command = [sys.executable, "-m", "textvae.serve", "--help"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for word in ("--registry", "--drain-s", "--no-insecure", "after SIGTERM"):
+        assert word in said

@@ -1,0 +1,74 @@
+"""A tiny real model on the toy grammar: what the tests of the engine and the service ask."""
+
+import logging
+from pathlib import Path
+from typing import Literal
+
+from textvae.config import (
+    EvaluationConfig,
+    ModelConfig,
+    ServeConfig,
+    TokenizerConfig,
+    TrainingConfig,
+)
+from textvae.engine.engine import start_engine
+from textvae.measure.prior import fit_version_prior
+from textvae.store.promotions import promote
+from textvae.store.versions import Version, publish
+from textvae.text.corpus import Sentence
+from textvae.text.grammar import sample
+from textvae.text.spans import Corpus
+from textvae.training.run import Recipe, train
+
+MODEL = "toy"
+SENTENCES, HELD_OUT = 20_000, 1000
+AT = "2026-01-01T00:00:00Z"
+
+log = logging.getLogger(__name__)
+
+
+def corpus() -> Corpus:
+    """18,000 sentences to learn from and 1,000 on each other side."""
+    rows: list[Sentence] = sample(SENTENCES, seed=0)
+    valid, test, learned = rows[:HELD_OUT], rows[HELD_OUT : 2 * HELD_OUT], rows[2 * HELD_OUT :]
+    return Corpus(learned, valid, test, ("toy",), ("0" * 64,))
+
+
+def recipe(
+    objective: Literal["vae", "autoencoder"] = "vae", steps: int = 1200, seed: int = 0
+) -> Recipe:
+    """The `small` recipe: a grammar of about 10 nats a sentence at a rate of about 10 nats."""
+    return Recipe(
+        TokenizerConfig(vocab=600, kind="bpe"),
+        ModelConfig(embed=64, hidden=128, latent=16, dropout=0.0),
+        TrainingConfig(
+            objective=objective,
+            steps=steps,
+            language_model_steps=400,
+            learning_rate=4e-3,
+            word_dropout=0.3,
+            kl_steps=300,
+            target_kl_nats=9.5,
+            precision="fp32",
+            validation_steps=400,
+            seed=seed,
+        ),
+    )
+
+
+def published(registry: Path, run: Path, what: Recipe) -> Version:
+    """A trained version with a fitted prior, in the registry."""
+    made = train(what, corpus(), run, "", lambda *_: None)
+    version = publish(registry, MODEL, "20260101", made.files, made.facts)
+    engine = start_engine(registry, version, ServeConfig())
+    texts = [row.text for row in corpus().train]
+    fit_version_prior(
+        registry, version, engine, texts, EvaluationConfig(prior_sentences=4000, prior_components=8)
+    )
+    engine.close()
+    return version
+
+
+def promoted(registry: Path, version: Version, expected: int = 0) -> None:
+    """The version serves from here on."""
+    promote(registry, MODEL, version, expected=expected, reason="a test's", actor="tests", at=AT)

@@ -1,0 +1,241 @@
+"""The six methods on sentences, written once for both clients.
+
+A talk yields requests and is sent their responses, so it need not know whether its client waits or
+awaits. Each ends with its result; errors of a request are raised in it where it yielded.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from textvae.client.messages import (
+    LIMITS,
+    Ask,
+    Talk,
+    check_list,
+    endpoint,
+    facts_of,
+    in_chunks,
+    latents_of,
+    message,
+    number_of,
+    options_message,
+    rows_message,
+    written_of,
+)
+from textvae.client.results import (
+    GREEDY,
+    Decoded,
+    Encoded,
+    Interpolated,
+    Latents,
+    Options,
+    Paraphrased,
+    Sampled,
+    Scored,
+    Variations,
+)
+from textvae.v1 import textvae_pb2 as pb
+
+_PRIORS = {
+    "auto": pb.PRIOR_UNSPECIFIED,
+    "standard": pb.PRIOR_STANDARD,
+    "fitted": pb.PRIOR_FITTED,
+}
+_PATHS = {"lerp": pb.PATH_LERP, "slerp": pb.PATH_SLERP}
+
+
+def encode(
+    sentences: Sequence[str],
+    *,
+    logvar: bool = False,
+    samples: int = 0,
+    seed: int | None = None,
+    first_index: int = 0,
+) -> Talk[Encoded]:
+    """The posteriors of sentences, with `samples` draws of each; log-variances if asked for.
+
+    `first_index` is the number of the first sentence among all that the caller has.
+    """
+    check_list("sentences", sentences)
+
+    def request(start: int, end: int) -> pb.EncodeRequest:
+        return message(
+            pb.EncodeRequest,
+            sentences=sentences[start:end],
+            include_logvar=logvar,
+            sample_count=samples,
+            seed=seed,
+            first_index=first_index + start,
+        )
+
+    limits = (yield LIMITS).limits
+    size = min(limits.sentences_max, limits.rows_max // max(samples, 1))
+    parts = yield from in_chunks("Encode", request, len(sentences), size)
+    return Encoded(
+        latents_of(part.mean for part in parts),
+        latents_of(part.logvar for part in parts) if logvar else None,
+        latents_of(part.samples for part in parts) if samples else None,
+        facts_of(parts),
+    )
+
+
+def decode(
+    latents: Latents,
+    *,
+    options: Options = GREEDY,
+    seed: int | None = None,
+    first_index: int = 0,
+) -> Talk[Decoded]:
+    """A sentence per latent. VersionError where their version no longer serves."""
+
+    def request(start: int, end: int) -> pb.DecodeRequest:
+        return message(
+            pb.DecodeRequest,
+            latents=rows_message("latents", latents, start, end),
+            options=options_message(options),
+            seed=seed,
+            first_index=first_index + start,
+        )
+
+    row_bytes = 4 * max(latents.values.shape[-1], 1)
+    # Half of the limit leaves room for all that is not values.
+    limits = (yield LIMITS).limits
+    size = min(limits.sentences_max, limits.message_bytes_max // 2 // row_bytes)
+    parts = yield from in_chunks("Decode", request, len(latents.values), size)
+    return Decoded(written_of(part.sentences for part in parts), facts_of(parts))
+
+
+def sample(
+    count: int,
+    *,
+    prior: str = "auto",
+    scale: float = 1.0,
+    options: Options = GREEDY,
+    seed: int | None = None,
+    first_index: int = 0,
+) -> Talk[Sampled]:
+    """`count` draws of a prior: auto (fitted where the version has one), standard or fitted."""
+
+    def request(start: int, end: int) -> pb.SampleRequest:
+        return message(
+            pb.SampleRequest,
+            count=end - start,
+            prior=number_of("prior", prior, _PRIORS),
+            scale=scale,
+            options=options_message(options),
+            seed=seed,
+            first_index=first_index + start,
+        )
+
+    limits = (yield LIMITS).limits
+    size = min(limits.count_max, limits.rows_max)
+    parts = yield from in_chunks("Sample", request, count, size)
+    return Sampled(
+        written_of(part.sentences for part in parts),
+        latents_of(part.latents for part in parts),
+        pb.Prior.Name(parts[0].prior).removeprefix("PRIOR_").lower(),
+        facts_of(parts),
+    )
+
+
+def interpolate(
+    points: Sequence[str | Latents],
+    steps: int,
+    *,
+    path: str = "lerp",
+    options: Options = GREEDY,
+    seed: int | None = None,
+    first_index: int = 0,
+) -> Talk[Interpolated]:
+    """`steps` sentences on the path (lerp or slerp) through sentences or latents of one row."""
+    check_list("points", points)
+    request = message(
+        pb.InterpolateRequest,
+        points=[endpoint(f"points[{number}]", point) for number, point in enumerate(points)],
+        steps=steps,
+        path=number_of("path", path, _PATHS),
+        options=options_message(options),
+        seed=seed,
+        first_index=first_index,
+    )
+    part = yield Ask("Interpolate", request)
+    return Interpolated(
+        [step.position for step in part.steps],
+        written_of([[step.sentence for step in part.steps]]),
+        latents_of([part.latents]),
+        facts_of([part]),
+    )
+
+
+def paraphrase(
+    sentences: Sequence[str],
+    count: int,
+    *,
+    radius: float = 1.0,
+    distinct: bool = False,
+    options: Options = GREEDY,
+    seed: int | None = None,
+    first_index: int = 0,
+) -> Talk[Paraphrased]:
+    """`count` variations of each sentence, or fewer where `distinct` leaves repeats out."""
+    check_list("sentences", sentences)
+
+    def request(start: int, end: int) -> pb.ParaphraseRequest:
+        return message(
+            pb.ParaphraseRequest,
+            sentences=sentences[start:end],
+            count=count,
+            radius=radius,
+            distinct=distinct,
+            options=options_message(options),
+            seed=seed,
+            first_index=first_index + start,
+        )
+
+    limits = (yield LIMITS).limits
+    size = min(limits.sentences_max, limits.rows_max // max(count, 1))
+    parts = yield from in_chunks("Paraphrase", request, len(sentences), size)
+    variations = [
+        Variations(
+            written_of([[variation.sentence for variation in result.variations]]),
+            [variation.distance for variation in result.variations],
+            latents_of([result.latents]),
+        )
+        for part in parts
+        for result in part.results
+    ]
+    return Paraphrased(variations, facts_of(parts))
+
+
+def score(
+    sentences: Sequence[str],
+    *,
+    importance_samples: int = 100,
+    seed: int | None = None,
+    first_index: int = 0,
+) -> Talk[Scored]:
+    """How likely the model finds sentences; time and precision grow with `importance_samples`."""
+    check_list("sentences", sentences)
+
+    def request(start: int, end: int) -> pb.ScoreRequest:
+        return message(
+            pb.ScoreRequest,
+            sentences=sentences[start:end],
+            importance_samples=importance_samples,
+            seed=seed,
+            first_index=first_index + start,
+        )
+
+    limits = (yield LIMITS).limits
+    size = min(limits.sentences_max, limits.rows_max // max(importance_samples, 1))
+    parts = yield from in_chunks("Score", request, len(sentences), size)
+    scores = [score for part in parts for score in part.scores]
+    return Scored(
+        np.array([score.reconstruction_nats for score in scores]),
+        np.array([score.kl_nats for score in scores]),
+        np.array([score.elbo_nats for score in scores]),
+        np.array([score.iw_nll_nats for score in scores]),
+        np.array([score.tokens for score in scores]),
+        facts_of(parts),
+    )

@@ -1,0 +1,199 @@
+"""Slots: rows of all requests share one running batch, and join and leave it at every step.
+
+A row is a latent that becomes a sentence, or a given sentence whose likelihood under a latent is
+asked. The batch is as many rows as the next bucket holds; what a row writes depends on its own
+latent, options and address alone (see `model/exact.py` and `decode/counter.py`).
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from textvae.decode.counter import Purpose, uniforms
+from textvae.decode.pick import Picking, pick
+from textvae.model.exact import ExactDecoder, LatentInputs, bucket_of, padded
+
+
+class Row(NamedTuple):
+    """One sentence to be written or, where `given` is set, to be judged."""
+
+    owner: Hashable
+    """Whose row it is; comes back with the finished row."""
+    place: int
+    """The row's number among its owner's."""
+    latent: np.ndarray
+    """(latent,) float32"""
+    tokens_max: int
+    """Most tokens written, the end not counted."""
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+    item: int = 0
+    draw: int = 0
+    """With seed and item the address of the row's random numbers."""
+    given: tuple[int, ...] | None = None
+    """Token ids to judge instead of writing; the end is judged too."""
+
+
+class Finished(NamedTuple):
+    """A row that has ended."""
+
+    row: Row
+    tokens: list[int]
+    log_prob: float
+    """Sum over its tokens, the end counted where it was reached, at temperature 1, in nats."""
+    ended: bool
+    batch_rows: int
+    """Most rows that shared a step with it, itself counted."""
+
+
+class _Live:
+    """What changes about a row while it runs."""
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self.tokens: list[int] = []
+        self.log_prob = 0.0
+        self.batch_rows = 0
+
+
+class SpecialIds(NamedTuple):
+    """Ids with a meaning of their own."""
+
+    begin: int
+    end: int
+    forbidden: tuple[int, ...]
+    """Never written."""
+
+
+class Slots:
+    """Up to as many running rows as the largest bucket."""
+
+    def __init__(
+        self, decoder: ExactDecoder, special: SpecialIds, buckets: tuple[int, ...]
+    ) -> None:
+        self.decoder = decoder
+        self.special = special
+        self.buckets = buckets
+        self.capacity = buckets[-1]
+        self._live: list[_Live] = []
+        # (running rows, width) each; row i belongs to _live[i].
+        self._state = torch.zeros(0, decoder.hidden)
+        self._inputs = LatentInputs(
+            torch.zeros(0, 3 * decoder.hidden), torch.zeros(0, decoder.embed)
+        )
+
+    @property
+    def running(self) -> int:
+        """Rows in the batch."""
+        return len(self._live)
+
+    def admit(self, rows: Sequence[Row]) -> None:
+        """Let rows join; the caller brings no more than are free."""
+        if not rows:
+            return
+        assert self.running + len(rows) <= self.capacity, f"{len(rows)} rows for too few slots"
+        latents = torch.from_numpy(np.stack([row.latent for row in rows]))
+        state, inputs = self.decoder.start(padded(latents, bucket_of(len(rows), self.buckets)))
+        new = len(rows)
+        self._state = torch.cat([self._state, state[:new]])
+        self._inputs = LatentInputs(
+            *(torch.cat([old, more[:new]]) for old, more in zip(self._inputs, inputs, strict=True))
+        )
+        self._live += [_Live(row) for row in rows]
+
+    def drop(self, unwanted: Callable[[Hashable], bool]) -> int:
+        """Free the slots of owners that want nothing any more; returns how many rows left."""
+        kept = [place for place, live in enumerate(self._live) if not unwanted(live.row.owner)]
+        dropped = self.running - len(kept)
+        if dropped:
+            self._keep(kept)
+        return dropped
+
+    def clear(self) -> list[Row]:
+        """Free all slots; returns the rows that were running."""
+        rows = [live.row for live in self._live]
+        self._keep([])
+        return rows
+
+    def step(self) -> list[Finished]:
+        """Every running row gets one token more; rows that end with it leave and are returned."""
+        count = self.running
+        if not count:
+            return []
+        size = bucket_of(count, self.buckets)
+        fed = [live.tokens[-1] if live.tokens else self.special.begin for live in self._live]
+        inputs = LatentInputs(*(padded(part, size) for part in self._inputs))
+        logits, state = self.decoder.step(
+            torch.tensor(fed + [self.special.begin] * (size - count)),
+            padded(self._state, size),
+            inputs,
+        )
+        self._state = state[:count]
+        tokens = self._choose(logits)
+        chosen = logits[torch.arange(size), torch.from_numpy(padded_ids(tokens, size))]
+        nats = (chosen - torch.logsumexp(logits, 1))[:count].tolist()
+        return self._advance(tokens.tolist(), nats)
+
+    def _choose(self, logits: Tensor) -> np.ndarray:
+        """(bucket, vocab) -> (running,) the next token of each row: given, likeliest or drawn."""
+        rows = [live.row for live in self._live]
+        allowed = logits[: self.running].clone()
+        allowed[:, list(self.special.forbidden)] = -torch.inf
+        # A sentence has at least one token.
+        fresh = [place for place, live in enumerate(self._live) if not live.tokens]
+        allowed[fresh, self.special.end] = -torch.inf
+        picking = Picking(
+            np.array([0.0 if row.given is not None else row.temperature for row in rows]),
+            np.array([row.top_k for row in rows]),
+            np.array([row.top_p for row in rows]),
+        )
+        numbers = uniforms(
+            np.array([row.seed for row in rows], np.uint64),
+            np.array([row.item for row in rows], np.uint64),
+            np.array([row.draw for row in rows], np.uint64),
+            np.array([len(live.tokens) for live in self._live], np.uint64),
+            Purpose.TOKEN,
+        )
+        tokens = pick(allowed, picking, numbers)
+        for place, live in enumerate(self._live):
+            if live.row.given is not None:
+                tokens[place] = [*live.row.given, self.special.end][len(live.tokens)]
+        return tokens
+
+    def _advance(self, tokens: list[int], nats: list[float]) -> list[Finished]:
+        """Write each row's token down; retire the rows that end."""
+        finished, kept = [], []
+        count = self.running
+        for place, (live, token, nat) in enumerate(zip(self._live, tokens, nats, strict=True)):
+            live.batch_rows = max(live.batch_rows, count)
+            live.log_prob += nat
+            ended = token == self.special.end
+            if not ended:
+                live.tokens.append(token)
+            full = live.row.given is None and len(live.tokens) >= live.row.tokens_max
+            if ended or full:
+                finished.append(
+                    Finished(live.row, live.tokens, live.log_prob, ended, live.batch_rows)
+                )
+            else:
+                kept.append(place)
+        if finished:
+            self._keep(kept)
+        return finished
+
+    def _keep(self, places: list[int]) -> None:
+        """Only the rows at these places go on."""
+        self._live = [self._live[place] for place in places]
+        index = torch.tensor(places, dtype=torch.long)
+        self._state = self._state[index]
+        self._inputs = LatentInputs(*(part[index] for part in self._inputs))
+
+
+def padded_ids(tokens: np.ndarray, size: int) -> np.ndarray:
+    """(rows,) -> (size,) int64: id 0 after the rows."""
+    return np.concatenate([tokens, np.zeros(size - len(tokens), np.int64)])

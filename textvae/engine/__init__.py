@@ -1,0 +1,1 @@
+"""Sentences in, sentences out: the only conductor of text, model, latent and decode."""

@@ -1,0 +1,295 @@
+"""The engine: requests in from any thread, one thread that computes, futures out."""
+
+import itertools
+import logging
+import os
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future, InvalidStateError
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import torch
+
+from textvae.config import ServeConfig
+from textvae.decode.slots import Finished, Row, Slots, SpecialIds
+from textvae.engine.answers import (
+    Done,
+    Drawn,
+    Encoded,
+    Interpolated,
+    Paraphrased,
+    Scored,
+)
+from textvae.engine.loaded import Loaded, load_version
+from textvae.engine.plans import Plan, plan
+from textvae.engine.proof import Arithmetic, prove
+from textvae.engine.requests import (
+    DecodeRequest,
+    EncodeRequest,
+    InterpolateRequest,
+    ParaphraseRequest,
+    Request,
+    SampleRequest,
+    ScoreRequest,
+    limits_of,
+    rows_of,
+)
+from textvae.errors import BusyError, InputError
+from textvae.model.exact import BUCKETS
+from textvae.store.promotions import champion
+from textvae.store.versions import Version, open_version
+from textvae.text.tokenizer import BOS, EOS, Tokenizer
+
+log = logging.getLogger(__name__)
+
+
+class Load(NamedTuple):
+    """How busy the engine is."""
+
+    active_rows: int
+    waiting_rows: int
+    slots: int
+
+
+class _Job:
+    """A request on its way through the engine."""
+
+    def __init__(self, request: Request, cost: int) -> None:
+        self.request = request
+        self.cost = cost
+        self.future: Future[Done] = Future()
+        self.submitted_ns = time.perf_counter_ns()
+        self.started_ns = 0
+        self.plan: Plan | None = None
+        self.finished: dict[int, Finished] = {}
+
+    @property
+    def unwanted(self) -> bool:
+        """Whether the caller gave up."""
+        return self.future.cancelled()
+
+
+class Engine:
+    """One version that answers; every method may be called from any thread."""
+
+    def __init__(
+        self, version: Version, loaded: Loaded, arithmetic: Arithmetic, config: ServeConfig
+    ):
+        """`loaded` belongs to the engine's thread from here on; see `load_engine`."""
+        self.version = version
+        self.latent = loaded.latent
+        self.vocab = loaded.tokenizer.vocab
+        self.has_fitted_prior = loaded.prior is not None
+        self.arithmetic = arithmetic.words
+        self.limits = limits_of(config)
+        self._loaded = loaded._replace(buckets=arithmetic.buckets)
+        special = SpecialIds(BOS, EOS, Tokenizer.forbidden)
+        self._slots = Slots(loaded.decoder, special, arithmetic.buckets)
+        self._threads = config.threads or os.cpu_count() or 1
+        self._condition = threading.Condition()
+        # Guarded by the condition; everything below it belongs to the engine's thread.
+        self._arrived: deque[_Job] = deque()
+        self._cost = 0
+        self._closing = False
+        self._waiting: deque[Row] = deque()
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: Request) -> Future[Done]:
+        """The answer to come. InputError for a request out of bounds, BusyError when full.
+
+        Cancelling the future frees the request's rows at the next step.
+        """
+        request.check(self.limits)
+        job = _Job(request, rows_of(request))
+        job.future.add_done_callback(
+            lambda future: self._release(job) if future.cancelled() else None
+        )
+        with self._condition:
+            if self._closing:
+                raise BusyError("engine: is closing; call again")
+            if self._cost + job.cost > self.limits.rows_max and self._cost:
+                waiting, most = self._cost, self.limits.rows_max
+                raise BusyError(
+                    f"engine: {waiting} rows of at most {most} are waiting and {job.cost} more "
+                    "were asked; try again later or ask for fewer"
+                )
+            self._cost += job.cost
+            self._arrived.append(job)
+            self._condition.notify()
+        return job.future
+
+    def encode(self, request: EncodeRequest) -> Encoded:
+        """`submit`, waited for."""
+        return cast(Encoded, self.submit(request).result().result)
+
+    def decode(self, request: DecodeRequest) -> Drawn:
+        """`submit`, waited for."""
+        return cast(Drawn, self.submit(request).result().result)
+
+    def sample(self, request: SampleRequest) -> Drawn:
+        """`submit`, waited for."""
+        return cast(Drawn, self.submit(request).result().result)
+
+    def interpolate(self, request: InterpolateRequest) -> Interpolated:
+        """`submit`, waited for."""
+        return cast(Interpolated, self.submit(request).result().result)
+
+    def paraphrase(self, request: ParaphraseRequest) -> Paraphrased:
+        """`submit`, waited for."""
+        return cast(Paraphrased, self.submit(request).result().result)
+
+    def score(self, request: ScoreRequest) -> Scored:
+        """`submit`, waited for."""
+        return cast(Scored, self.submit(request).result().result)
+
+    def load(self) -> Load:
+        """Rows running and waiting, a moment ago."""
+        active = self._slots.running
+        return Load(active, max(self._cost - active, 0), self._slots.capacity)
+
+    def close(self, timeout_s: float | None = None) -> bool:
+        """Take nothing more, end what was taken; whether all ended within `timeout_s`."""
+        with self._condition:
+            self._closing = True
+            self._condition.notify()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        """The engine's thread: plan what arrived, let rows join, step, answer."""
+        torch.set_num_threads(self._threads)
+        with torch.inference_mode():
+            while self._take():
+                try:
+                    self._slots.drop(_unwanted)
+                    self._admit()
+                    for finished in self._slots.step():
+                        self._collect(finished)
+                except Exception as error:  # a bug of ours must fail its calls, not the engine
+                    log.exception("engine: a step failed; its requests fail, the engine goes on")
+                    self._fail_running(error)
+
+    def _take(self) -> bool:
+        """Plan all requests that arrived, waiting for one if there is no work; False at the end."""
+        with self._condition:
+            while not (self._arrived or self._waiting or self._slots.running):
+                if self._closing:
+                    return False
+                self._condition.wait()
+            arrived = list(self._arrived)
+            self._arrived.clear()
+        for job in arrived:
+            self._plan(job)
+        return True
+
+    def _plan(self, job: _Job) -> None:
+        """Turn a request into rows; one without rows is answered here."""
+        job.started_ns = time.perf_counter_ns()
+        if job.unwanted:
+            self._release(job)
+            return
+        try:
+            job.plan = plan(self._loaded, job.request, self.limits, job)
+        except InputError as error:
+            self._fail(job, error)
+        except Exception as error:
+            log.exception("engine: a request could not be planned")
+            self._fail(job, error)
+        else:
+            self._waiting.extend(job.plan.rows)
+            if not job.plan.rows:
+                self._answer(job)
+
+    def _admit(self) -> None:
+        """Let waiting rows join, oldest first, skipping those nobody wants any more."""
+        free = self._slots.capacity - self._slots.running
+        rows: list[Row] = []
+        while self._waiting and len(rows) < free:
+            row = self._waiting.popleft()
+            if not _unwanted(row.owner):
+                rows.append(row)
+        self._slots.admit(rows)
+
+    def _collect(self, finished: Finished) -> None:
+        """Keep a finished row; answer its request when it is the last."""
+        job = cast(_Job, finished.row.owner)
+        job.finished[finished.row.place] = finished
+        assert job.plan is not None, "a row ran before its request was planned; this is a bug"
+        if len(job.finished) == len(job.plan.rows):
+            self._answer(job)
+
+    def _answer(self, job: _Job) -> None:
+        """Give the caller the result."""
+        assert job.plan is not None, "answered before it was planned; this is a bug"
+        done = [job.finished[place] for place in range(len(job.plan.rows))]
+        try:
+            result = job.plan.finish(done)
+        except Exception as error:
+            log.exception("engine: an answer could not be put together")
+            self._fail(job, error)
+            return
+        now_ns = time.perf_counter_ns()
+        answer = Done(
+            result,
+            job.request.seed,
+            (job.started_ns - job.submitted_ns) // 1000,
+            (now_ns - job.started_ns) // 1000,
+            job.plan.tokens_read + sum(len(row.tokens) for row in done),
+            max((row.batch_rows for row in done), default=0),
+        )
+        self._release(job)
+        if job.future.set_running_or_notify_cancel():
+            job.future.set_result(answer)
+
+    def _fail(self, job: _Job, error: Exception) -> None:
+        """Give the caller the error, once."""
+        self._release(job)
+        try:
+            if job.future.set_running_or_notify_cancel():
+                job.future.set_exception(error)
+        except InvalidStateError:
+            log.debug("engine: a request failed twice")
+
+    def _release(self, job: _Job) -> None:
+        """Its cost no longer counts."""
+        with self._condition:
+            self._cost -= job.cost
+            job.cost = 0
+
+    def _fail_running(self, error: Exception) -> None:
+        """All requests with a row in the slots or in the queue fail; both start empty."""
+        jobs = {
+            cast(_Job, row.owner) for row in itertools.chain(self._waiting, self._slots.clear())
+        }
+        self._waiting.clear()
+        for job in jobs:
+            self._fail(job, error)
+
+
+def _unwanted(owner: object) -> bool:
+    """Whether the request behind a row was cancelled."""
+    return cast(_Job, owner).unwanted
+
+
+def load_engine(registry: Path, model: str, name: str | None, config: ServeConfig) -> Engine:
+    """Verify, load and prove a version (None: the champion), and start its engine.
+
+    Raises NotFoundError, CorruptError.
+    """
+    version = open_version(registry, model, name) if name else champion(registry, model)
+    return start_engine(registry, version, config)
+
+
+def start_engine(registry: Path, version: Version, config: ServeConfig) -> Engine:
+    """The engine of a verified version. Raises CorruptError, InputError for impossible settings."""
+    if config.slots not in BUCKETS:
+        raise InputError(
+            "serve.slots", f"must be one of {', '.join(map(str, BUCKETS))}, got {config.slots}"
+        )
+    loaded = load_version(registry, version)
+    buckets = tuple(size for size in BUCKETS if size <= config.slots)
+    loaded = loaded._replace(buckets=buckets)
+    return Engine(version, loaded, prove(loaded), config)

@@ -1,0 +1,109 @@
+"""A version in memory, ready to be asked."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from safetensors.torch import load
+
+from textvae.config import ModelConfig
+from textvae.errors import CorruptError, InputError
+from textvae.latent.prior import FittedPrior, prior_of
+from textvae.model.exact import BUCKETS, ExactDecoder, ExactEncoder
+from textvae.model.network import LanguageModel, SentenceVae, reverse
+from textvae.settings import from_mapping
+from textvae.store.attachments import read_attachment
+from textvae.store.versions import Version
+from textvae.text.batches import batch_of
+from textvae.text.corpus import normalise
+from textvae.text.tokenizer import Tokenizer
+
+PRIOR_ATTACHMENT = "prior"
+PRIOR_FILE = "prior.safetensors"
+
+
+class Posteriors(NamedTuple):
+    """(n, latent) float32 each."""
+
+    mean: np.ndarray
+    logvar: np.ndarray
+
+
+class Loaded(NamedTuple):
+    """The parts of one version."""
+
+    tokenizer: Tokenizer
+    encoder: ExactEncoder
+    decoder: ExactDecoder
+    latent: int
+    prior: FittedPrior | None
+    buckets: tuple[int, ...] = BUCKETS
+
+    def tokens(self, field: str, sentences: tuple[str, ...], tokens_max: int) -> list[list[int]]:
+        """Normalised sentences as ids; InputError naming the one that is empty or too long."""
+        encoded = self.tokenizer.encode([normalise(sentence) for sentence in sentences])
+        for number, ids in enumerate(encoded):
+            if not ids:
+                problem = (
+                    "must hold a character that can be written; only control characters are left"
+                )
+                raise InputError(f"{field}[{number}]", problem)
+            if len(ids) > tokens_max:
+                problem = (
+                    f"must be at most {tokens_max} tokens, got {len(ids)}; shorten or split it"
+                )
+                raise InputError(f"{field}[{number}]", problem)
+        return encoded
+
+    def posteriors(self, encoded: list[list[int]]) -> Posteriors:
+        """Token ids of n sentences -> their posteriors, in the caller's order.
+
+        Sentences of like length share a bucket; which ones do changes no number.
+        """
+        order = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
+        mean = np.empty((len(encoded), self.latent), np.float32)
+        logvar = np.empty_like(mean)
+        with torch.inference_mode():
+            for first in range(0, len(order), self.buckets[-1]):
+                chosen = order[first : first + self.buckets[-1]]
+                batch = batch_of([encoded[number] for number in chosen])
+                tokens, lengths = torch.from_numpy(batch.tokens), torch.from_numpy(batch.lengths)
+                back = reverse(tokens, lengths)
+                posterior = self.encoder.encode(tokens, back, lengths, self.buckets)
+                mean[chosen], logvar[chosen] = posterior.mean.numpy(), posterior.logvar.numpy()
+        return Posteriors(mean, logvar)
+
+
+def load_version(registry: Path, version: Version) -> Loaded:
+    """The parts of a verified version, with its fitted prior where one is attached."""
+    config = from_mapping(ModelConfig, version.manifest["model_config"], "manifest.model_config")
+    tokenizer = Tokenizer((version.folder / "tokenizer.model").read_bytes())
+    model = SentenceVae(config, tokenizer.vocab)
+    _fill(model, version.folder / "model.safetensors")
+    attached = read_attachment(registry, version, PRIOR_ATTACHMENT)
+    prior = prior_of(attached[PRIOR_FILE], config.latent) if attached else None
+    with torch.inference_mode():
+        return Loaded(tokenizer, ExactEncoder(model), ExactDecoder(model), config.latent, prior)
+
+
+def load_networks(version: Version) -> tuple[SentenceVae, LanguageModel]:
+    """The trained networks of a verified version, for measuring."""
+    config = from_mapping(ModelConfig, version.manifest["model_config"], "manifest.model_config")
+    vocab = Tokenizer((version.folder / "tokenizer.model").read_bytes()).vocab
+    vae, language_model = SentenceVae(config, vocab), LanguageModel(config, vocab)
+    _fill(vae, version.folder / "model.safetensors")
+    _fill(language_model, version.folder / "language_model.safetensors")
+    return vae.eval(), language_model.eval()
+
+
+def _fill(model: torch.nn.Module, path: Path) -> None:
+    """Read weights into a network; CorruptError where they are not its own or not finite."""
+    tensors = load(path.read_bytes())
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError:
+        raise CorruptError(f"{path}: is not the weights of this manifest's model_config") from None
+    broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise CorruptError(f"{path}: {broken[0]} has values that are not finite; train again")

@@ -1,0 +1,71 @@
+"""What can go wrong, told apart by who has to act on it.
+
+Every message names the field or path, the limit, and the fix. `exit_code` is what a job ends with;
+`serve/status.py` maps the same classes to gRPC status codes.
+"""
+
+
+class TextVaeError(Exception):
+    """Base of every expected error; anything else that is raised is a bug of ours."""
+
+    exit_code = 1
+
+
+class InputError(TextVaeError):
+    """A request field, setting or flag is outside its limits (exit 2, INVALID_ARGUMENT)."""
+
+    exit_code = 2
+
+    def __init__(self, field: str, problem: str) -> None:
+        """`problem` says the limit, what was given and, where it is not plain, the fix."""
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class RejectedError(TextVaeError):
+    """A candidate version did not pass the gate and --strict was asked for (exit 3)."""
+
+    exit_code = 3
+
+
+class CollapsedError(TextVaeError):
+    """The decoder ignores the latent: the posterior has collapsed (exit 4)."""
+
+    exit_code = 4
+
+
+class DataError(TextVaeError):
+    """Text that was handed in breaks the data contract (exit 65)."""
+
+    exit_code = 65
+
+
+class NotFoundError(TextVaeError):
+    """A file, registry, model or version is not there (exit 66, NOT_FOUND)."""
+
+    exit_code = 66
+
+
+class CorruptError(TextVaeError):
+    """A file is there but is not what its manifest says (exit 66, never served)."""
+
+    exit_code = 66
+
+
+class VersionError(TextVaeError):
+    """A latent belongs to another version than the one that serves (FAILED_PRECONDITION)."""
+
+    exit_code = 2
+
+
+class BusyError(TextVaeError):
+    """Try again: a lock is held, a champion moved, the engine is full (75, RESOURCE_EXHAUSTED)."""
+
+    exit_code = 75
+
+
+class UnavailableError(TextVaeError):
+    """No server answers in time: it is not there, loads or drains (exit 75, UNAVAILABLE)."""
+
+    exit_code = 75

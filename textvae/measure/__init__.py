@@ -1,0 +1,1 @@
+"""What a version is worth: tables, judges, the gate, reports and benchmark arms."""

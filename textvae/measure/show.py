@@ -1,0 +1,95 @@
+"""What a running server can do with a set of sentences, seen through a client."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from textvae.client import Client
+
+SEED = 0
+RECONSTRUCTIONS, SAMPLES, STEPS, VARIATIONS = 10, 10, 7, 5
+RADIUS = 2.0
+
+
+class Show(NamedTuple):
+    """Sentences out, chosen by seed alone."""
+
+    reconstructions: list[tuple[str, str]]
+    """(sentence, what came back)"""
+    samples: list[str]
+    """Draws of the fitted prior."""
+    homotopies: list[list[str]]
+    variations: list[tuple[str, list[str]]]
+    """(sentence, its variations)"""
+    homotopy_ends_are_reconstructions: bool
+    distinct_share: float
+    """Of the greedy sentences of `distinct_draws` draws of the fitted prior."""
+    distinct_draws: int
+
+
+def ask_for_show(client: Client, sentences: Sequence[str], draws: int) -> Show:
+    """The show, made of the first held-out `sentences`: 10 are rebuilt, 4 joined, 3 varied."""
+    chosen = list(sentences[:RECONSTRUCTIONS])
+    encoded = client.encode(chosen)
+    rebuilt = [one.text for one in client.decode(encoded.mean).sentences]
+    pairs = list(zip(chosen[0:4:2], chosen[1:4:2], strict=False))
+    paths = [
+        [one.text for one in client.interpolate(pair, STEPS, seed=SEED).sentences] for pair in pairs
+    ]
+    varied = client.paraphrase(
+        chosen[:3], VARIATIONS, radius=RADIUS, distinct=True, seed=SEED
+    ).variations
+    drawn = [one.text for one in client.sample(draws, prior="fitted", seed=SEED).sentences]
+    ends = [
+        path[0] == rebuilt[2 * number] and path[-1] == rebuilt[2 * number + 1]
+        for number, path in enumerate(paths)
+    ]
+    return Show(
+        list(zip(chosen, rebuilt, strict=True)),
+        drawn[:SAMPLES],
+        paths,
+        [
+            (sentence, [one.text for one in those.sentences])
+            for sentence, those in zip(chosen, varied, strict=False)
+        ],
+        all(ends),
+        len(set(drawn)) / len(drawn),
+        len(drawn),
+    )
+
+
+def print_show(show: Show, console: Console) -> None:
+    """The show as tables."""
+    table = _table("Reconstructions: encode, then decode", "sentence", "comes back as")
+    for pair in show.reconstructions:
+        table.add_row(*pair)
+    console.print(table)
+    table = _table("Samples of the fitted prior", "")
+    for sample in show.samples:
+        table.add_row(sample)
+    console.print(table)
+    for path in show.homotopies:
+        table = _table("Homotopy: from one sentence to another", "place", "sentence")
+        for step, sentence in enumerate(path):
+            table.add_row(f"{step}/{len(path) - 1}", sentence)
+        console.print(table)
+    table = _table(f"Variations at radius {RADIUS:g}", "sentence", "variation")
+    for sentence, variations in show.variations:
+        for number, variation in enumerate(variations):
+            table.add_row("" if number else sentence, variation)
+    console.print(table)
+
+
+def report_of(show: Show, figures: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    """Everything the demo found, for report.json."""
+    return {"data": data, "figures": figures, "show": show._asdict()}
+
+
+def _table(title: str, *columns: str) -> Table:
+    """An empty table; text wraps instead of being cut."""
+    table = Table(title=title, title_justify="left", show_header=any(columns))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

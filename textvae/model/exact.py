@@ -1,0 +1,163 @@
+"""The network as it is served: every row's numbers are its own, whatever rows run beside it.
+
+A matrix product may round a row differently for another number of rows, so rows run in buckets of
+fixed sizes. Input projections come from a table, one row a token, so that no product has as many
+rows as a batch has tokens; states are pooled while they are made, so padding never enters a sum.
+`engine/proof.py` checks on the machine itself that the buckets agree.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from textvae.model.network import LOGVAR_RANGE, SentenceVae
+from textvae.model.posterior import Posterior
+
+# Products of 1 to 7 and 9 to 11 rows are rounded differently from others by common CPU libraries.
+BUCKETS = (8, 16, 32, 64)
+
+
+def bucket_of(rows: int, buckets: tuple[int, ...] = BUCKETS) -> int:
+    """The smallest bucket that holds `rows`."""
+    return next(size for size in buckets if size >= rows)
+
+
+def padded(values: Tensor, size: int) -> Tensor:
+    """(rows, ...) -> (size, ...): zeros after the rows."""
+    if len(values) == size:
+        return values
+    return torch.cat([values, values.new_zeros(size - len(values), *values.shape[1:])])
+
+
+class Cell(NamedTuple):
+    """One direction of a GRU, a row at a time."""
+
+    table: Tensor
+    """(vocab, 3 * hidden) input projection of every token, its bias included."""
+    recurrent: Tensor
+    """(3 * hidden, hidden)"""
+    bias: Tensor
+    """(3 * hidden,) of the recurrent product."""
+
+    def step(self, tokens: Tensor, state: Tensor, extra: Tensor | None = None) -> Tensor:
+        """(rows,), (rows, hidden), more input projected as (rows, 3 * hidden) -> (rows, hidden).
+
+        The gates of torch.nn.GRU (Cho et al. 2014, with the reset gate after the product).
+        """
+        given = self.table[tokens]
+        if extra is not None:
+            given = given + extra
+        reset, update, new = functional.linear(state, self.recurrent, self.bias).chunk(3, 1)
+        given_reset, given_update, given_new = given.chunk(3, 1)
+        reset = torch.sigmoid(given_reset + reset)
+        update = torch.sigmoid(given_update + update)
+        new = torch.tanh(given_new + reset * new)
+        return new + update * (state - new)
+
+
+def cell_of(gru: nn.GRU, embedding: Tensor) -> Cell:
+    """The GRU's weights with its input product done for every row of (vocab, embed)."""
+    weight = gru.get_parameter("weight_ih_l0")[:, : embedding.shape[1]]
+    table = functional.linear(embedding, weight, gru.get_parameter("bias_ih_l0"))
+    recurrent = gru.get_parameter("weight_hh_l0"), gru.get_parameter("bias_hh_l0")
+    return Cell(table, recurrent[0].clone(), recurrent[1].clone())
+
+
+class ExactEncoder:
+    """Token ids to posteriors, at most one bucket at a time."""
+
+    def __init__(self, model: SentenceVae) -> None:
+        """`model`: trained, its BatchNorm folded."""
+        assert model.encoder.batchnorm is None, "fold_batchnorm(model) first"
+        embedding = model.embedding.weight
+        self.cells = (
+            cell_of(model.encoder.forward_gru, embedding),
+            cell_of(model.encoder.backward_gru, embedding),
+        )
+        self.mean = model.encoder.mean
+        self.logvar = model.encoder.logvar
+
+    def encode(
+        self, tokens: Tensor, back: Tensor, lengths: Tensor, buckets: tuple[int, ...] = BUCKETS
+    ) -> Posterior:
+        """(rows, time) ahead and reversed, (rows,) -> Posterior of (rows, latent).
+
+        At most as many rows as the largest bucket.
+        """
+        rows, size = len(tokens), bucket_of(len(tokens), buckets)
+        # Filler rows have one token, so that no mean is divided by 0.
+        lengths = torch.cat([lengths, lengths.new_ones(size - rows)])
+        pooled = [
+            self._pooled(cell, padded(ids, size), lengths)
+            for cell, ids in zip(self.cells, (tokens, back), strict=True)
+        ]
+        features = torch.cat(pooled, 1)
+        mean = functional.linear(features, self.mean.weight, self.mean.bias)
+        logvar = functional.linear(features, self.logvar.weight, self.logvar.bias)
+        return Posterior(mean[:rows], logvar.clamp(*LOGVAR_RANGE)[:rows])
+
+    @staticmethod
+    def _pooled(cell: Cell, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """(rows, time), (rows,) -> (rows, 3 * hidden): last, mean and largest real state."""
+        state = torch.zeros(len(tokens), cell.recurrent.shape[1])
+        total = torch.zeros_like(state)
+        largest = torch.full_like(state, -torch.inf)
+        for time in range(tokens.shape[1]):
+            real = (time < lengths)[:, None]
+            following = cell.step(tokens[:, time], state)
+            state = torch.where(real, following, state)
+            total = torch.where(real, total + following, total)
+            largest = torch.where(real, torch.maximum(largest, following), largest)
+        return torch.cat([state, total / lengths[:, None], largest], 1)
+
+
+class LatentInputs(NamedTuple):
+    """What a latent gives to every step of the decoder."""
+
+    gates: Tensor
+    """(rows, 3 * hidden)"""
+    output: Tensor
+    """(rows, embed), the output layer's bias included."""
+
+
+class ExactDecoder:
+    """One token a row and a call: the decoder of a trained model."""
+
+    def __init__(self, model: SentenceVae) -> None:
+        embedding = model.embedding.weight
+        decoder = model.decoder
+        embed, hidden = embedding.shape[1], decoder.gru.hidden_size
+        assert decoder.start is not None, "a decoder that is served has a latent"
+        self.cell = cell_of(decoder.gru, embedding)
+        self.start_layer = decoder.start
+        self.latent_gates = decoder.gru.get_parameter("weight_ih_l0")[:, embed:].clone()
+        self.latent_output = decoder.output.weight[:, hidden:].clone()
+        self.state_output = decoder.output.weight[:, :hidden].clone()
+        self.output_bias = decoder.output.bias
+        self.embedding = embedding
+        self.bias = decoder.bias
+        self.hidden = hidden
+        self.embed = embed
+
+    def start(self, latents: Tensor) -> tuple[Tensor, LatentInputs]:
+        """(rows, latent) -> first states (rows, hidden) and what enters every step.
+
+        As many rows as a bucket has.
+        """
+        state = torch.tanh(
+            functional.linear(latents, self.start_layer.weight, self.start_layer.bias)
+        )
+        gates = functional.linear(latents, self.latent_gates)
+        output = functional.linear(latents, self.latent_output, self.output_bias)
+        return state, LatentInputs(gates, output)
+
+    def step(self, tokens: Tensor, state: Tensor, inputs: LatentInputs) -> tuple[Tensor, Tensor]:
+        """(rows,), (rows, hidden) -> logits (rows, vocab) and states (rows, hidden).
+
+        As many rows as a bucket has.
+        """
+        state = self.cell.step(tokens, state, inputs.gates)
+        written = functional.linear(state, self.state_output) + inputs.output
+        return functional.linear(written, self.embedding, self.bias), state

@@ -1,0 +1,46 @@
+"""How much the KL weighs at each step of training."""
+
+import math
+from typing import NamedTuple
+
+from textvae.config import TrainingConfig
+
+
+def kl_weight(config: TrainingConfig, step: int) -> float:
+    """The annealed weight at `step`, from `kl_start` to 1."""
+    start = config.kl_start
+    return start + (1.0 - start) * _risen(config, step)
+
+
+def _risen(config: TrainingConfig, step: int) -> float:
+    """Share of the rise done at `step`, 0 to 1."""
+    if config.kl_steps <= 0:
+        return 1.0
+    if config.kl_schedule == "logistic":
+        # Bowman et al. 2016, figure 2: a sigmoid; half risen at kl_steps / 2, 0.99 at kl_steps.
+        steepness = 2 * math.log(99) / config.kl_steps
+        return 1.0 / (1.0 + math.exp(-steepness * (step - config.kl_steps / 2)))
+    if config.kl_schedule == "cyclical":
+        # Fu et al. 2019, section 4: each cycle rises anew and then holds.
+        step %= max(config.kl_cycle_steps, 1)
+    return min(1.0, step / config.kl_steps)
+
+
+class RateHolder(NamedTuple):
+    """A multiplier on the KL weight that holds the KL at a target.
+
+    The integral controller of ControlVAE (Shao et al. 2020, section 3.2) on the logarithm of the
+    weight, so that a step is a percentage and the weight never changes sign.
+    """
+
+    multiplier: float = 1.0
+    smoothed_nats: float = 0.0
+    """KL averaged over about the last 20 steps."""
+
+    def after(self, kl_nats: float, target_nats: float, warm: bool) -> "RateHolder":
+        """The holder after a step whose batch had `kl_nats`; `warm` is false at the first step."""
+        smoothed = 0.95 * self.smoothed_nats + 0.05 * kl_nats if warm else kl_nats
+        error = max(-1.0, min(1.0, (smoothed - target_nats) / target_nats))
+        # 2 % a step at most: slower than the KL answers, so that the two do not swing.
+        multiplier = self.multiplier * math.exp(0.02 * error)
+        return RateHolder(max(1e-4, min(10.0, multiplier)), smoothed)

@@ -1,0 +1,62 @@
+"""python -m textvae.serve: the server's command line, its log, and its exit codes."""
+
+import argparse
+import asyncio
+import logging
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from textvae.config import ServeConfig, StoreConfig
+from textvae.errors import TextVaeError
+from textvae.serve.server import serve
+from textvae.settings import read_toml
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Serves a model's champion over gRPC until SIGTERM, and follows its promotions."""
+
+    config: Path | None = None
+    """TOML file whose sections [store] and [serve] are the defaults of the flags below."""
+    registry: Path = StoreConfig.registry
+    """Folder of published versions, one folder per model."""
+    model: str = StoreConfig.model
+    """Name of the model in the registry."""
+    version: str = ""
+    """Version to serve for good; empty for the champion, whichever it comes to be."""
+    serve: Annotated[ServeConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=ServeConfig)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serves; the exit code is 0 after a drain, else that of the error."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        flags = _flags(sys.argv[1:] if arguments is None else arguments)
+        asyncio.run(serve(flags.registry, flags.model, flags.version, flags.serve))
+    except TextVaeError as error:
+        print(f"textvae serve: {error}", file=sys.stderr)  # noqa: T201 - a command's own words
+        return error.exit_code
+    return 0
+
+
+def _flags(arguments: list[str]) -> Flags:
+    """The flags; what they leave out comes from the TOML file, if one is named."""
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--config", type=Path)
+    path = early.parse_known_args(arguments)[0].config
+    sections = read_toml(path) if path else {}
+    store = sections.get("store", StoreConfig())
+    defaults = Flags(
+        registry=store.registry, model=store.model, serve=sections.get("serve", ServeConfig())
+    )
+    return tyro.cli(Flags, prog="textvae serve", default=defaults, args=arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

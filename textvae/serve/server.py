@@ -1,0 +1,156 @@
+"""A server from start to drain: bind, load, serve, follow the champion, stop without a loss."""
+
+import asyncio
+import ipaddress
+import logging
+import signal
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from textvae.config import ServeConfig
+from textvae.errors import InputError
+from textvae.serve.champion import Champion
+from textvae.serve.firewall import Firewall
+from textvae.serve.models import ModelService
+from textvae.serve.service import TextVaeService
+from textvae.v1 import model_pb2, model_pb2_grpc, textvae_pb2, textvae_pb2_grpc
+
+SERVICES = (
+    textvae_pb2.DESCRIPTOR.services_by_name["TextVaeService"].full_name,
+    model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
+)
+NOTICE_S = 0.5
+"""Seconds between NOT_SERVING and the first refused call, for balancers that watch the health."""
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+STREAMS_MAX = 256
+"""Calls that one connection may have in flight; more wait at the client."""
+METADATA_BYTES_MAX = 16 * 1024
+PING_MIN_MS = 30_000
+"""Clients may ping this often; grpc's own default hangs up on more than a ping in five minutes."""
+
+HealthServicer: Any = health.aio.HealthServicer  # type: ignore[attr-defined]
+
+CLOSE_S = 1.0
+"""Seconds that an engine without calls gets to end its thread."""
+
+_log = logging.getLogger(__name__)
+
+
+async def serve(registry: Path, model: str, version: str, config: ServeConfig) -> None:
+    """Serves until SIGTERM or SIGINT, then drains; a second signal ends it at once.
+
+    Prints one line with the address on stdout when it is ready. Errors of the configuration, the
+    registry and the version (InputError, NotFoundError, CorruptError) come before that line.
+    """
+    _check_host(config)
+    stop, hurry = _signals()
+    champion = Champion(registry, model, version, config)
+    firewall, checks = Firewall(), HealthServicer()
+    server = _build(champion, firewall, checks, registry, config)
+    address = _bind(server, config)
+    await _tell(checks, health_pb2.HealthCheckResponse.NOT_SERVING)
+    await server.start()
+    try:
+        await champion.load()
+        following = asyncio.create_task(champion.follow(stop))
+        await _tell(checks, health_pb2.HealthCheckResponse.SERVING)
+        ready = f"textvae serves {champion.engine.version.name} of {model} at {address}"
+        print(ready, flush=True)  # noqa: T201 - whoever started the server waits for this line
+        await stop.wait()
+        _log.info("draining; a second signal ends it at once")
+        await checks.enter_graceful_shutdown()
+        await _drain(server, firewall, hurry, config.drain_s)
+        await following
+    finally:
+        await server.stop(None)
+        await champion.close(CLOSE_S)
+
+
+def _check_host(config: ServeConfig) -> None:
+    """InputError for an address that others can reach, unless that was said to be wanted."""
+    try:
+        loopback = ipaddress.ip_address(config.host).is_loopback
+    except ValueError:
+        loopback = config.host == "localhost"
+    if not loopback and not config.insecure:
+        problem = f"{config.host} can be reached by others and the connection is not encrypted"
+        raise InputError(
+            "host", f"{problem}; bind 127.0.0.1, or add --insecure in a trusted network"
+        )
+
+
+def _signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """Events that the first and the second SIGTERM or SIGINT set."""
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def ring() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ring)
+    return stop, hurry
+
+
+def _build(
+    champion: Champion,
+    firewall: Firewall,
+    checks: HealthServicer,
+    registry: Path,
+    config: ServeConfig,
+) -> grpc.aio.Server:
+    """A server with its four services, behind the firewall."""
+    options = (
+        # Two servers on one port would share its calls by chance.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", config.message_bytes_max),
+        ("grpc.max_send_message_length", ANSWER_BYTES_MAX),
+        ("grpc.max_concurrent_streams", STREAMS_MAX),
+        ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+        ("grpc.http2.min_ping_interval_without_data_ms", PING_MIN_MS),
+    )
+    server = grpc.aio.server(interceptors=(firewall,), options=options)
+    models = ModelService(champion, registry, config.message_bytes_max)
+    textvae_pb2_grpc.add_TextVaeServiceServicer_to_server(TextVaeService(champion), server)
+    model_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    reflection.enable_server_reflection(
+        (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+    )
+    return server
+
+
+def _bind(server: grpc.aio.Server, config: ServeConfig) -> str:
+    """host:port with the port that was bound; InputError if there is none to be had."""
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    try:
+        port = server.add_insecure_port(f"{host}:{config.port}")
+    except RuntimeError:
+        problem = f"cannot listen at {host}:{config.port}; is another server there?"
+        raise InputError("port", f"{problem} --port 0 takes a free one") from None
+    return f"{host}:{port}"
+
+
+async def _tell(
+    checks: HealthServicer, status: health_pb2.HealthCheckResponse.ServingStatus
+) -> None:
+    """Sets the health of the server, "", and of each service."""
+    for service in ("", *SERVICES):
+        await checks.set(service, status)
+
+
+async def _drain(
+    server: grpc.aio.Server, firewall: Firewall, hurry: asyncio.Event, drain_s: float
+) -> None:
+    """Returns when no call is left, after `drain_s` seconds, or when there is a hurry."""
+    hurrying = asyncio.create_task(hurry.wait())
+    await asyncio.wait({hurrying}, timeout=NOTICE_S)
+    stopping = asyncio.create_task(server.stop(drain_s))
+    firewall.end_streams()
+    await asyncio.wait({hurrying, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    hurrying.cancel()
+    await server.stop(None)
+    await stopping

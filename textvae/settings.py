@@ -1,0 +1,92 @@
+"""Settings from TOML and plain values, and back."""
+
+import dataclasses
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from textvae.config import Sections
+from textvae.errors import InputError, NotFoundError
+
+Config = TypeVar("Config")
+
+
+def from_mapping(kind: type[Config], values: dict[str, Any], where: str) -> Config:
+    """The dataclass `kind` from plain values; InputError for an unknown key or a wrong type."""
+    hints = get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise InputError(
+            f"{where}.{unknown[0]}", f"no such setting; there are {', '.join(sorted(hints))}"
+        )
+    return kind(
+        **{name: _typed(hints[name], value, f"{where}.{name}") for name, value in values.items()}
+    )
+
+
+def _typed(hint: Any, value: Any, where: str) -> Any:
+    """`value` as the field's type, or InputError."""
+    if get_origin(hint) is tuple and isinstance(value, list):
+        return tuple(_typed(get_args(hint)[0], item, where) for item in value)
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise InputError(where, f"must be one of {', '.join(get_args(hint))}, got {value!r}")
+        return value
+    if hint is Path and isinstance(value, str):
+        return Path(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    wanted = hint if isinstance(hint, type) else None
+    if (
+        wanted is None
+        or not isinstance(value, wanted)
+        or (isinstance(value, bool) and wanted is not bool)
+    ):
+        raise InputError(where, f"must be {getattr(hint, '__name__', hint)}, got {value!r}")
+    return value
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The sections of a TOML file as dataclasses by name; sections it lacks are absent."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotFoundError(f"{path}: no such file; --config takes a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(str(path), f"is not TOML: {error}") from None
+    kinds = get_type_hints(Sections)
+    unknown = sorted(set(tables) - set(kinds))
+    if unknown:
+        raise InputError(unknown[0], f"no such section in {path}; there are {', '.join(kinds)}")
+    sections: dict[str, Any] = {}
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise InputError(name, f"must be a section, [{name}], in {path}")
+        sections[name] = from_mapping(kinds[name], table, name)
+    return sections
+
+
+def to_mapping(config: Any) -> dict[str, Any]:
+    """A dataclass as plain JSON and TOML values."""
+    plain: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            plain[field.name] = to_mapping(value)
+        elif isinstance(value, tuple):
+            plain[field.name] = [str(item) for item in value]
+        else:
+            plain[field.name] = str(value) if isinstance(value, Path) else value
+    return plain
+
+
+def to_toml(sections: dict[str, Any]) -> str:
+    """Sections as TOML text that `read_toml` gives back unchanged."""
+    # JSON's strings, numbers, booleans and arrays are TOML's too.
+    lines = []
+    for name, config in sections.items():
+        lines.append(f"[{name}]")
+        lines += [f"{key} = {json.dumps(value)}" for key, value in to_mapping(config).items()]
+        lines.append("")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""The registry: a model is a folder of versions, of what judges them, and of what served when."""

@@ -1,0 +1,170 @@
+"""Promotions: which version serves, who decided it and why, as a log that only ever grows.
+
+`registry/<model>/promotions/000124.json` is the truth, and the highest number wins. A number is
+taken by a hard link, which one process alone can make: of two that judged against the same champion
+the second is told that the champion has moved. A rollback is one more promotion. The symbolic link
+`champion` beside the log is for people; nothing here reads it.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from textvae import files
+from textvae.errors import BusyError, CorruptError, InputError, NotFoundError
+from textvae.store.sealed import corrupt
+from textvae.store.versions import Version, list_versions, model_folder, open_version
+
+_RECORD = re.compile(r"[0-9]{6,}\.json")
+
+
+class Promotion(NamedTuple):
+    """One line of the log."""
+
+    number: int
+    """Counts from 1."""
+    version: str
+    manifest_sha256: str
+    previous: str
+    """The version that served before; empty for the first."""
+    reason: str
+    actor: str
+    at: str
+    """When, in UTC, as 2026-11-23T02:15:00Z."""
+
+
+def current(registry: Path, model: str) -> Promotion | None:
+    """The promotion in force, or None where nothing was promoted yet."""
+    numbers = _numbers(registry, model)
+    return _read(registry, model, numbers[-1]) if numbers else None
+
+
+def history(registry: Path, model: str) -> list[Promotion]:
+    """All promotions of a model, oldest first."""
+    return [_read(registry, model, number) for number in _numbers(registry, model)]
+
+
+def champion(registry: Path, model: str) -> Version:
+    """The version that serves, verified; NotFoundError says how to make one."""
+    promotion = current(registry, model)
+    if promotion is None:
+        names = list_versions(registry, model)
+        make = f"python -m jobs.promote --version {names[0]}" if names else "python -m jobs.nightly"
+        raise NotFoundError(f"{model_folder(registry, model)}: no champion; {make} makes one")
+    version = open_version(registry, model, promotion.version)
+    if version.manifest_sha256 != promotion.manifest_sha256:
+        raise corrupt(version.folder, f"is not the {version.name} that was promoted")
+    return version
+
+
+def promote(
+    registry: Path, model: str, version: Version, *, expected: int, reason: str, actor: str, at: str
+) -> Promotion:
+    """The promotion that makes `version` serve, if promotion `expected` is still in force.
+
+    `expected` is the number that `version` was judged against, 0 for none. BusyError where another
+    promotion came first, since `version` was then never compared with what serves now.
+    """
+    assert version.model == model, f"{version.name} is of {version.model}, not of {model}"
+    before = current(registry, model)
+    promotion = Promotion(
+        number=expected + 1,
+        version=version.name,
+        manifest_sha256=version.manifest_sha256,
+        previous=before.version if before else "",
+        reason=reason,
+        actor=actor,
+        at=at,
+    )
+    moved = (before.number if before else 0) != expected
+    record = files.canonical_json(promotion._asdict())
+    if moved or not files.create_by_link(_path(registry, model, promotion.number), record):
+        raise BusyError(
+            f"{model}: the champion moved since promotion {expected}, so {version.name} was not "
+            "promoted; evaluate it against the new champion and promote again"
+        )
+    _point_champion(registry, model)
+    return promotion
+
+
+def rollback(
+    registry: Path, model: str, *, reason: str, actor: str, at: str, to: str = ""
+) -> Promotion:
+    """The promotion that puts an earlier champion back, by default the one that served before.
+
+    The version is verified first. InputError where there is nothing to go back to, or where `to`
+    serves already or never did; BusyError where a promotion came in between.
+    """
+    promotions = history(registry, model)
+    road = _road(promotions)
+    if len(road) < 2 and not to:
+        raise InputError("to", f"{model} has no earlier champion to go back to; promote a version")
+    name = to or road[-2]
+    served = {promotion.version for promotion in promotions}
+    if name not in served:
+        raise InputError("to", f"{name} never served; python -m jobs.promote is for what is new")
+    if name == road[-1]:
+        raise InputError("to", f"{name} serves already")
+    return promote(
+        registry,
+        model,
+        open_version(registry, model, name),
+        expected=promotions[-1].number,
+        reason=reason,
+        actor=actor,
+        at=at,
+    )
+
+
+def _road(promotions: list[Promotion]) -> list[str]:
+    """The versions that led to the present one, which is last.
+
+    Coming back to a version forgets what came after it, so that rolling back twice goes two
+    versions back and never returns to the one that was found wanting.
+    """
+    road: list[str] = []
+    for promotion in promotions:
+        if promotion.version in road:
+            del road[road.index(promotion.version) + 1 :]
+        else:
+            road.append(promotion.version)
+    return road
+
+
+def _point_champion(registry: Path, model: str) -> None:
+    """The link shows the promotion in force, whichever of several promoters writes it last."""
+    shown = None
+    while (promotion := current(registry, model)) and promotion.number != shown:
+        files.point_link(
+            model_folder(registry, model) / "champion", f"versions/{promotion.version}"
+        )
+        shown = promotion.number
+
+
+def _read(registry: Path, model: str, number: int) -> Promotion:
+    """One promotion; CorruptError where its file was damaged."""
+    path = _path(registry, model, number)
+    try:
+        promotion = Promotion(**json.loads(path.read_bytes()))
+    except (ValueError, TypeError):
+        promotion = None
+    if promotion is None or promotion.number != number:
+        raise CorruptError(
+            f"{path}: is not promotion {number}; restore it from a copy, "
+            "or remove it to go back to the promotion before"
+        )
+    return promotion
+
+
+def _numbers(registry: Path, model: str) -> list[int]:
+    """The numbers of all promotions of a model, ascending."""
+    folder = model_folder(registry, model) / "promotions"
+    if not folder.is_dir():
+        return []
+    return sorted(int(path.stem) for path in folder.iterdir() if _RECORD.fullmatch(path.name))
+
+
+def _path(registry: Path, model: str, number: int) -> Path:
+    """The file of one promotion."""
+    return model_folder(registry, model) / "promotions" / f"{number:06d}.json"

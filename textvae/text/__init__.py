@@ -1,0 +1,1 @@
+"""Text: files to sentences, sentences to tokens, tokens to batches. Knows no model, no latent."""

@@ -1,0 +1,158 @@
+"""Spans: the corpus as a row of immutable folders, one an ingest.
+
+`spans/000001-3f9a1c2b77d0/` holds train.jsonl, valid.jsonl, test.jsonl, report.json and
+manifest.json; the name is a running number and the first 12 hex digits of the manifest's SHA-256.
+Nothing is parsed before its bytes are what the manifest says.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from textvae import files
+from textvae.errors import CorruptError, NotFoundError
+from textvae.text.corpus import Sentence
+from textvae.text.split import SIDES, Side
+
+SPAN_NAME = re.compile(r"\d{6}-[0-9a-f]{12}")
+
+
+class Span(NamedTuple):
+    """One ingest's new sentences, published."""
+
+    name: str
+    folder: Path
+    report: dict[str, Any]
+    """The data report, as in its report.json."""
+
+
+class Corpus(NamedTuple):
+    """The sentences of some spans, each sentence once, on one side."""
+
+    train: list[Sentence]
+    valid: list[Sentence]
+    test: list[Sentence]
+    names: tuple[str, ...]
+    """The spans, oldest first."""
+    hashes: tuple[str, ...]
+    """SHA-256 of each span's manifest, in the same order."""
+
+
+def list_spans(spans: Path) -> list[str]:
+    """The names of all spans, oldest first; none where there is no such folder."""
+    if not spans.is_dir():
+        return []
+    return sorted(entry.name for entry in spans.iterdir() if SPAN_NAME.fullmatch(entry.name))
+
+
+def load_spans(spans: Path, names: Sequence[str] | None = None) -> Corpus:
+    """The sentences of these spans (None: of all), verified.
+
+    Raises NotFoundError where there is none or not this one, CorruptError naming the file that is
+    missing, torn, swapped or extra.
+    """
+    there = list_spans(spans)
+    names = there if names is None else names
+    if not names:
+        raise NotFoundError(f"{spans}: no text has been ingested; python -m jobs.ingest does that")
+    manifests = [_manifest_bytes(spans, name) for name in names]
+    sides: dict[Side, list[Sentence]] = {side: [] for side in SIDES}
+    for name, manifest in zip(names, manifests, strict=True):
+        contents = _verified(spans / name, json.loads(manifest))
+        for side in SIDES:
+            sides[side] += _parse(contents[f"{side}.jsonl"])
+    hashes = tuple(hashlib.sha256(manifest).hexdigest() for manifest in manifests)
+    return Corpus(**sides, names=tuple(names), hashes=hashes)
+
+
+def read_manifest(spans: Path, name: str) -> dict[str, Any]:
+    """The manifest of a span, after its hash was found to be the one in the span's name."""
+    manifest: dict[str, Any] = json.loads(_manifest_bytes(spans, name))
+    return manifest
+
+
+def write_span(
+    spans: Path,
+    kept: Mapping[Side, Sequence[Sentence]],
+    report: dict[str, Any],
+    facts: Mapping[str, Any],
+) -> Span:
+    """A new span after the newest one, complete or not there at all.
+
+    `facts` go into the manifest: where the sentences come from. The caller holds the spans' lock.
+    """
+    contents = {f"{side}.jsonl": _lines(kept[side]) for side in SIDES}
+    contents["report.json"] = files.canonical_json(report)
+    manifest = files.canonical_json(
+        {
+            "format": 1,
+            "files": {
+                name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+                for name, data in contents.items()
+            },
+            **facts,
+        }
+    )
+    there = list_spans(spans)
+    number = int(there[-1].partition("-")[0]) + 1 if there else 1
+    name = f"{number:06d}-{hashlib.sha256(manifest).hexdigest()[:12]}"
+    with files.new_folder(spans / name) as folder:
+        for file, data in {**contents, "manifest.json": manifest}.items():
+            files.write_bytes(folder / file, data)
+    return Span(name, spans / name, report)
+
+
+def _manifest_bytes(spans: Path, name: str) -> bytes:
+    """A span's manifest as it lies there; CorruptError where the span's name says another."""
+    path = spans / name / "manifest.json"
+    if not path.parent.is_dir():
+        told = ", ".join(list_spans(spans)) or "none"
+        raise NotFoundError(f"{spans}: no span {name}; there are: {told}")
+    if not path.is_file():
+        raise _corrupt(path, "is missing")
+    data = path.read_bytes()
+    if not name.endswith(f"-{hashlib.sha256(data).hexdigest()[:12]}"):
+        raise _corrupt(path, "is not the manifest that the folder is named after")
+    return data
+
+
+def _verified(folder: Path, manifest: Mapping[str, Any]) -> dict[str, bytes]:
+    """The bytes of each file of a span, as the manifest promises them."""
+    listed = manifest["files"]
+    extra = {entry.name for entry in folder.iterdir()} - set(listed) - {"manifest.json"}
+    if extra:
+        raise _corrupt(folder / min(extra), "is not in the manifest")
+    contents = {}
+    for name, promised in listed.items():
+        path = folder / name
+        if not path.is_file():
+            raise _corrupt(path, "is missing")
+        data = path.read_bytes()
+        if len(data) != promised["bytes"]:
+            raise _corrupt(path, f"has {len(data)} bytes, its manifest says {promised['bytes']}")
+        if hashlib.sha256(data).hexdigest() != promised["sha256"]:
+            raise _corrupt(path, "holds other bytes than its manifest says")
+        contents[name] = data
+    return contents
+
+
+def _corrupt(path: Path, problem: str) -> CorruptError:
+    """The error for a span that is not what it was, with the ways out."""
+    return CorruptError(
+        f"{path}: {problem}; put the span's folder back from a copy, or remove {path.parent.name} "
+        "and ingest its files again"
+    )
+
+
+def _lines(sentences: Sequence[Sentence]) -> bytes:
+    """Sentences as JSON lines, empty fields left out."""
+    rows = [{key: value for key, value in row._asdict().items() if value} for row in sentences]
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8")
+
+
+def _parse(lines: bytes) -> list[Sentence]:
+    """The sentences that `_lines` wrote."""
+    return [Sentence(**json.loads(line)) for line in lines.splitlines()]

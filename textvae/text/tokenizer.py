@@ -1,0 +1,153 @@
+"""Sentences to token ids and back, without losing a character.
+
+SentencePiece with byte fallback and no normalising of its own: decode(encode(s)) == s for every
+Unicode sentence, also one that spells "<s>" or holds a character never seen in training. The
+trained model is bytes; where they are kept is the store's business.
+"""
+
+import io
+import logging
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import sentencepiece
+
+from textvae.config import TokenizerConfig
+from textvae.errors import DataError, InputError
+
+PAD, BOS, EOS, UNK = 0, 1, 2, 3
+SPECIALS = 4
+BYTES = 256
+
+# SentencePiece writes a space as this character, so a real one has to go another way: as bytes.
+SPACE_MARK = "\u2581"
+# Its trainer silently skips sentences with these (the second marks what it does not know).
+UNTRAINABLE = str.maketrans({SPACE_MARK: " ", "\u2585": " "})
+
+logger = logging.getLogger(__name__)
+
+
+def train_tokenizer(sentences: Iterable[str], config: TokenizerConfig, seed: int) -> bytes:
+    """A trained tokenizer, ready for `Tokenizer`; the same sentences and seed give the same bytes.
+
+    `seed` chooses which sentences are looked at when there are more than `sentences_max`. Where the
+    corpus is too small for the wished vocabulary, the vocabulary is smaller and the log says so.
+    Raises DataError without a single visible character, InputError for a vocabulary too small.
+    """
+    if config.sentences_max < 1:
+        raise InputError(
+            "tokenizer.sentences_max", f"must be 1 or more, got {config.sentences_max}"
+        )
+    texts = [text.translate(UNTRAINABLE) for text in sentences]
+    texts = [text for text in _some(texts, config.sentences_max, seed) if text.strip()]
+    if not texts:
+        raise DataError("tokenizer: no text to learn from; at least one sentence is needed")
+    written = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(texts),
+            model_writer=written,
+            model_type=config.kind,
+            vocab_size=config.vocab,
+            hard_vocab_limit=False,
+            byte_fallback=True,
+            # A space that no sentence has would become the bytes of its mark, and stay a mark.
+            required_chars=SPACE_MARK,
+            normalization_rule_name="identity",
+            add_dummy_prefix=False,
+            remove_extra_whitespaces=False,
+            max_sentence_length=4 * max(map(len, texts)),
+            pad_id=PAD,
+            bos_id=BOS,
+            eos_id=EOS,
+            unk_id=UNK,
+            num_threads=1,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise _too_small(texts, config, error) from None
+    model = written.getvalue()
+    vocab = Tokenizer(model).vocab
+    if vocab < config.vocab:
+        logger.warning(
+            "vocabulary: %d tokens wished, %d made; %d sentences hold no more",
+            config.vocab,
+            vocab,
+            len(texts),
+        )
+    return model
+
+
+def _some(texts: list[str], most: int, seed: int) -> list[str]:
+    """All of the texts, or `most` of them drawn without repeats, in their own order."""
+    if len(texts) <= most:
+        return texts
+    drawn = np.random.default_rng(seed).choice(len(texts), most, replace=False)
+    return [texts[place] for place in np.sort(drawn)]
+
+
+def _too_small(texts: list[str], config: TokenizerConfig, error: RuntimeError) -> Exception:
+    """What to raise for SentencePiece's refusal: our error where the vocabulary is the reason."""
+    characters = len(set().union(*texts) | {" "})
+    if config.vocab >= SPECIALS + BYTES + characters:
+        return error
+    return InputError(
+        "tokenizer.vocab",
+        f"must hold {SPECIALS} special tokens, {BYTES} bytes and the corpus' characters "
+        f"(at most {characters}), got {config.vocab}; "
+        f"set it to {SPECIALS + BYTES + characters} or more",
+    )
+
+
+class Tokenizer:
+    """A trained tokenizer: sentences to ids and back, many at a time."""
+
+    forbidden: tuple[int, ...] = (PAD, BOS, UNK)
+    """Ids that a decoder must never write; EOS it must, to end."""
+
+    def __init__(self, model: bytes) -> None:
+        """`model`: what `train_tokenizer` gave, its bytes verified by whoever read them."""
+        self._pieces = sentencepiece.SentencePieceProcessor(model_proto=model)
+        self.vocab: int = self._pieces.vocab_size()
+        """Number of ids, special ones included."""
+        self._mark_bytes = [
+            self._pieces.piece_to_id(f"<0x{byte:02X}>") for byte in SPACE_MARK.encode()
+        ]
+
+    def encode(self, sentences: Sequence[str]) -> list[list[int]]:
+        """The ids of each sentence, without BOS and EOS; never PAD, BOS, EOS or UNK.
+
+        Raises InputError naming the sentence where one holds a lone surrogate, which is no text.
+        """
+        _check_unicode(sentences)
+        if any(SPACE_MARK in sentence for sentence in sentences):
+            return [self._encode_marked(sentence) for sentence in sentences]
+        ids: list[list[int]] = self._pieces.encode(list(sentences))
+        return ids
+
+    def decode(self, sentences: Iterable[Iterable[int]]) -> list[str]:
+        """The text of each list of ids; special ids are left out, broken UTF-8 becomes U+FFFD."""
+        plain = [[int(token) for token in ids if token >= SPECIALS] for ids in sentences]
+        # SentencePiece reads an empty list as one empty sentence.
+        texts: list[str] = self._pieces.decode(plain) if plain else []
+        return texts
+
+    def _encode_marked(self, sentence: str) -> list[int]:
+        """The ids of a sentence with SPACE_MARK in it: each mark as its three bytes."""
+        first, *rest = self._pieces.encode(sentence.split(SPACE_MARK))
+        ids: list[int] = list(first)
+        for part in rest:
+            ids += [*self._mark_bytes, *part]
+        return ids
+
+
+def _check_unicode(sentences: Sequence[str]) -> None:
+    """InputError for the first sentence that has no UTF-8 form."""
+    for number, sentence in enumerate(sentences):
+        try:
+            sentence.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"sentences[{number}]",
+                f"character {error.start} is a lone surrogate; sentences are Unicode text",
+            ) from None

@@ -1,0 +1,117 @@
+"""A checkpoint is a folder that appears whole: weights, optimizer, and every source of chance.
+
+Nothing is pickled. The sampler needs no state: batches are a function of (seed, epoch, step).
+"""
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from textvae import files
+from textvae.model.schedules import RateHolder
+
+log = logging.getLogger(__name__)
+
+# The one before stays, so that a newest checkpoint lost to the disk costs a minute and not the run.
+KEPT = 2
+
+
+class Progress(NamedTuple):
+    """Where a phase of training stands."""
+
+    step: int
+    """Steps done."""
+    holder: RateHolder
+    """State of the controller of the KL."""
+
+
+def save_checkpoint(
+    folder: Path,
+    progress: Progress,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+) -> None:
+    """Publish `folder/<step>`; leaves the two newest. An OSError leaves what was there."""
+    target = folder / f"{progress.step:08d}"
+    if target.exists():
+        return
+    state = {
+        "step": progress.step,
+        "multiplier": progress.holder.multiplier,
+        "smoothed_nats": progress.holder.smoothed_nats,
+        "generator": generator.get_state().numpy().tobytes().hex(),
+    }
+    parts = {
+        "model.safetensors": save(_owned(model.state_dict())),
+        "optimizer.safetensors": save(_optimizer_tensors(model, optimizer)),
+        "state.json": files.canonical_json(state),
+    }
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in parts.items()}
+    with files.new_folder(target) as new:
+        for name, content in parts.items():
+            files.write_bytes(new / name, content)
+        files.write_json(new / "sums.json", sums)
+    for old in sorted(folder.glob("[0-9]*"))[:-KEPT]:
+        files.remove_folder(old)
+
+
+def load_checkpoint(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
+) -> Progress | None:
+    """Restore from the newest checkpoint that is whole; None where there is none."""
+    for candidate in sorted(folder.glob("[0-9]*"), reverse=True):
+        parts = _read_whole(candidate)
+        if parts is None:
+            log.warning("%s is damaged; going back to the checkpoint before it", candidate)
+            continue
+        state: dict[str, Any] = json.loads(parts["state.json"])
+        model.load_state_dict(load(parts["model.safetensors"]))
+        _restore_optimizer(model, optimizer, load(parts["optimizer.safetensors"]))
+        bits = bytearray.fromhex(state["generator"])
+        generator.set_state(torch.frombuffer(bits, dtype=torch.uint8))
+        return Progress(state["step"], RateHolder(state["multiplier"], state["smoothed_nats"]))
+    return None
+
+
+def _read_whole(folder: Path) -> dict[str, bytes] | None:
+    """The files of a checkpoint, or None where one is missing or not what it was."""
+    try:
+        sums = json.loads((folder / "sums.json").read_bytes())
+        parts = {name: (folder / name).read_bytes() for name in sums}
+    except (OSError, ValueError):
+        return None
+    whole = all(
+        hashlib.sha256(content).hexdigest() == sums[name] for name, content in parts.items()
+    )
+    return parts if whole and "state.json" in parts else None
+
+
+def _owned(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, each contiguous and in memory of its own."""
+    return {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
+
+
+def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's state as `<parameter>|<key>` tensors."""
+    flat = {}
+    for name, parameter in model.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            flat[f"{name}|{key}"] = value.detach().clone().contiguous()
+    return flat
+
+
+def _restore_optimizer(
+    model: nn.Module, optimizer: torch.optim.Optimizer, flat: dict[str, Tensor]
+) -> None:
+    """Put `<parameter>|<key>` tensors back into the optimizer."""
+    parameters = dict(model.named_parameters())
+    for name, value in flat.items():
+        parameter, key = name.rsplit("|", 1)
+        optimizer.state[parameters[parameter]][key] = value

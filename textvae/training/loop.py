@@ -1,0 +1,190 @@
+"""The loop: one phase of training, from its newest checkpoint to its last step.
+
+A phase is a model with something to make smaller: the VAE, then the language model. All chance
+comes from one generator whose state is checkpointed, and a batch is a function of (seed, epoch,
+step), so a phase that was killed and goes on ends with the weights of one that was left alone.
+"""
+
+import contextlib
+import json
+import logging
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from textvae import files
+from textvae.config import TrainingConfig
+from textvae.model.schedules import RateHolder
+from textvae.text.batches import Batches
+from textvae.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+
+log = logging.getLogger(__name__)
+
+# The peak falls along half a cosine to this share of itself.
+LEARNING_RATE_END = 0.1
+
+Tell = Callable[[str, int, int, Mapping[str, float]], None]
+"""Called after a step with the phase's name, steps done, steps in all, and the newest figures."""
+
+
+class Step(NamedTuple):
+    """What a phase made of one batch."""
+
+    loss: Tensor
+    """() to be differentiated."""
+    figures: Mapping[str, float]
+    """What metrics.jsonl says of it."""
+    holder: RateHolder
+
+
+class Phase(NamedTuple):
+    """One model and how it learns."""
+
+    name: str
+    model: nn.Module
+    steps: int
+    step: Callable[[Tensor, Tensor, int, RateHolder, torch.Generator], Step]
+    """(tokens (batch, time), lengths (batch,), step, holder, generator) -> Step."""
+    validate: Callable[[int], Mapping[str, float]] | None = None
+    """Figures of the held-out side after a step; may raise CollapsedError."""
+
+
+def fit(phase: Phase, batches: Batches, config: TrainingConfig, run: Path, tell: Tell) -> None:
+    """Train `phase.model` in place to its last step; checkpoints and metrics go to `run`.
+
+    Goes on from the newest whole checkpoint. On SIGTERM or Ctrl-C a checkpoint is saved between two
+    steps and KeyboardInterrupt is raised. Raises CollapsedError and OSError.
+    """
+    generator = torch.Generator().manual_seed(config.seed)
+    optimizer = torch.optim.Adam(phase.model.parameters(), lr=config.learning_rate, fused=True)
+    folder = run / "checkpoints" / phase.name
+    progress = load_checkpoint(folder, phase.model, optimizer, generator)
+    if progress is None:
+        progress = Progress(0, RateHolder())
+    elif progress.step < phase.steps:
+        log.info("%s: goes on from step %d", phase.name, progress.step)
+    metrics = run / "metrics.jsonl"
+    _forget_later_lines(metrics, phase.name, progress.step)
+    saved_s = logged_s = time.monotonic()
+    phase.model.train()
+    with _stop_flag() as stopped:
+        for step in range(progress.step, phase.steps):
+            batch = batches.at(*divmod(step, batches.per_epoch))
+            rate = learning_rate(config, step, phase.steps)
+            with autocast(config.precision):
+                made = phase.step(
+                    torch.from_numpy(batch.tokens),
+                    torch.from_numpy(batch.lengths),
+                    step,
+                    progress.holder,
+                    generator,
+                )
+            norm = _descend(phase.model, optimizer, made.loss, rate, config.clip)
+            progress = Progress(step + 1, made.holder)
+            tell(phase.name, step + 1, phase.steps, made.figures)
+            now_s = time.monotonic()
+            if (step + 1) % config.log_steps == 0:
+                figures = {**made.figures, "learning_rate": rate, "gradient_norm": norm}
+                figures["sentences_per_s"] = config.log_steps * len(batch.rows) / (now_s - logged_s)
+                _write_line(metrics, phase.name, step + 1, figures)
+                logged_s = now_s
+            if phase.validate and _due(step + 1, config.validation_steps, phase.steps):
+                _write_line(metrics, phase.name, step + 1, _validated(phase, step + 1))
+            if stopped() or now_s - saved_s >= config.checkpoint_s:
+                save_checkpoint(folder, progress, phase.model, optimizer, generator)
+                saved_s = now_s
+            if stopped():
+                raise KeyboardInterrupt
+    save_checkpoint(folder, progress, phase.model, optimizer, generator)
+    phase.model.eval()
+
+
+def learning_rate(config: TrainingConfig, step: int, steps: int) -> float:
+    """The step size of Adam: a linear rise, then half a cosine (Loshchilov & Hutter 2017)."""
+    risen = min(1.0, (step + 1) / max(config.warmup_steps, 1))
+    fallen = 0.5 * (1 + math.cos(math.pi * step / steps))
+    return config.learning_rate * risen * (LEARNING_RATE_END + (1 - LEARNING_RATE_END) * fallen)
+
+
+def arithmetic(precision: str) -> str:
+    """The arithmetic of matrix products on this machine: `bf16` or `fp32`."""
+    if precision == "auto":
+        # Emulated bf16 is slower than fp32, so only a processor with the instructions takes it.
+        return "bf16" if torch.cpu._is_avx512_bf16_supported() else "fp32"
+    return precision
+
+
+def autocast(precision: str) -> torch.autocast:
+    """The context in which a training step computes; weights and their sums stay float32."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=arithmetic(precision) == "bf16")
+
+
+def _descend(
+    model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, clip: float
+) -> float:
+    """One step of the optimizer; returns the gradient's norm before it was clipped."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]  # torch's own annotation is missing
+    norm = nn.utils.clip_grad_norm_(model.parameters(), clip, foreach=True)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+    return float(norm)
+
+
+def _validated(phase: Phase, step: int) -> Mapping[str, float]:
+    """The held-out figures, with the model as it is used and not as it learns."""
+    assert phase.validate is not None
+    phase.model.eval()
+    figures = phase.validate(step)
+    phase.model.train()
+    return figures
+
+
+def _due(step: int, every: int, last: int) -> bool:
+    """Whether something done every so many steps, and at the last, is due."""
+    return every > 0 and (step % every == 0 or step == last)
+
+
+def _write_line(metrics: Path, phase: str, step: int, figures: Mapping[str, float]) -> None:
+    """One line of metrics.jsonl."""
+    rounded = {name: float(f"{value:.6g}") for name, value in figures.items()}
+    files.append_line(metrics, json.dumps({"phase": phase, "step": step, **rounded}))
+
+
+def _forget_later_lines(metrics: Path, phase: str, step: int) -> None:
+    """Drop what a killed run wrote after its checkpoint, so that no step stands twice."""
+
+    def keep(line: str) -> bool:
+        entry: dict[str, Any] = json.loads(line)
+        return bool(entry["phase"] != phase or entry["step"] <= step)
+
+    files.truncate_lines(metrics, keep)
+
+
+@contextlib.contextmanager
+def _stop_flag() -> Iterator[Callable[[], bool]]:
+    """Inside, SIGTERM and Ctrl-C only raise a flag: a step is never cut in two."""
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+
+    try:
+        before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    except ValueError:
+        # Signals reach the main thread only; elsewhere nobody can ask.
+        before = {}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,178 @@
+"""A whole run: tokenizer, VAE, language model, and the files of a version."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from textvae import files
+from textvae.config import ModelConfig, TokenizerConfig, TrainingConfig
+from textvae.errors import DataError
+from textvae.model.losses import vae_loss
+from textvae.model.network import Dropped, LanguageModel, SentenceVae, fold_batchnorm
+from textvae.model.schedules import RateHolder, kl_weight
+from textvae.settings import to_mapping, to_toml
+from textvae.text.batches import Batches, TokenStore, store_tokens
+from textvae.text.spans import Corpus
+from textvae.text.tokenizer import Tokenizer, train_tokenizer
+from textvae.training.loop import Phase, Step, Tell, arithmetic, fit
+from textvae.training.validation import look, watch
+
+log = logging.getLogger(__name__)
+
+
+class Recipe(NamedTuple):
+    """Everything that decides what is learned from a corpus."""
+
+    tokenizer: TokenizerConfig
+    model: ModelConfig
+    training: TrainingConfig
+
+    def resolved(self) -> "Recipe":
+        """The recipe as it runs: no BatchNorm and no free bits where there is no KL to hold up."""
+        if self.training.objective == "vae":
+            return self
+        return self._replace(
+            model=dataclasses.replace(self.model, batchnorm_scale=0.0),
+            training=dataclasses.replace(self.training, free_bits=0.0, target_kl_nats=0.0),
+        )
+
+
+class Candidate(NamedTuple):
+    """A version that is not published yet."""
+
+    files: dict[str, bytes]
+    facts: dict[str, Any]
+    """What its manifest says beside the files; no times and no verdicts."""
+
+
+def run_name(recipe: Recipe, corpus: Corpus, parent: str) -> str:
+    """The same recipe on the same text has the same run, so a killed job finds its checkpoints."""
+    what = [[to_mapping(part) for part in recipe], corpus.hashes, parent]
+    return hashlib.sha256(files.canonical_json(what)).hexdigest()[:12]
+
+
+def train(recipe: Recipe, corpus: Corpus, run: Path, parent: str, tell: Tell) -> Candidate:
+    """Learn a version; goes on from the checkpoints in the folder `run`, if there are any.
+
+    `parent` is the version that served when the run began, or empty. Raises CollapsedError,
+    DataError, InputError, OSError, and KeyboardInterrupt once a checkpoint is saved.
+    """
+    recipe = recipe.resolved()
+    config = recipe.training
+    if not corpus.valid:
+        raise DataError("corpus: no sentence is on the validation side; ingest more text")
+    tokenizer_bytes = _tokenizer(recipe, corpus, run)
+    tokenizer = Tokenizer(tokenizer_bytes)
+    stores = [
+        _stored(tokenizer, side, config.tokens_max)
+        for side in ([row.text for row in corpus.train], [row.text for row in corpus.valid])
+    ]
+    batches = Batches(stores[0], config.batch, config.seed)
+    torch.manual_seed(config.seed)  # the first weights; all else draws from the loop's generator
+    vae = SentenceVae(recipe.model, tokenizer.vocab)
+    language_model = LanguageModel(recipe.model, tokenizer.vocab)
+    fit(_vae_phase(vae, recipe, stores[1]), batches, config, run, tell)
+    fit(_language_model_phase(language_model, recipe), batches, config, run, tell)
+    fold_batchnorm(vae)
+    # What is served has no BatchNorm left, so its config must not promise one.
+    served = dataclasses.replace(recipe.model, batchnorm_scale=0.0)
+    sections = dict(zip(("tokenizer", "model", "training"), recipe, strict=True))
+    return Candidate(
+        {
+            "model.safetensors": save(_weights(vae)),
+            "language_model.safetensors": save(_weights(language_model)),
+            "tokenizer.model": tokenizer_bytes,
+            "config.toml": to_toml(sections).encode(),
+        },
+        {
+            "arithmetic": arithmetic(config.precision),
+            "model_config": to_mapping(served),
+            "parent": parent,
+            "seed": config.seed,
+            "spans": dict(zip(corpus.names, corpus.hashes, strict=True)),
+            "steps": {"vae": config.steps, "language-model": config.language_model_steps},
+            "textvae": importlib.metadata.version("textvae"),
+            "torch": torch.__version__,
+            "train_sentences": len(corpus.train),
+            "world_size": 1,
+        },
+    )
+
+
+def _tokenizer(recipe: Recipe, corpus: Corpus, run: Path) -> bytes:
+    """The run's tokenizer: the one it began with, or a new one."""
+    path = run / "tokenizer.model"
+    if not path.exists():
+        texts = [row.text for row in corpus.train]
+        files.write_bytes(path, train_tokenizer(texts, recipe.tokenizer, recipe.training.seed))
+    return path.read_bytes()
+
+
+def _stored(tokenizer: Tokenizer, texts: list[str], tokens_max: int) -> TokenStore:
+    """One side's tokens; sentences that lost their end are counted in the log."""
+    store, truncated = store_tokens(tokenizer.encode(texts), tokens_max)
+    if truncated:
+        log.warning("%d of %d sentences were cut at %d tokens", truncated, len(texts), tokens_max)
+    return store
+
+
+def _vae_phase(vae: SentenceVae, recipe: Recipe, valid: TokenStore) -> Phase:
+    """How the VAE learns."""
+    config = recipe.training
+
+    def step(
+        tokens: Tensor, lengths: Tensor, number: int, holder: RateHolder, chance: torch.Generator
+    ) -> Step:
+        weight = kl_weight(config, number) * holder.multiplier
+        loss = vae_loss(
+            vae,
+            tokens,
+            lengths,
+            objective=config.objective,
+            kl_weight=weight,
+            free_bits=config.free_bits,
+            dropped=Dropped(recipe.model.dropout, config.word_noise, config.word_dropout, chance),
+        )
+        kl = float(loss.kl.detach().sum())
+        if config.target_kl_nats > 0:
+            holder = holder.after(kl, config.target_kl_nats, warm=number > 0)
+        figures = {
+            "reconstruction_nats": float(loss.reconstruction.detach()),
+            "kl_nats": kl,
+            "kl_weight": weight,
+        }
+        return Step(loss.total, figures, holder)
+
+    def validate(number: int) -> Mapping[str, float]:
+        figures = look(vae, valid, config.seed)
+        if config.objective == "vae":
+            watch(figures, number, config)
+        return figures
+
+    return Phase("vae", vae, config.steps, step, validate)
+
+
+def _language_model_phase(model: LanguageModel, recipe: Recipe) -> Phase:
+    """How the language model learns: the same decoder without a latent and without word dropout."""
+
+    def step(
+        tokens: Tensor, lengths: Tensor, number: int, holder: RateHolder, chance: torch.Generator
+    ) -> Step:
+        dropped = Dropped(recipe.model.dropout, 0.0, 0.0, chance)
+        nats = model.nats(tokens, lengths, None, dropped).mean()
+        return Step(nats, {"reconstruction_nats": float(nats.detach())}, holder)
+
+    return Phase("language-model", model, recipe.training.language_model_steps, step)
+
+
+def _weights(model: torch.nn.Module) -> dict[str, Tensor]:
+    """The weights as they are published."""
+    return {name: value.detach().contiguous() for name, value in model.state_dict().items()}
