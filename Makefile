@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: demo test lint test-extras bench wheel clean
+.PHONY: demo test lint test-extras bench protos wheel clean
 
 demo: .venv/demo
 	$(BIN)/python -m jobs.demo
@@ -23,6 +23,11 @@ test-extras: .venv/extras
 bench: .venv/dev
 	$(BIN)/python -m jobs.bench train
 	$(BIN)/python -m jobs.bench slots
+
+# Generated code is committed; a test compares it with what this makes.
+protos: .venv/dev
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I protos --python_out=. \
+		--grpc_python_out=. --mypy_out=quiet:. --mypy_grpc_out=quiet:. protos/textvae/v1/*.proto
 
 wheel: .venv/dev
 	$(BIN)/python -m build --wheel

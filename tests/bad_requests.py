@@ -65,6 +65,10 @@ BAD = {
     ),
     "an empty sentence": Bad(lambda _: encode("a", ""), f"sentences[1]: {EMPTY}"),
     "a sentence of spaces": Bad(lambda _: encode(" \t "), f"sentences[0]: {EMPTY}"),
+    "a sentence of nothing to write": Bad(
+        lambda _: encode("\x07\x00"),
+        "sentences[0]: holds control characters only; send text that can be read",
+    ),
     "a sentence over the limit": Bad(
         lambda _: encode("a" * 1001),
         "sentences[0]: must be at most 1000 characters, got 1001; shorten or split it",

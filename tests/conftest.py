@@ -7,6 +7,7 @@ import pytest
 
 import textvae
 from tests import toys
+from tests.conftest_serving import channel, toy_server  # noqa: F401 - fixtures of every test
 from textvae.store.versions import Version
 
 

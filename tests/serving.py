@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from textvae.store.promotions import champion, current, promote
-from textvae.store.versions import Version, publish
+from textvae.store.promotions import current, history, promote
+from textvae.store.versions import Version, open_version, publish
 
 MODEL = "toy"
 AT = "2026-11-23T00:00:00Z"
@@ -82,11 +82,11 @@ def copied(registry: Path, folder: Path) -> Path:
 
 
 def another_version(registry: Path, **files: bytes) -> Version:
-    """A new version beside the champion: its weights under another name, or with other `files`.
+    """A new version like the first champion, under another name or with other `files`.
 
     A file is given by its name without the suffix, as in `model=b"..."`.
     """
-    first = champion(registry, MODEL)
+    first = open_version(registry, MODEL, history(registry, MODEL)[0].version)
     contents = {
         name: files.get(Path(name).stem, (first.folder / name).read_bytes())
         for name in first.manifest["files"]

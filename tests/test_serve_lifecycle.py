@@ -92,7 +92,7 @@ def test_a_call_that_began_on_the_old_champion_ends_on_it(registry: Path, tmp_pa
         grpc.insecure_channel(server.address) as channel,
     ):
         stub = TextVaeServiceStub(channel)
-        calls = [stub.Sample.future(LONG) for _ in range(12)]
+        calls = [stub.Sample.future(LONG) for _ in range(6)]
         put_in_service(own, new)
         request = pb.SampleRequest(count=1, options=pb.Options(tokens_max=1))
         within(30, lambda: stub.Sample(request).metadata.version == new.name)
@@ -133,7 +133,8 @@ def test_a_champion_that_cannot_load_leaves_the_old_one_in_service_and_is_logged
         within(20, lambda: complaint in server.said())
         answered = len(versions)
         within(20, lambda: len(versions) > answered + 20)
-        # It is not tried again and again, but the next promotion is.
+        # It is not tried again and again, at ten looks a second, but the next promotion is.
+        time.sleep(1)
         assert server.said().count(complaint) == 1
         good = another_version(own, config=b"# another\n")
         put_in_service(own, good)
@@ -196,23 +197,26 @@ def test_a_second_signal_ends_the_drain_at_once(registry: Path) -> None:
         server.process.terminate()
         within(5, lambda: "draining" in server.said())
         server.process.send_signal(signal.SIGINT)
+        began = time.monotonic()
         assert server.process.wait(STOP_S) == 0
+        assert time.monotonic() - began < 5
         assert any(call.exception() is not None for call in calls)
 
 
 def test_a_full_engine_refuses_with_a_time_to_come_back_and_stays_healthy(registry: Path) -> None:
     full = ("--waiting-rows-max", "300")
     with serving(registry, *full) as server, grpc.insecure_channel(server.address) as channel:
-        stub = TextVaeServiceStub(channel)
-        taken = stub.Sample.future(LONG)
-        calls = [stub.Sample.future(LONG) for _ in range(4)]
-        errors = [error for call in calls if (error := call.exception())]
+        calls = [TextVaeServiceStub(channel).Sample.future(LONG) for _ in range(5)]
         health = health_pb2_grpc.HealthStub(channel)
         assert health.Check(health_pb2.HealthCheckRequest(), timeout=5).status == SERVING
-        assert errors
+        errors = [error for call in calls if (error := call.exception())]
+        assert 0 < len(errors) < len(calls)
         for error in errors:
             assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-            assert str(error.details()).startswith("engine: 256 rows of at most 300 are waiting")
+            assert error.details() == (
+                "engine: 256 rows of at most 300 are waiting and 256 more were asked; "
+                "try again later or ask for fewer"
+            )
             status = rpc_status.from_call(error)
             info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
             status.details[0].Unpack(info)
@@ -220,7 +224,6 @@ def test_a_full_engine_refuses_with_a_time_to_come_back_and_stays_healthy(regist
             assert (info.domain, info.reason) == ("textvae", "BUSY")
             assert retry.retry_delay.ToMilliseconds() == 200
             assert ("grpc-retry-pushback-ms", "200") in error.trailing_metadata()
-        assert len(taken.result().sentences) == LONG.count
 
 
 def test_a_registry_without_a_champion_ends_with_66_and_the_command_that_makes_one(

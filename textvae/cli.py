@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # once more when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(f"textvae: {error}", file=sys.stderr)
+        return os.EX_IOERR
 
 
 def _become(command: str, arguments: list[str]) -> None:

@@ -32,7 +32,7 @@ def save(path: Path, sentences: Sequence[str], encoded: Encoded) -> None:
 def load(path: Path, part: str = "mean") -> Latents:
     """The latents under `part`; DataError for a file that is not of `save`, or lacks the part."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return Latents(arrays[part].astype(np.float32), str(arrays["version"]))
     except FileNotFoundError:
         problem = "no such file; textvae encode --output writes one"

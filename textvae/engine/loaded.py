@@ -1,5 +1,6 @@
 """A version in memory, ready to be asked."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,20 +41,15 @@ class Loaded(NamedTuple):
     prior: FittedPrior | None
     buckets: tuple[int, ...] = BUCKETS
 
-    def tokens(self, field: str, sentences: tuple[str, ...], tokens_max: int) -> list[list[int]]:
-        """Normalised sentences as ids; InputError naming the one that is empty or too long."""
-        encoded = self.tokenizer.encode([normalise(sentence) for sentence in sentences])
-        for number, ids in enumerate(encoded):
+    def tokens(self, sentences: Mapping[str, str], tokens_max: int) -> list[list[int]]:
+        """Normalised sentences as ids; InputError naming the field of one without or too many."""
+        encoded = self.tokenizer.encode([normalise(sentence) for sentence in sentences.values()])
+        for field, ids in zip(sentences, encoded, strict=True):
             if not ids:
-                problem = (
-                    "must hold a character that can be written; only control characters are left"
-                )
-                raise InputError(f"{field}[{number}]", problem)
+                raise InputError(field, "holds control characters only; send text that can be read")
             if len(ids) > tokens_max:
-                problem = (
-                    f"must be at most {tokens_max} tokens, got {len(ids)}; shorten or split it"
-                )
-                raise InputError(f"{field}[{number}]", problem)
+                limit = f"must be at most {tokens_max} tokens, got {len(ids)}"
+                raise InputError(field, f"{limit}; shorten or split it")
         return encoded
 
     def posteriors(self, encoded: list[list[int]]) -> Posteriors:

@@ -60,7 +60,7 @@ def plan(loaded: Loaded, request: Request, limits: Limits, owner: object) -> Pla
 
 
 def _encode(loaded: Loaded, request: EncodeRequest, limits: Limits) -> Plan:
-    ids = loaded.tokens("sentences", request.sentences, limits.tokens_max)
+    ids = loaded.tokens(_fields(request.sentences), limits.tokens_max)
     posteriors = loaded.posteriors(ids)
     samples = _draws(posteriors.mean, posteriors.logvar, request.samples, request, 1.0)
     result = Encoded(posteriors.mean, posteriors.logvar, samples)
@@ -97,12 +97,9 @@ def _interpolate(
 ) -> Plan:
     points = np.empty((len(request.points), loaded.latent), np.float32)
     sentences = [place for place, point in enumerate(request.points) if isinstance(point, str)]
-    ids: list[list[int]] = []
-    for place in sentences:
-        one = (str(request.points[place]),)
-        ids += loaded.tokens(f"points[{place}].sentence", one, limits.tokens_max)
-    if ids:
-        points[sentences] = loaded.posteriors(ids).mean
+    fields = {f"points[{place}].sentence": str(request.points[place]) for place in sentences}
+    ids = loaded.tokens(fields, limits.tokens_max)
+    points[sentences] = loaded.posteriors(ids).mean
     for place, point in enumerate(request.points):
         if not isinstance(point, str):
             points[place] = _of_width(f"points[{place}].latents", point[None], loaded.latent)[0]
@@ -116,7 +113,7 @@ def _interpolate(
 
 
 def _paraphrase(loaded: Loaded, request: ParaphraseRequest, limits: Limits, owner: object) -> Plan:
-    ids = loaded.tokens("sentences", request.sentences, limits.tokens_max)
+    ids = loaded.tokens(_fields(request.sentences), limits.tokens_max)
     mean, logvar = loaded.posteriors(ids)
     latents = _draws(mean, logvar, request.count, request, request.radius)
     moved = (latents - np.repeat(mean, request.count, 0)) / np.exp(
@@ -142,7 +139,7 @@ def _paraphrase(loaded: Loaded, request: ParaphraseRequest, limits: Limits, owne
 
 
 def _score(loaded: Loaded, request: ScoreRequest, limits: Limits, owner: object) -> Plan:
-    ids = loaded.tokens("sentences", request.sentences, limits.tokens_max)
+    ids = loaded.tokens(_fields(request.sentences), limits.tokens_max)
     mean, logvar = loaded.posteriors(ids)
     count = request.importance_samples
     latents = _draws(mean, logvar, count, request, 1.0)
@@ -164,6 +161,11 @@ def _score(loaded: Loaded, request: ScoreRequest, limits: Limits, owner: object)
         return Scored(reconstruction, kl, -(reconstruction + kl), iw_nll, tokens)
 
     return Plan(rows, finish, sum(map(len, ids)) * (1 + count))
+
+
+def _fields(sentences: tuple[str, ...]) -> dict[str, str]:
+    """The sentences by the name that an error calls them."""
+    return {f"sentences[{number}]": sentence for number, sentence in enumerate(sentences)}
 
 
 def _draws(

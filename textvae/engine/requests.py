@@ -75,6 +75,7 @@ class EncodeRequest:
         """InputError unless within the limits."""
         _check_sentences(self.sentences, limits)
         _within("sample_count", self.samples, 0, limits.count_max)
+        _check_rows("sample_count", self, limits)
         _check_place(self.seed, self.first_index)
 
 
@@ -188,10 +189,10 @@ Request = (
 
 
 def rows_of(request: Request) -> int:
-    """What a request costs: the rows it brings to the decoder, or the sentences it has encoded."""
+    """What a request costs: rows for the decoder, or latents that Encode gives."""
     match request:
         case EncodeRequest():
-            return len(request.sentences)
+            return len(request.sentences) * max(request.samples, 1)
         case DecodeRequest():
             return len(request.latents)
         case SampleRequest():
@@ -211,7 +212,7 @@ def _within(name: str, value: float, low: float, high: float, noun: str = "") ->
         raise InputError(name, f"must be {low} to {high}{noun}, got {value}")
 
 
-def _check_rows(name: str, request: ParaphraseRequest | ScoreRequest, limits: Limits) -> None:
+def _check_rows(name: str, request: Request, limits: Limits) -> None:
     """InputError where a product of two allowed numbers is more than one call may bring."""
     rows = rows_of(request)
     if rows > limits.rows_max:

@@ -1,0 +1,34 @@
+"""`python -m jobs.bench NAME`: a benchmark of two arms; ends with one JSON line and its verdict."""
+
+import json
+import logging
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import tyro
+
+from textvae.measure.bench import BENCHES, line_of
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Both arms in one run, interleaved; exit code 0 where the target held, 1 where it did not."""
+
+    name: Annotated[Literal["train", "slots"], tyro.conf.Positional]
+    """train: our step against a textbook's; slots: 64 sentences together against one by one."""
+    quick: bool = False
+    """Under a minute, at small sizes: shows that it runs, not how fast."""
+
+
+def main() -> int:
+    """Run the benchmark that the command line names."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO)
+    settings = tyro.cli(Bench, prog="python -m jobs.bench")
+    result = BENCHES[settings.name](settings.quick)
+    print(json.dumps(line_of(result)))
+    return 0 if result.held else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

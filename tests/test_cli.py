@@ -1,0 +1,174 @@
+"""The terminal: tables, JSON lines, files of latents, the probe, exit codes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.serving import Server
+from textvae.cli import main
+from textvae.client import Client
+
+SENTENCES = ["the cat sees the dog", "the teacher does not find the letter"]
+NOWHERE = "127.0.0.1:1"
+
+
+@pytest.fixture
+def run(toy_server: Server, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs a command against the toy server: (exit code, stdout, stderr)."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        code = main([*words, "--address", toy_server.address])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def terminal(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own, with stdin."""
+    command = [sys.executable, "-m", "textvae.cli", *words]
+    return subprocess.run(command, input=given, capture_output=True, text=True, timeout=60)
+
+
+def lines(said: str) -> list[dict[str, Any]]:
+    """The objects of --json."""
+    return [json.loads(line) for line in said.splitlines()]
+
+
+def test_latents_go_to_a_file_and_come_back_as_sentences(
+    run: Any, toy_server: Server, tmp_path: Path
+) -> None:
+    path = tmp_path / "latents.npz"
+    code, _, _ = run("encode", *SENTENCES, "--samples", "2", "--logvar", "--output", str(path))
+    assert code == 0
+    with np.load(path) as arrays:
+        assert arrays["version"] == toy_server.version
+        assert list(arrays["sentences"]) == SENTENCES
+        assert len(arrays["samples"]) == 2 * len(arrays["logvar"]) == 4
+    with Client(toy_server.address) as client:
+        wanted = client.decode(client.encode(SENTENCES).mean).sentences
+    code, said, _ = run("decode", str(path), "--json")
+    assert code == 0
+    assert [line["text"] for line in lines(said)] == [written.text for written in wanted]
+    assert len(lines(run("decode", str(path), "--part", "samples", "--json")[1])) == 4
+
+
+def test_every_line_of_json_says_what_makes_it_again(run: Any, toy_server: Server) -> None:
+    code, said, _ = run("sample", "--count", "3", "--temperature", "0.7", "--json")
+    assert code == 0
+    drawn = lines(said)
+    assert {line["version"] for line in drawn} == {toy_server.version}
+    again = ("--temperature", "0.7", "--seed", str(drawn[0]["seed"]))
+    assert lines(run("sample", "--count", "3", *again, "--json")[1]) == drawn
+
+
+@pytest.mark.parametrize(
+    ("words", "columns", "count"),
+    [
+        (["encode", *SENTENCES], {"sentence", "mean"}, 2),
+        (["encode", "--logvar", "--samples=1", *SENTENCES], {"mean", "logvar", "samples"}, 2),
+        (["sample", "--prior=standard", "--scale=0.5"], {"text", "log_prob", "prior"}, 10),
+        (["interpolate", *SENTENCES, "--path=slerp"], {"position", "text"}, 7),
+        (["paraphrase", *SENTENCES, "--count=2"], {"sentence", "text", "distance"}, 4),
+        (["score", *SENTENCES], {"reconstruction_nats", "kl_nats", "elbo_nats", "iw_nll_nats"}, 2),
+        (["info"], {"version", "limits", "load"}, 1),
+        (["health"], {"address", "status"}, 1),
+    ],
+)
+def test_each_command_has_lines_for_pipes_and_a_table_for_people(
+    words: list[str], columns: set[str], count: int, run: Any
+) -> None:
+    code, said, _ = run(*words, "--json")
+    assert code == 0
+    assert len(lines(said)) == count
+    assert all(columns <= line.keys() for line in lines(said))
+    code, said, _ = run(*words)
+    assert code == 0
+    assert "\u2502" in said
+
+
+def test_sentences_come_from_a_pipe_too(toy_server: Server) -> None:
+    given = "".join(f"{sentence}\n" for sentence in SENTENCES)
+    done = terminal("score", "--json", "--address", toy_server.address, given=given)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line["sentence"] for line in lines(done.stdout)] == SENTENCES
+
+
+def test_health_is_a_probe(toy_server: Server) -> None:
+    healthy = terminal("health", "--address", toy_server.address)
+    assert (healthy.returncode, healthy.stderr) == (0, "")
+    assert "SERVING" in healthy.stdout
+    lost = terminal("health", "--address", NOWHERE)
+    assert (lost.returncode, lost.stderr) == (1, "")
+    assert "NOT_SERVING" in lost.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (
+            ["encode", " "],
+            2,
+            "textvae: sentences[0]: must not be empty; "
+            "send at least one character that is not a space\n",
+        ),
+        (["interpolate", "a", "b", "--steps=0"], 2, "textvae: steps: must be 2 to 64, got 0\n"),
+        (["sample", "--count=0"], 2, "textvae: count: must be 1 to 1024, got 0\n"),
+        (
+            ["decode", "nowhere.npz"],
+            66,
+            "textvae: nowhere.npz: no such file; textvae encode --output writes one\n",
+        ),
+    ],
+)
+def test_errors_end_with_their_exit_code_and_message(
+    words: list[str], code: int, message: str, run: Any
+) -> None:
+    assert run(*words) == (code, "", message)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04torn", b"\x80\x04N."])
+def test_a_file_that_holds_no_latents_is_refused(content: bytes, run: Any, tmp_path: Path) -> None:
+    path = tmp_path / "latents.npz"
+    path.write_bytes(content)
+    problem = "is no .npz file with mean and version; textvae encode --output writes one"
+    assert run("decode", str(path)) == (65, "", f"textvae: {path}: {problem}\n")
+
+
+def test_a_path_that_cannot_be_read_or_written_is_exit_code_74(run: Any, tmp_path: Path) -> None:
+    problem = f"textvae: [Errno 21] Is a directory: '{tmp_path}'\n"
+    assert run("decode", str(tmp_path)) == (74, "", problem)
+    code, _, said = run("encode", "a", "--output", str(tmp_path))
+    assert (code, said[:18]) == (74, "textvae: [Errno 21")
+
+
+def test_no_server_is_exit_code_75() -> None:
+    done = terminal("sample", "--address", NOWHERE)
+    assert done.returncode == 75
+    assert done.stderr.startswith(f"textvae: {NOWHERE}: no server answers")
+
+
+def test_a_reader_who_has_enough_is_no_error(toy_server: Server) -> None:
+    command = f"{sys.executable} -m textvae.cli sample --count 1000 --tokens-max 3 --json"
+    shell = f"{command} --address {toy_server.address} | head -c 1"
+    done = subprocess.run(shell, shell=True, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("{", "")
+
+
+def test_wrong_words_are_exit_code_2() -> None:
+    assert terminal("dream").returncode == 2
+    assert terminal("sample", "--dream").returncode == 2
+    assert terminal().returncode == 2
+
+
+def test_serve_becomes_the_server_s_own_command(tmp_path: Path) -> None:
+    said = terminal("serve", "--help")
+    assert said.returncode == 0
+    assert "--drain-s" in said.stdout
+    lost = terminal("serve", "--registry", str(tmp_path), "--model", "toy", "--port", "0")
+    assert lost.returncode == 66
+    assert "no champion" in lost.stderr

@@ -1,0 +1,294 @@
+"""The engine over a trained toy model: what it answers, to whom, and that it is always the same."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests import toys
+from textvae.config import ServeConfig
+from textvae.engine.answers import Done, Drawn, Encoded, Interpolated, Paraphrased, Scored
+from textvae.engine.engine import Engine, load_engine
+from textvae.engine.loaded import load_version
+from textvae.engine.proof import prove
+from textvae.engine.requests import (
+    DecodeRequest,
+    EncodeRequest,
+    InterpolateRequest,
+    Options,
+    ParaphraseRequest,
+    Request,
+    SampleRequest,
+    ScoreRequest,
+)
+from textvae.errors import BusyError, InputError
+from textvae.store.promotions import champion
+
+ONE, OTHER = "The child will sing a song at home.", "The old kings rode the brown horse outside."
+DRAWING = Options(temperature=0.9, top_k=40)
+
+
+@pytest.fixture(scope="module")
+def engine(registry: Path) -> Iterator[Engine]:
+    """An engine of the toy version."""
+    running = load_engine(registry, toys.MODEL, None, ServeConfig(waiting_rows_max=4096))
+    yield running
+    assert running.close(30)
+
+
+def asked(engine: Engine, request: Request) -> dict[str, Any]:
+    """The answer to a request, as `fields_of`."""
+    return fields_of(engine.submit(request).result(60))
+
+
+def fields_of(done: Done) -> dict[str, Any]:
+    """An answer as something that compares to the bit; times are left out."""
+    fields: dict[str, Any] = {"seed": done.seed, "tokens": done.tokens}
+    for name, value in done.result._asdict().items():
+        arrays = value if isinstance(value, list) else [value]
+        if arrays and isinstance(arrays[0], np.ndarray):
+            fields[name] = [array.tobytes() for array in arrays]
+        else:
+            fields[name] = value
+    return fields
+
+
+REQUESTS: list[Request] = [
+    EncodeRequest((ONE, OTHER), samples=2, seed=5),
+    SampleRequest(3, options=DRAWING, seed=6),
+    SampleRequest(3, "standard", 1.2, seed=16),
+    InterpolateRequest((ONE, OTHER), 5, seed=1),
+    InterpolateRequest((ONE, OTHER), 5, "slerp", DRAWING, seed=2),
+    ParaphraseRequest((ONE,), 4, 2.0, options=DRAWING, seed=7),
+    ScoreRequest((ONE, OTHER), 5, seed=8),
+]
+
+
+@pytest.mark.parametrize(
+    "request_", [pytest.param(one, id=f"{type(one).__name__}-{one.seed}") for one in REQUESTS]
+)
+def test_a_request_has_the_same_bytes_alone_and_in_a_batch_with_32_others(
+    engine: Engine, request_: Request
+) -> None:
+    """And the same again from an engine that was loaded anew."""
+    alone = asked(engine, request_)
+    # A crowd that is running before and after the request, so that it joins and leaves among rows.
+    crowd = SampleRequest(64, options=Options(temperature=1.2), seed=99)
+    before = [engine.submit(crowd) for _ in range(2)]
+    shared = engine.submit(request_)
+    after = [engine.submit(crowd) for _ in range(2)]
+    for future in [*before, *after]:
+        future.result(60)
+    done = shared.result(60)
+    if not isinstance(request_, EncodeRequest):
+        assert done.batch_rows > 32, "the request ran alone; the test proves nothing"
+    assert fields_of(done) == alone
+
+
+def test_an_engine_loaded_anew_answers_the_same_bytes(engine: Engine, registry: Path) -> None:
+    again = load_engine(registry, toys.MODEL, engine.version.name, ServeConfig(slots=16, threads=1))
+    try:
+        for request in REQUESTS:
+            assert asked(again, request) == asked(engine, request)
+    finally:
+        again.close(30)
+
+
+def test_a_request_cut_in_parts_is_the_request(engine: Engine) -> None:
+    """`first_index` carries the address of the random numbers over."""
+    whole = engine.sample(SampleRequest(10, options=DRAWING, seed=3))
+    parts = [
+        engine.sample(SampleRequest(count, options=DRAWING, seed=3, first_index=first))
+        for first, count in ((0, 4), (4, 6))
+    ]
+    assert [one for part in parts for one in part.written] == whole.written
+    many = tuple(row.text for row in toys.corpus().test[:6])
+    both = engine.paraphrase(ParaphraseRequest(many, 3, options=DRAWING, seed=3))
+    rest = engine.paraphrase(ParaphraseRequest(many[4:], 3, options=DRAWING, seed=3, first_index=4))
+    assert rest.variations == both.variations[4:]
+
+
+def test_seeds_and_items_give_different_draws(engine: Engine) -> None:
+    written = {
+        tuple(one.text for one in engine.sample(SampleRequest(20, seed=seed)).written)
+        for seed in range(3)
+    }
+    assert len(written) == 3
+
+
+def test_most_sentences_come_back_as_they_went_in(engine: Engine) -> None:
+    sentences = tuple(row.text for row in toys.corpus().test[:200])
+    latents = engine.encode(EncodeRequest(sentences)).mean
+    back = [one.text for one in engine.decode(DecodeRequest(latents)).written]
+    assert sum(map(str.__eq__, back, sentences)) > 150
+
+
+def test_posterior_samples_scatter_about_the_mean_as_the_log_variance_says(engine: Engine) -> None:
+    found = engine.encode(EncodeRequest((ONE,), samples=1000, seed=1))
+    scaled = (found.samples - found.mean) / np.exp(0.5 * found.logvar)
+    assert np.abs(scaled.mean(0)).max() < 0.15
+    assert scaled.std(0) == pytest.approx(np.ones(engine.latent), rel=0.1)
+
+
+def test_a_homotopy_begins_and_ends_at_the_reconstructions(engine: Engine) -> None:
+    means = engine.encode(EncodeRequest((ONE, OTHER))).mean
+    ends = [one.text for one in engine.decode(DecodeRequest(means)).written]
+    for kind in ("lerp", "slerp"):
+        way = engine.interpolate(InterpolateRequest((ONE, OTHER), 6, kind))  # type: ignore[arg-type]
+        assert [way.written[0].text, way.written[-1].text] == ends
+    mixed = engine.interpolate(InterpolateRequest((ONE, means[1]), 6))
+    assert np.array_equal(mixed.latents[[0, -1]], means)
+
+
+def test_variations_are_ordered_by_distance_and_none_is_the_sentence(engine: Engine) -> None:
+    still = engine.paraphrase(ParaphraseRequest((ONE,), 3, radius=0.0))
+    assert len({one.text for one in still.variations[0]}) == 1
+    assert still.distances == [[0.0, 0.0, 0.0]]
+    varied = engine.paraphrase(ParaphraseRequest((ONE, OTHER), 40, radius=3.0, distinct=True))
+    for sentence, variations, distances in zip(
+        (ONE, OTHER), varied.variations, varied.distances, strict=True
+    ):
+        texts = [one.text for one in variations]
+        assert len(set(texts)) == len(texts) == len(distances) > 3
+        assert sentence not in texts
+        assert distances == sorted(distances)
+        assert np.mean(distances) == pytest.approx(3.0, rel=0.2)
+
+
+def test_a_score_is_a_bound_and_tells_sense_from_nonsense(engine: Engine) -> None:
+    scored = engine.score(ScoreRequest((ONE, "Song a sing will child the."), 200, seed=1))
+    assert scored.elbo_nats == pytest.approx(-(scored.reconstruction_nats + scored.kl_nats))
+    assert (scored.iw_nll_nats < -scored.elbo_nats).all()
+    assert scored.iw_nll_nats[1] > scored.iw_nll_nats[0] + 20
+
+
+def test_a_cancelled_request_frees_its_rows(engine: Engine) -> None:
+    long = engine.submit(ScoreRequest((ONE,) * 40, 100))
+    assert long.cancel()
+    with pytest.raises(CancelledError):
+        long.result(0)
+    until = time.monotonic() + 10
+    while engine.load().active_rows + engine.load().waiting_rows:
+        assert time.monotonic() < until, f"{engine.load()} after ten seconds"
+        time.sleep(0.01)
+
+
+def test_a_full_engine_refuses_and_recovers(engine: Engine) -> None:
+    most = engine.limits.rows_max
+    long = engine.submit(ScoreRequest((ONE,) * 40, 100))
+    with pytest.raises(BusyError, match=rf"rows of at most {most} are waiting and 200 more"):
+        engine.submit(ScoreRequest((ONE, OTHER), 100))
+    long.cancel()
+    assert asked(engine, SampleRequest(1, seed=1))
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (EncodeRequest(()), "sentences: must be 1 to 1024 sentences, got 0"),
+        (
+            EncodeRequest((ONE, "  ")),
+            "sentences[1]: must not be empty; send at least one character",
+        ),
+        (EncodeRequest(("x" * 1001,)), "sentences[0]: must be at most 1000 characters, got 1001"),
+        (EncodeRequest(("\x07",)), "sentences[0]: holds control characters only"),
+        (EncodeRequest(("qx" * 90,)), "sentences[0]: must be at most 128 tokens, got 180"),
+        (EncodeRequest((ONE,), samples=1025), "sample_count: must be 0 to 1024, got 1025"),
+        (EncodeRequest((ONE,), seed=2**64), "seed: must be 0 to 18446744073709551615, got"),
+        (DecodeRequest(np.zeros((1, 3), np.float32)), "latents: must have 16 columns, got 3"),
+        (DecodeRequest(np.full((2, 16), np.nan)), "latents: values must be finite, row 0 has NaN"),
+        (SampleRequest(0), "count: must be 1 to 1024, got 0"),
+        (SampleRequest(1, scale=float("nan")), "scale: must be 0.0 to 10.0, got nan"),
+        (SampleRequest(1, options=Options(11.0)), "temperature: must be 0.0 to 10.0, got 11.0"),
+        (SampleRequest(1, options=Options(top_p=0.0)), "top_p: must be above 0 and at most 1, got"),
+        (
+            SampleRequest(1, options=Options(tokens_max=129)),
+            "tokens_max: must be 0 to 128, got 129",
+        ),
+        (InterpolateRequest((ONE,), 5), "points: must be 2 to 64 points, got 1"),
+        (InterpolateRequest((ONE, OTHER), 1), "steps: must be 2 to 64, got 1"),
+        (InterpolateRequest((ONE, OTHER), 65), "steps: must be 2 to 64, got 65"),
+        (InterpolateRequest((ONE, ""), 5), "points[1].sentence: must not be empty"),
+        (ParaphraseRequest((ONE,), 0), "count: must be 1 to 1024, got 0"),
+        (ParaphraseRequest((ONE,), 1, radius=-1.0), "radius: must be 0.0 to 10.0, got -1.0"),
+        (
+            ParaphraseRequest((ONE,) * 9, 1000),
+            "count: times the number of sentences must be",
+        ),
+        (ScoreRequest((ONE,), 0), "importance_samples: must be 1 to 1000, got 0"),
+    ],
+)
+def test_a_request_out_of_bounds_is_refused_with_field_and_limit(
+    engine: Engine, request_: Request, message: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        engine.submit(request_).result(60)
+    assert str(caught.value).startswith(message)
+
+
+def test_the_engine_goes_on_after_a_bug(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that raises fails the requests in it, and no other."""
+    real = engine._slots.step
+
+    def broken() -> list[Any]:
+        monkeypatch.setattr(engine._slots, "step", real)
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(engine._slots, "step", broken)
+    failing = engine.submit(SampleRequest(5, seed=1))
+    with pytest.raises(RuntimeError, match="a bug"):
+        failing.result(60)
+    assert asked(engine, SampleRequest(5, seed=1))
+    assert engine.load() == (0, 0, 64)
+
+
+def test_a_closed_engine_ends_what_it_took_and_takes_no_more(registry: Path) -> None:
+    engine = load_engine(registry, toys.MODEL, None, ServeConfig())
+    taken = engine.submit(SampleRequest(100, seed=1))
+    assert engine.close(60)
+    assert len(taken.result(0).result.written) == 100  # type: ignore[union-attr]
+    with pytest.raises(BusyError, match="is closing"):
+        engine.submit(SampleRequest(1))
+
+
+def test_the_self_test_sees_rows_that_depend_on_their_neighbours(registry: Path) -> None:
+    """A decoder that mixes its rows is caught; a bucket size that rounds otherwise is left out."""
+    loaded = load_version(registry, champion(registry, toys.MODEL))
+    assert prove(loaded).exact
+    step = loaded.decoder.step
+
+    def by_size(tokens: Any, state: Any, inputs: Any) -> Any:
+        logits, state = step(tokens, state, inputs)
+        return logits + 1e-6 * len(tokens), state
+
+    loaded.decoder.step = by_size  # type: ignore[method-assign]
+    assert prove(loaded).buckets == (64,)
+
+    def mixing(tokens: Any, state: Any, inputs: Any) -> Any:
+        logits, state = step(tokens, state, inputs)
+        return logits + 1e-6 * logits[:1], state
+
+    loaded.decoder.step = mixing  # type: ignore[method-assign]
+    found = prove(loaded)
+    assert not found.exact
+    assert "may differ" in found.words
+
+
+def test_results_have_the_shapes_they_promise(engine: Engine) -> None:
+    shapes = {
+        EncodeRequest((ONE,) * 3, samples=2): (Encoded, "samples", (6, 16)),
+        SampleRequest(4): (Drawn, "latents", (4, 16)),
+        InterpolateRequest((ONE, OTHER, ONE), 5): (Interpolated, "latents", (5, 16)),
+        ScoreRequest((ONE,) * 3, 2): (Scored, "iw_nll_nats", (3,)),
+    }
+    for request, (kind, field, shape) in shapes.items():
+        result = engine.submit(request).result(60).result
+        assert isinstance(result, kind)
+        assert getattr(result, field).shape == shape
+    varied = engine.paraphrase(ParaphraseRequest((ONE, OTHER), 3))
+    assert isinstance(varied, Paraphrased)
+    assert [array.shape for array in varied.latents] == [(3, 16), (3, 16)]

@@ -1,0 +1,268 @@
+"""The network, its losses and its schedules, each against what can be worked out by hand."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from textvae.config import ModelConfig, TrainingConfig
+from textvae.model.bounds import bounds
+from textvae.model.exact import ExactDecoder, ExactEncoder
+from textvae.model.losses import vae_loss
+from textvae.model.network import (
+    UNKNOWN,
+    Dropped,
+    LanguageModel,
+    SentenceVae,
+    drop_words,
+    fold_batchnorm,
+    reverse,
+)
+from textvae.model.posterior import Posterior, prior_log_prob
+from textvae.model.schedules import RateHolder, kl_weight
+from textvae.text.batches import batch_of
+
+VOCAB = 40
+CONFIG = ModelConfig(embed=12, hidden=16, latent=5, dropout=0.0)
+SENTENCES = [[5, 6, 7], [8], [9, 10, 11, 12, 13, 14], [15, 16]]
+
+
+def tensors(sentences: list[list[int]] = SENTENCES) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokens (batch, time) and lengths (batch,)."""
+    batch = batch_of(sentences)
+    return torch.from_numpy(batch.tokens), torch.from_numpy(batch.lengths)
+
+
+@pytest.fixture
+def vae() -> SentenceVae:
+    """A small network with its first weights."""
+    torch.manual_seed(0)
+    return SentenceVae(CONFIG, VOCAB).eval()
+
+
+def nothing_dropped() -> Dropped:
+    """Training without noise on tokens and units."""
+    return Dropped(0.0, 0.0, 0.0, torch.Generator().manual_seed(0))
+
+
+@torch.no_grad()
+def test_a_sentence_has_the_same_posterior_beside_any_neighbours(vae: SentenceVae) -> None:
+    together = vae.encode(*tensors())
+    for row, sentence in enumerate(SENTENCES):
+        alone = vae.encode(*tensors([sentence]))
+        torch.testing.assert_close(alone.mean[0], together.mean[row])
+        torch.testing.assert_close(alone.logvar[0], together.logvar[row])
+
+
+@torch.no_grad()
+def test_the_posterior_reads_every_token(vae: SentenceVae) -> None:
+    mean = vae.encode(*tensors([SENTENCES[2]])).mean
+    for place in range(len(SENTENCES[2])):
+        changed = list(SENTENCES[2])
+        changed[place] = 30
+        assert not torch.allclose(vae.encode(*tensors([changed])).mean, mean)
+
+
+@torch.no_grad()
+def test_nats_are_the_sum_over_real_tokens_and_the_end(vae: SentenceVae) -> None:
+    """The chain rule by hand, a token at a time, as the decoder is served."""
+    tokens, lengths = tensors()
+    latents = torch.randn(len(SENTENCES), CONFIG.latent, generator=torch.Generator().manual_seed(1))
+    found = vae.nats(tokens, lengths, latents)
+    decoder = ExactDecoder(vae)
+    for row, sentence in enumerate(SENTENCES):
+        state, inputs = decoder.start(latents[row : row + 1])
+        nats = 0.0
+        for read, written in zip([1, *sentence], [*sentence, 2], strict=True):
+            logits, state = decoder.step(torch.tensor([read]), state, inputs)
+            nats -= float(torch.log_softmax(logits[0], 0)[written])
+        assert float(found[row]) == pytest.approx(nats, rel=1e-5)
+
+
+@torch.no_grad()
+def test_more_padding_changes_no_loss(vae: SentenceVae) -> None:
+    tokens, lengths = tensors()
+    longer = torch.cat([tokens, torch.zeros(len(tokens), 7, dtype=tokens.dtype)], 1)
+    latents = vae.encode(tokens, lengths).mean
+    torch.testing.assert_close(vae.encode(longer, lengths).mean, latents)
+    torch.testing.assert_close(
+        vae.nats(longer, lengths, latents), vae.nats(tokens, lengths, latents)
+    )
+
+
+@torch.no_grad()
+def test_the_decoder_never_sees_the_future(vae: SentenceVae) -> None:
+    """Another last word leaves the probabilities of the words before it as they were."""
+    latents = torch.zeros(1, CONFIG.latent)
+    one, other = ([5, 6, last] for last in (7, 30))
+    hidden = [
+        vae.decoder(vae.embedding(tensors([ids])[0][:, :-1]), latents) for ids in (one, other)
+    ]
+    torch.testing.assert_close(hidden[0][:, :3], hidden[1][:, :3])
+
+
+@torch.no_grad()
+def test_the_latent_enters_the_first_state_and_every_step(vae: SentenceVae) -> None:
+    tokens, _ = tensors()
+    embedded = vae.embedding(tokens[:, :-1])
+    plain = vae.decoder(embedded, torch.zeros(4, CONFIG.latent))
+    moved = vae.decoder(embedded, torch.ones(4, CONFIG.latent))
+    assert bool((plain != moved).any(-1).all())
+
+
+def test_reversing_leaves_padding_in_place() -> None:
+    tokens, lengths = tensors()
+    assert reverse(tokens, lengths).tolist()[0] == [2, 7, 6, 5, 1, 0, 0, 0]
+    assert torch.equal(reverse(reverse(tokens, lengths), lengths), tokens)
+
+
+@torch.no_grad()
+def test_the_exact_encoder_gives_the_posterior_of_training(vae: SentenceVae) -> None:
+    tokens, lengths = tensors()
+    exact = ExactEncoder(vae).encode(tokens, reverse(tokens, lengths), lengths)
+    trained = vae.encode(tokens, lengths)
+    torch.testing.assert_close(exact.mean, trained.mean, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(exact.logvar, trained.logvar, rtol=1e-5, atol=1e-6)
+
+
+def test_kl_is_zero_at_the_prior_and_agrees_with_a_count_of_draws() -> None:
+    assert Posterior(torch.zeros(1, 3), torch.zeros(1, 3)).kl().sum() == 0
+    posterior = Posterior(torch.tensor([[0.7, -1.2]]), torch.tensor([[-0.5, 0.3]]))
+    draws = posterior.mean + torch.exp(0.5 * posterior.logvar) * torch.randn(
+        200_000, 1, 2, generator=torch.Generator().manual_seed(0)
+    )
+    counted = (posterior.log_prob(draws) - prior_log_prob(draws)).mean()
+    assert float(counted) == pytest.approx(float(posterior.kl().sum()), rel=0.02)
+
+
+@torch.no_grad()
+def test_more_importance_samples_tighten_the_bound(vae: SentenceVae) -> None:
+    """Of the same draws the importance-weighted bound is clearly tighter than the ELBO."""
+    vae.embedding.weight.mul_(6)
+    vae.decoder.gru.weight_ih_l0.mul_(6)
+    found = bounds(vae, *tensors(), 500, torch.Generator().manual_seed(0))
+    gained = found.reconstruction + found.kl - found.iw_nll
+    assert (gained > 0.05).all()
+    alone = bounds(vae, *tensors(), 1, torch.Generator().manual_seed(0))
+    assert (alone.iw_nll - found.iw_nll).mean() > 0
+
+
+def test_the_loss_is_reconstruction_and_weighted_kl(vae: SentenceVae) -> None:
+    tokens, lengths = tensors()
+    given = {"free_bits": 0.0, "objective": "vae"}
+    parts = [
+        vae_loss(vae, tokens, lengths, kl_weight=weight, dropped=nothing_dropped(), **given)  # type: ignore[arg-type]
+        for weight in (0.0, 1.0)
+    ]
+    assert parts[0].total.item() == pytest.approx(parts[0].reconstruction.item())
+    added = parts[1].total - parts[0].total
+    assert added.item() == pytest.approx(parts[1].kl.sum().item(), rel=1e-4)
+
+
+def test_an_autoencoder_has_no_noise_and_kl_only_no_reconstruction(vae: SentenceVae) -> None:
+    tokens, lengths = tensors()
+    copier = vae_loss(
+        vae,
+        tokens,
+        lengths,
+        objective="autoencoder",
+        kl_weight=1,
+        free_bits=0,
+        dropped=nothing_dropped(),
+    )
+    by_hand = vae.nats(tokens, lengths, vae.encode(tokens, lengths).mean).mean()
+    assert copier.total.item() == pytest.approx(by_hand.item())
+    ball = vae_loss(
+        vae,
+        tokens,
+        lengths,
+        objective="kl-only",
+        kl_weight=0,
+        free_bits=9,
+        dropped=nothing_dropped(),
+    )
+    assert ball.total.item() == pytest.approx(ball.kl.sum().item())
+    ball.total.backward()  # type: ignore[no-untyped-call]
+    assert vae.decoder.bias.grad is None
+
+
+def test_free_bits_leave_a_dimension_alone_below_their_level(vae: SentenceVae) -> None:
+    tokens, lengths = tensors()
+    loss = vae_loss(
+        vae, tokens, lengths, objective="vae", kl_weight=1, free_bits=1e3, dropped=nothing_dropped()
+    )
+    expected = loss.reconstruction + 1e3 * CONFIG.latent
+    assert loss.total.item() == pytest.approx(expected.item())
+
+
+def test_word_dropout_hides_words_and_nothing_else() -> None:
+    tokens, _ = tensors()
+    generator = torch.Generator().manual_seed(0)
+    assert torch.equal(drop_words(tokens, 0.0, generator), tokens)
+    hidden = drop_words(tokens, 1.0, generator)
+    assert torch.equal(hidden, tokens.masked_fill(tokens > UNKNOWN, UNKNOWN))
+
+
+@torch.no_grad()
+def test_nothing_is_dropped_when_nobody_asks(vae: SentenceVae) -> None:
+    """Dropout is an argument of training; a model that is used has none, in whatever mode it is."""
+    tokens, lengths = tensors()
+    vae.train()
+    assert torch.equal(vae.encode(tokens, lengths).mean, vae.encode(tokens, lengths).mean)
+
+
+def test_batchnorm_holds_the_kl_up_and_folds_away() -> None:
+    torch.manual_seed(0)
+    model = SentenceVae(dataclasses.replace(CONFIG, batchnorm_scale=0.6), VOCAB)
+    tokens, lengths = tensors()
+    with torch.no_grad():
+        model.encoder.mean.weight.mul_(
+            100
+        )  # first weights vary too little beside BatchNorm's epsilon
+    means = model.train().encode(tokens, lengths).mean
+    torch.testing.assert_close(
+        means.detach().std(0, correction=0), torch.full((5,), 0.6), rtol=0.05, atol=0
+    )
+    assert not model.encoder.batchnorm.weight.requires_grad  # type: ignore[union-attr]
+    before = model.eval().encode(tokens, lengths).mean
+    fold_batchnorm(model)
+    assert model.encoder.batchnorm is None
+    torch.testing.assert_close(model.encode(tokens, lengths).mean, before, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_language_model_is_the_decoder_without_a_latent() -> None:
+    torch.manual_seed(0)
+    model = LanguageModel(CONFIG, VOCAB)
+    assert model.decoder.start is None
+    nats = model.nats(*tensors(), None)
+    assert nats.shape == (4,)
+    assert (nats > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "weights"),
+    [
+        ("linear", {0: 0.1, 50: 0.55, 100: 1.0, 300: 1.0}),
+        ("logistic", {0: 0.109, 50: 0.55, 100: 0.991, 300: 1.0}),
+        ("cyclical", {0: 0.1, 50: 0.55, 150: 1.0, 200: 0.1, 250: 0.55}),
+    ],
+)
+def test_the_kl_weight_rises_as_its_schedule_says(schedule: str, weights: dict[int, float]) -> None:
+    config = TrainingConfig(
+        kl_schedule=schedule,  # type: ignore[arg-type]
+        kl_start=0.1,
+        kl_steps=100,
+        kl_cycle_steps=200,
+    )
+    for step, weight in weights.items():
+        assert kl_weight(config, step) == pytest.approx(weight, abs=1e-3)
+
+
+def test_the_rate_holder_pulls_the_kl_to_its_target_from_either_side() -> None:
+    """A plant whose KL falls as the weight rises settles at the target."""
+    for start in (0.01, 10.0):
+        holder = RateHolder(multiplier=start)
+        for step in range(600):
+            holder = holder.after(8.0 / holder.multiplier, 16.0, warm=step > 0)
+        assert 8.0 / holder.multiplier == pytest.approx(16.0, rel=0.02)

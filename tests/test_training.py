@@ -1,0 +1,221 @@
+"""Training: what it learns, what it writes down, and what a kill does to it."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import toys
+from textvae.config import ModelConfig, ServeConfig, TokenizerConfig, TrainingConfig
+from textvae.engine.engine import load_engine
+from textvae.engine.requests import DecodeRequest, EncodeRequest, SampleRequest
+from textvae.errors import CollapsedError, DataError, InputError
+from textvae.store.versions import Version
+from textvae.text.grammar import parse
+from textvae.text.spans import Corpus
+from textvae.training.run import Candidate, Recipe, run_name, train
+
+
+def tiny(**settings: object) -> Recipe:
+    """A recipe of seconds."""
+    return Recipe(
+        TokenizerConfig(vocab=600, kind="bpe"),
+        ModelConfig(embed=16, hidden=24, latent=4, dropout=0.1, batchnorm_scale=0.5),
+        dataclasses.replace(
+            TrainingConfig(
+                steps=24,
+                language_model_steps=12,
+                batch=64,
+                kl_steps=10,
+                log_steps=4,
+                validation_steps=12,
+                checkpoint_s=0.0,
+                collapse_stops=False,
+            ),
+            **settings,  # type: ignore[arg-type]
+        ),
+    )
+
+
+def learned(recipe: Recipe, run: Path, stop: tuple[str, int] | None = None) -> Candidate:
+    """Train on the toy grammar; `stop` ends the process's part of it after a phase's step."""
+
+    def tell(what: str, done: int, steps: int, figures: object) -> None:
+        if (what, done) == stop:
+            raise KilledError
+
+    return train(recipe, toys.corpus(), run, "", tell)
+
+
+class KilledError(Exception):
+    """Stands for the end of a process between two steps."""
+
+
+def lines(run: Path) -> list[dict[str, float | str]]:
+    """What metrics.jsonl says."""
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def steps_of(run: Path) -> list[tuple[object, object, bool]]:
+    """The phase and step of each line, and whether it is a look at the held-out side."""
+    return [(line["phase"], line["step"], "valid_kl_nats" in line) for line in lines(run)]
+
+
+def valid_share(texts: list[str]) -> float:
+    """Share of sentences that the grammar's own parser accepts."""
+    return float(np.mean([parse(text) is not None for text in texts]))
+
+
+class Quality(dict[str, float]):
+    """Shares of sentences, by what was asked."""
+
+
+def quality(registry: Path) -> Quality:
+    """Reconstruction, prior samples and halfway points of the champion, by the grammar's parser."""
+    engine = load_engine(registry, toys.MODEL, None, ServeConfig())
+    sentences = tuple(row.text for row in toys.corpus().test)
+    means = engine.encode(EncodeRequest(sentences)).mean
+    halfway = (means[0::2] + means[1::2]) / 2
+    rebuilt = [one.text for one in engine.decode(DecodeRequest(means)).written]
+    middles = [one.text for one in engine.decode(DecodeRequest(halfway)).written]
+    drawn = [one.text for one in engine.sample(SampleRequest(1000, "standard")).written]
+    engine.close()
+    return Quality(
+        exact=float(np.mean([one == other for one, other in zip(rebuilt, sentences, strict=True)])),
+        ends=valid_share(rebuilt),
+        middles=valid_share(middles),
+        samples=valid_share(drawn),
+        distinct=len(set(drawn)) / len(drawn),
+    )
+
+
+def test_the_toy_grammar_is_learned_and_an_autoencoder_does_not_sample_it(
+    registry: Path, tmp_path: Path, runs: Path
+) -> None:
+    """The article's claim, decided by the grammar's parser."""
+    vae = quality(registry)
+    control = tmp_path / "control"
+    version = toys.published(control, runs / "autoencoder", toys.recipe("autoencoder"))
+    toys.promoted(control, version)
+    autoencoder = quality(control)
+    assert vae["exact"] >= 0.8
+    assert vae["samples"] >= 0.9
+    assert vae["distinct"] >= 0.9
+    assert vae["middles"] >= 0.9 * vae["ends"]
+    assert autoencoder["exact"] >= 0.8, "the control must be able to copy"
+    assert autoencoder["samples"] <= vae["samples"] - 0.3
+
+
+def test_a_run_that_is_killed_and_goes_on_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    """Whatever phase it was killed in; metrics.jsonl has no step twice."""
+    whole = learned(tiny(), tmp_path / "whole")
+    for stop in (("vae", 1), ("vae", 13), ("vae", 24), ("language-model", 5)):
+        run = tmp_path / f"{stop[0]}-{stop[1]}"
+        with pytest.raises(KilledError):
+            learned(tiny(), run, stop)
+        assert learned(tiny(), run).files == whole.files
+        steps = [(line["phase"], line["step"], "valid_kl_nats" in line) for line in lines(run)]
+        assert len(set(steps)) == len(steps)
+        assert steps == [
+            (line["phase"], line["step"], "valid_kl_nats" in line)
+            for line in lines(tmp_path / "whole")
+        ]
+
+
+def test_a_damaged_checkpoint_costs_one_checkpoint_and_not_the_run(tmp_path: Path) -> None:
+    whole = learned(tiny(), tmp_path / "whole")
+    for damage in ("truncated", "swapped", "missing"):
+        run = tmp_path / damage
+        with pytest.raises(KilledError):
+            learned(tiny(), run, ("vae", 14))
+        newest = max((run / "checkpoints" / "vae").iterdir())
+        weights = newest / "model.safetensors"
+        match damage:
+            case "truncated":
+                weights.write_bytes(weights.read_bytes()[:-9])
+            case "swapped":
+                weights.write_bytes(bytes([weights.read_bytes()[0] ^ 1]) + weights.read_bytes()[1:])
+            case "missing":
+                shutil.rmtree(newest)
+                newest.mkdir()
+        assert learned(tiny(), run).files == whole.files
+
+
+def test_the_same_recipe_gives_the_same_version_and_another_seed_another(tmp_path: Path) -> None:
+    one = learned(tiny(), tmp_path / "one")
+    assert learned(tiny(), tmp_path / "other") == one
+    assert learned(tiny(seed=1), tmp_path / "seed").files != one.files
+
+
+def test_a_run_is_named_by_recipe_text_and_parent() -> None:
+    corpus = toys.corpus()
+    names = {
+        run_name(tiny(), corpus, ""),
+        run_name(tiny(seed=1), corpus, ""),
+        run_name(tiny(), corpus, "20260101-000000000000"),
+        run_name(tiny(), corpus._replace(hashes=("1" * 64,)), ""),
+    }
+    assert len(names) == 4
+    assert run_name(tiny(), corpus, "") in names
+
+
+def test_a_version_says_what_it_was_made_of(toy_version: tuple[Path, Version]) -> None:
+    """And holds no time of day."""
+    manifest = toy_version[1].manifest
+    assert manifest["spans"] == {"toy": "0" * 64}
+    assert manifest["model_config"]["latent"] == 16
+    assert manifest["steps"] == {"vae": 1200, "language-model": 400}
+    assert manifest["arithmetic"] == "fp32"
+    assert set(manifest["files"]) == {
+        "model.safetensors",
+        "language_model.safetensors",
+        "tokenizer.model",
+        "config.toml",
+    }
+
+
+def test_a_collapsed_posterior_ends_the_run_with_the_remedy(tmp_path: Path) -> None:
+    """At a KL weight of 1 from the first step the decoder learns to ignore its latent."""
+    doomed = tiny(kl_start=1.0, kl_steps=0, collapse_stops=True, word_dropout=0.0, steps=60)
+    doomed = doomed._replace(model=dataclasses.replace(doomed.model, batchnorm_scale=0.0))
+    with pytest.raises(
+        CollapsedError, match=r"step 12: the posterior has collapsed: .* set training\."
+    ):
+        learned(doomed, tmp_path)
+    assert CollapsedError.exit_code == 4
+
+
+def test_a_healthy_run_is_not_called_collapsed(runs: Path, registry: Path) -> None:
+    """The toy run has the watchdog on; its last look at the held-out side found a used latent."""
+    assert registry.exists()
+    looks = [line for line in lines(runs / "vae") if "valid_shuffle_nats" in line]
+    assert float(looks[-1]["valid_shuffle_nats"]) > 10
+
+
+def test_the_rate_is_held_at_its_target(runs: Path, registry: Path) -> None:
+    assert registry.exists()
+    looks = [line for line in lines(runs / "vae") if "valid_kl_nats" in line]
+    assert float(looks[-1]["valid_kl_nats"]) == pytest.approx(9.5, rel=0.1)
+
+
+def test_a_corpus_without_a_validation_side_is_refused(tmp_path: Path) -> None:
+    corpus: Corpus = toys.corpus()._replace(valid=[])
+    with pytest.raises(DataError, match="no sentence is on the validation side"):
+        train(tiny(), corpus, tmp_path, "", lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": 0}, "training.steps: must be 1 or more, got 0"),
+        ({"word_dropout": 1.5}, "training.word_dropout: must be 0 to 1, got 1.5"),
+        ({"learning_rate": float("nan")}, "training.learning_rate: must be 1e-08 or more, got nan"),
+    ],
+)
+def test_a_setting_out_of_range_is_refused(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        tiny(**settings)
+    assert str(caught.value) == message
