@@ -6,7 +6,7 @@ from typing import Any
 from jobs.command import run_job
 from jobs.progress import shown_progress
 from textvae.config import EvaluationConfig, GateConfig, StoreConfig
-from textvae.errors import NotFoundError, RejectedError
+from textvae.errors import DataError, NotFoundError, RejectedError
 from textvae.measure.judge import ensure_prior, held_out, judged
 from textvae.measure.tables import print_figures
 from textvae.store.versions import list_versions, open_version
@@ -36,10 +36,13 @@ def main(settings: Evaluate) -> dict[str, Any]:
     version = open_version(store.registry, store.model, settings.version or names[0])
     trained_on = load_spans(store.spans, tuple(version.manifest["spans"]))
     texts = [row.text for row in trained_on.train]
+    test = load_spans(store.spans).test
+    if not test:
+        raise DataError(f"{store.spans}: no sentence is on the test side; raise data.test_share")
     ensure_prior(store.registry, version, texts, settings.evaluation)
-    sentences = held_out(load_spans(store.spans).test, settings.evaluation.sentences)
+    sentences = held_out(test, settings.evaluation.sentences)
     with shown_progress() as tell:
-        found, decision = judged(
+        found, decision, promotion = judged(
             store.registry, version, sentences, settings.evaluation, settings.gate, tell
         )
     print_figures(found.figures)
@@ -49,6 +52,7 @@ def main(settings: Evaluate) -> dict[str, Any]:
         "outcome": decision.decision,
         "version": version.name,
         "reasons": decision.reasons,
+        "promotion": promotion,
         "figures": found.figures,
     }
 

@@ -15,9 +15,10 @@ from textvae.config import (
     TokenizerConfig,
     TrainingConfig,
 )
+from textvae.errors import CorruptError
 from textvae.files import hold_lock
 from textvae.measure.gate import gate_decision
-from textvae.store.promotions import current
+from textvae.store.promotions import history
 from textvae.store.versions import Version, list_versions, open_version
 from textvae.text.spans import list_spans
 
@@ -63,19 +64,27 @@ def _night(settings: Nightly) -> dict[str, Any]:
     log.info("evaluate: %s %s", verdict["outcome"], "; ".join(verdict["reasons"]))
     if verdict["outcome"] == "rejected":
         return {"outcome": "rejected", "version": trained["version"], "reasons": verdict["reasons"]}
-    return promote.main(promote.Promote(trained["version"], "nightly", False, store))
+    return promote.main(
+        promote.Promote(trained["version"], "nightly", False, verdict["promotion"], store)
+    )
 
 
 def _version_of_all_text(store: StoreConfig) -> Version | None:
-    """The champion, or a version that the gate rejected, that was made from all spans there are."""
+    """A version made from all spans there are that has had its chance: it serves, it served and
+    was rolled back, or the gate rejected it."""
     spans = set(list_spans(store.spans))
-    champion = current(store.registry, store.model)
+    promotions = history(store.registry, store.model)
+    served = {promotion.version for promotion in promotions}
+    now = promotions[-1].number if promotions else 0
     for name in list_versions(store.registry, store.model):
-        version = open_version(store.registry, store.model, name)
-        if set(version.manifest["spans"]) == spans:
-            serves = champion is not None and champion.version == name
-            if serves or gate_decision(store.registry, version) == "rejected":
-                return version
+        try:
+            version = open_version(store.registry, store.model, name)
+        except CorruptError as error:
+            log.warning("passed over: %s", error)
+            continue
+        rejected = gate_decision(store.registry, version, now) == "rejected"
+        if set(version.manifest["spans"]) == spans and (name in served or rejected):
+            return version
     return None
 
 

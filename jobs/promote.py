@@ -21,6 +21,8 @@ class Promote:
     """Why, for the log of promotions."""
     force: bool = False
     """Promote it although the gate rejected it; the log says so."""
+    judged_against: int = -1
+    """Number of the promotion it was judged against; another one since: try again. -1: any."""
     store: StoreConfig = StoreConfig()
 
 
@@ -35,7 +37,8 @@ def main(settings: Promote) -> dict[str, Any]:
     version = open_version(store.registry, store.model, settings.version)
     if before and before.version == version.name:
         return {"outcome": "up_to_date", "promotion": before._asdict()}
-    decision = gate_decision(store.registry, version)
+    number = before.number if before else 0
+    decision = gate_decision(store.registry, version, number)
     if decision == "rejected" and not settings.force:
         raise RejectedError(
             f"{version.name}: the gate rejected it (see its gate attachment); "
@@ -45,7 +48,7 @@ def main(settings: Promote) -> dict[str, Any]:
         store.registry,
         store.model,
         version,
-        expected=before.number if before else 0,
+        expected=number if settings.judged_against < 0 else settings.judged_against,
         reason=f"{settings.reason} (gate: {decision or 'not asked'}{', forced' * settings.force})",
         actor=actor(),
         at=utc_now(),

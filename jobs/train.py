@@ -7,6 +7,7 @@ from typing import Any
 from jobs.command import run_job
 from jobs.progress import shown_progress
 from textvae.config import ModelConfig, StoreConfig, TokenizerConfig, TrainingConfig
+from textvae.files import hold_lock
 from textvae.store.promotions import current
 from textvae.store.versions import publish
 from textvae.text.spans import load_spans
@@ -31,7 +32,7 @@ def main(settings: Train) -> dict[str, Any]:
     recipe = Recipe(settings.tokenizer, settings.model, settings.training)
     parent = champion.version if champion else ""
     run = store.runs / run_name(recipe, corpus, parent)
-    with shown_progress() as tell:
+    with hold_lock(run / "lock", "train"), shown_progress() as tell:
         candidate = train(recipe, corpus, run, parent, tell)
     day = datetime.now(UTC).strftime("%Y%m%d")
     version = publish(store.registry, store.model, day, candidate.files, candidate.facts)

@@ -203,7 +203,7 @@ def test_the_rate_is_held_at_its_target(runs: Path, registry: Path) -> None:
 
 def test_a_corpus_without_a_validation_side_is_refused(tmp_path: Path) -> None:
     corpus: Corpus = toys.corpus()._replace(valid=[])
-    with pytest.raises(DataError, match="no sentence is on the validation side"):
+    with pytest.raises(DataError, match="no sentence is on the valid side; raise data.valid_share"):
         train(tiny(), corpus, tmp_path, "", lambda *_: None)
 
 

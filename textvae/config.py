@@ -11,12 +11,17 @@ from typing import Literal
 
 from textvae.errors import InputError
 
+# What every generator of random numbers takes as a seed.
+SEED_MAX = 2**32 - 1
 
-def _check(config: object, section: str, names: tuple[str, ...], low: float, high: float) -> None:
-    """InputError naming the first field that is not within low to high."""
+
+def _check(
+    config: object, section: str, names: tuple[str, ...], low: float, high: float = math.inf
+) -> None:
+    """InputError naming the first field that is not finite and within low to high."""
     for name in names:
         value = getattr(config, name)
-        if not low <= value <= high:
+        if not low <= value <= high or math.isinf(value):
             most = f"{low} or more" if math.isinf(high) else f"{low} to {high}"
             raise InputError(f"{section}.{name}", f"must be {most}, got {value}")
 
@@ -64,8 +69,8 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         """InputError for a value out of its range."""
-        _check(self, "data", ("characters_max",), 1, math.inf)
-        _check(self, "data", ("words_max",), 0, math.inf)
+        _check(self, "data", ("characters_max",), 1)
+        _check(self, "data", ("words_max",), 0)
         _check(self, "data", ("valid_share", "test_share"), 0, 0.5)
 
 
@@ -82,7 +87,7 @@ class TokenizerConfig:
 
     def __post_init__(self) -> None:
         """InputError for a value out of its range."""
-        _check(self, "tokenizer", ("vocab", "sentences_max"), 1, math.inf)
+        _check(self, "tokenizer", ("vocab", "sentences_max"), 1)
 
 
 @dataclass(frozen=True)
@@ -102,9 +107,9 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """InputError for a value out of its range."""
-        _check(self, "model", ("embed", "hidden", "latent"), 1, math.inf)
+        _check(self, "model", ("embed", "hidden", "latent"), 1)
         _check(self, "model", ("dropout",), 0, 0.9)
-        _check(self, "model", ("batchnorm_scale",), 0, math.inf)
+        _check(self, "model", ("batchnorm_scale",), 0)
 
 
 @dataclass(frozen=True)
@@ -115,8 +120,8 @@ class TrainingConfig:
     """autoencoder: no KL, no noise; kl-only: no reconstruction; both: no BatchNorm, free bits."""
     steps: int = 20_000
     """Optimizer steps of the VAE."""
-    language_model_steps: int = 10_000
-    """Optimizer steps of the language model (same decoder, no latent)."""
+    language_model_steps: int = 20_000
+    """Optimizer steps of the language model; as many as the VAE's make a fair limit to beat."""
     batch: int = 128
     """Sentences a step."""
     tokens_max: int = 128
@@ -152,7 +157,7 @@ class TrainingConfig:
     log_steps: int = 50
     """Steps between two lines of metrics.jsonl."""
     validation_steps: int = 2000
-    """Steps between two looks at the validation side; 0 for none."""
+    """Steps between two looks at the validation side; 0: only at the end."""
     collapse_stops: bool = True
     """End the run with exit code 4 when the posterior has collapsed."""
 
@@ -163,18 +168,16 @@ class TrainingConfig:
             "training",
             ("steps", "language_model_steps", "batch", "tokens_max", "log_steps"),
             1,
-            math.inf,
         )
         _check(self, "training", ("word_dropout", "word_noise", "kl_start"), 0, 1)
         _check(
-            self,
-            "training",
-            ("warmup_steps", "kl_steps", "validation_steps", "checkpoint_s", "seed"),
-            0,
-            math.inf,
+            self, "training", ("warmup_steps", "kl_steps", "validation_steps", "checkpoint_s"), 0
         )
-        _check(self, "training", ("free_bits", "target_kl_nats", "kl_cycle_steps"), 0, math.inf)
-        _check(self, "training", ("learning_rate", "clip"), 1e-08, math.inf)
+        _check(self, "training", ("free_bits", "target_kl_nats"), 0)
+        if self.kl_schedule == "cyclical":
+            _check(self, "training", ("kl_cycle_steps",), max(self.kl_steps, 1))
+        _check(self, "training", ("seed",), 0, SEED_MAX)
+        _check(self, "training", ("learning_rate", "clip"), 1e-08)
 
 
 @dataclass(frozen=True)
@@ -196,14 +199,10 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         """InputError for a value out of its range."""
-        _check(
-            self,
-            "evaluation",
-            ("importance_samples", "prior_draws", "prior_components", "prior_sentences"),
-            1,
-            math.inf,
-        )
-        _check(self, "evaluation", ("sentences", "seed"), 0, math.inf)
+        _check(self, "evaluation", ("importance_samples", "prior_components", "prior_sentences"), 1)
+        _check(self, "evaluation", ("prior_draws",), 1, 1024)
+        _check(self, "evaluation", ("sentences",), 0)
+        _check(self, "evaluation", ("seed",), 0, SEED_MAX)
 
 
 @dataclass(frozen=True)
@@ -222,6 +221,11 @@ class GateConfig:
     """The paired 95 % bound may be worse than the champion's ELBO by this share at most."""
     strict: bool = False
     """End with exit code 3 when the candidate is rejected."""
+
+    def __post_init__(self) -> None:
+        """InputError for a floor that no figure could meet or miss."""
+        floors = ("kl_nats_min", "informed_share_min", "shuffle_nats_min", "distinct_min")
+        _check(self, "gate", (*floors, "worse_share_max"), -math.inf)
 
 
 @dataclass(frozen=True)
@@ -261,22 +265,12 @@ class ServeConfig:
 
     def __post_init__(self) -> None:
         """InputError for a value out of its range."""
+        _check(self, "serve", ("sentences_max", "characters_max", "tokens_max", "count_max"), 1)
+        _check(self, "serve", ("steps_max",), 2)
         _check(
-            self,
-            "serve",
-            ("sentences_max", "characters_max", "tokens_max", "count_max"),
-            1,
-            math.inf,
+            self, "serve", ("importance_samples_max", "message_bytes_max", "waiting_rows_max"), 1
         )
-        _check(self, "serve", ("steps_max",), 2, math.inf)
-        _check(
-            self,
-            "serve",
-            ("importance_samples_max", "message_bytes_max", "waiting_rows_max"),
-            1,
-            math.inf,
-        )
-        _check(self, "serve", ("port", "threads", "poll_s", "drain_s"), 0, math.inf)
+        _check(self, "serve", ("port", "threads", "poll_s", "drain_s"), 0)
 
 
 @dataclass(frozen=True)

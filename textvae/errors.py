@@ -24,7 +24,7 @@ class InputError(TextVaeError):
 
 
 class RejectedError(TextVaeError):
-    """A candidate version did not pass the gate and --strict was asked for (exit 3)."""
+    """A version did not pass the gate, and promotion or --gate.strict insists on it (exit 3)."""
 
     exit_code = 3
 

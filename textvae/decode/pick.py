@@ -26,7 +26,8 @@ def pick(logits: Tensor, picking: Picking, uniforms: np.ndarray) -> np.ndarray:
     """
     tokens = logits.argmax(1).numpy().copy()
     for row in np.flatnonzero(picking.temperature > 0):
-        scaled = logits[row] / float(picking.temperature[row])
+        # Shifted first: a tiny temperature would else make infinities of all logits.
+        scaled = (logits[row] - logits[row].max()).double() / float(picking.temperature[row])
         tokens[row] = _draw(
             scaled, int(picking.top_k[row]), float(picking.top_p[row]), float(uniforms[row])
         )
@@ -35,7 +36,7 @@ def pick(logits: Tensor, picking: Picking, uniforms: np.ndarray) -> np.ndarray:
 
 def _draw(scaled: Tensor, top_k: int, top_p: float, uniform: float) -> int:
     """(vocab,) and a number in [0, 1) -> the id drawn among what top-k and top-p leave."""
-    mass = torch.softmax(scaled.double(), 0)
+    mass = torch.softmax(scaled, 0)
     order = None
     if 0 < top_k < len(mass):
         mass, order = torch.topk(mass, top_k)
@@ -44,7 +45,9 @@ def _draw(scaled: Tensor, top_k: int, top_p: float, uniform: float) -> int:
     if top_p < 1:
         # The first token whose mass brings the sum to top_p still counts (Holtzman et al. 2020).
         before = torch.cumsum(mass, 0) - mass
-        mass = mass * (before < top_p * mass.sum())
+        kept = before < top_p * mass.sum()
+        kept[0] = True
+        mass = mass * kept
     edges = torch.cumsum(mass, 0)
     place = int(torch.searchsorted(edges, uniform * float(edges[-1]), right=True))
     # Rounding may put the number on the last edge; the last token with any mass is meant.

@@ -1,6 +1,5 @@
 """The engine: requests in from any thread, one thread that computes, futures out."""
 
-import itertools
 import logging
 import os
 import threading
@@ -14,14 +13,7 @@ import torch
 
 from textvae.config import ServeConfig
 from textvae.decode.slots import Finished, Row, Slots, SpecialIds
-from textvae.engine.answers import (
-    Done,
-    Drawn,
-    Encoded,
-    Interpolated,
-    Paraphrased,
-    Scored,
-)
+from textvae.engine.answers import Done, Drawn, Encoded, Interpolated, Paraphrased, Scored
 from textvae.engine.loaded import Loaded, load_version
 from textvae.engine.plans import Plan, plan
 from textvae.engine.proof import Arithmetic, prove
@@ -87,13 +79,14 @@ class Engine:
         self._loaded = loaded._replace(buckets=arithmetic.buckets)
         special = SpecialIds(BOS, EOS, Tokenizer.forbidden)
         self._slots = Slots(loaded.decoder, special, arithmetic.buckets)
-        self._threads = config.threads or os.cpu_count() or 1
+        self._threads = threads_of(config)
         self._condition = threading.Condition()
         # Guarded by the condition; everything below it belongs to the engine's thread.
         self._arrived: deque[_Job] = deque()
         self._cost = 0
         self._closing = False
         self._waiting: deque[Row] = deque()
+        self._planned: set[_Job] = set()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
@@ -199,6 +192,7 @@ class Engine:
             log.exception("engine: a request could not be planned")
             self._fail(job, error)
         else:
+            self._planned.add(job)
             self._waiting.extend(job.plan.rows)
             if not job.plan.rows:
                 self._answer(job)
@@ -254,24 +248,28 @@ class Engine:
             log.debug("engine: a request failed twice")
 
     def _release(self, job: _Job) -> None:
-        """Its cost no longer counts."""
+        """Nothing is kept of it; its cost no longer counts."""
+        self._planned.discard(job)
         with self._condition:
             self._cost -= job.cost
             job.cost = 0
 
     def _fail_running(self, error: Exception) -> None:
-        """All requests with a row in the slots or in the queue fail; both start empty."""
-        jobs = {
-            cast(_Job, row.owner) for row in itertools.chain(self._waiting, self._slots.clear())
-        }
+        """All requests that were planned and not answered fail; slots and queue start empty."""
+        self._slots.clear()
         self._waiting.clear()
-        for job in jobs:
+        for job in list(self._planned):
             self._fail(job, error)
 
 
 def _unwanted(owner: object) -> bool:
     """Whether the request behind a row was cancelled."""
     return cast(_Job, owner).unwanted
+
+
+def threads_of(config: ServeConfig) -> int:
+    """Threads of the engine's arithmetic."""
+    return config.threads or os.cpu_count() or 1
 
 
 def load_engine(registry: Path, model: str, name: str | None, config: ServeConfig) -> Engine:
@@ -292,4 +290,6 @@ def start_engine(registry: Path, version: Version, config: ServeConfig) -> Engin
     loaded = load_version(registry, version)
     buckets = tuple(size for size in BUCKETS if size <= config.slots)
     loaded = loaded._replace(buckets=buckets)
+    # The number of threads decides how products are rounded, so the proof needs that of the engine.
+    torch.set_num_threads(threads_of(config))
     return Engine(version, loaded, prove(loaded), config)

@@ -31,6 +31,7 @@ from textvae.engine.requests import (
 )
 from textvae.errors import InputError
 from textvae.latent.paths import path
+from textvae.text.corpus import normalise
 
 
 class Plan(NamedTuple):
@@ -125,7 +126,7 @@ def _paraphrase(loaded: Loaded, request: ParaphraseRequest, limits: Limits, owne
     def finish(done: list[Finished]) -> Paraphrased:
         written = _written(loaded, done)
         answer = Paraphrased([], [], [])
-        for number, sentence in enumerate(request.sentences):
+        for number, sentence in enumerate(map(normalise, request.sentences)):
             first = number * request.count
             places = first + np.argsort(distances[first : first + request.count], kind="stable")
             if request.distinct:
@@ -160,7 +161,7 @@ def _score(loaded: Loaded, request: ScoreRequest, limits: Limits, owner: object)
         tokens = np.array([len(one) for one in ids])
         return Scored(reconstruction, kl, -(reconstruction + kl), iw_nll, tokens)
 
-    return Plan(rows, finish, sum(map(len, ids)) * (1 + count))
+    return Plan(rows, finish, sum(map(len, ids)))
 
 
 def _fields(sentences: tuple[str, ...]) -> dict[str, str]:

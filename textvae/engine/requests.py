@@ -17,6 +17,7 @@ SEED_MAX = 2**64 - 1
 INDEX_MAX = 2**63 - 1
 TEMPERATURE_MAX = 10.0
 RADIUS_MAX = 10.0
+LATENT_MAX = 1e4
 
 
 class Limits(NamedTuple):
@@ -75,7 +76,7 @@ class EncodeRequest:
         """InputError unless within the limits."""
         _check_sentences(self.sentences, limits)
         _within("sample_count", self.samples, 0, limits.count_max)
-        _check_rows("sample_count", self, limits)
+        _check_rows("sample_count" if self.samples else "sentences", self, limits)
         _check_place(self.seed, self.first_index)
 
 
@@ -250,3 +251,5 @@ def _check_finite(name: str, values: np.ndarray) -> None:
         raise InputError(
             name, f"values must be finite, row {row} has NaN or infinity; encode again"
         )
+    if np.abs(values).max(initial=0.0) > LATENT_MAX:
+        raise InputError(name, f"values must be -{LATENT_MAX:g} to {LATENT_MAX:g}; encode again")

@@ -25,6 +25,7 @@ def path(points: np.ndarray, steps: int, kind: Literal["lerp", "slerp"]) -> Late
     """
     assert min(len(points), steps) >= 2, f"got {len(points)} points, {steps} steps"
     between = lerp if kind == "lerp" else slerp
+    exact = points.astype(np.float64)
     parts = len(points) - 1
     latents = []
     for step in range(steps):
@@ -33,7 +34,7 @@ def path(points: np.ndarray, steps: int, kind: Literal["lerp", "slerp"]) -> Late
         if rest == 0:
             latents.append(points[part])
         else:
-            latents.append(between(points[part], points[part + 1], rest / (steps - 1)))
+            latents.append(between(exact[part], exact[part + 1], rest / (steps - 1)))
     positions = np.arange(steps) / (steps - 1)
     return LatentPath(positions, np.stack(latents).astype(np.float32))
 

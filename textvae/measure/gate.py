@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from textvae.config import GateConfig
-from textvae.store.attachments import read_attachment
-from textvae.store.promotions import current
+from textvae.store.attachments import list_attachments, read_attachment
 from textvae.store.versions import Version
 
 # One-sided 95 % point of the normal distribution; the holdout is large enough for it.
@@ -21,7 +20,7 @@ class Decision(NamedTuple):
     """What the gate says, with its reasons in words and figures."""
 
     decision: str
-    """`first`, `accepted` or `rejected`."""
+    """`first` (there was nobody to compare with), `accepted` or `rejected`."""
     reasons: list[str]
     worse_bound_nats: float | None
     """The ELBO is worse by at most this, with 95 % confidence; None without a champion."""
@@ -49,18 +48,23 @@ def decide(
     return Decision("rejected" if reasons else "accepted", reasons, bound)
 
 
-def gate_attachment(promotion: int) -> str:
-    """The attachment that holds the gate's decision against the champion of that promotion."""
-    return f"gate-{promotion:06d}"
+def gate_attachment(promotion: int, digest: str = "") -> str:
+    """The attachment of a decision against that promotion's champion, or how its name begins."""
+    return f"gate-{promotion:06d}-{digest[:8]}"
 
 
-def gate_decision(registry: Path, version: Version) -> str:
-    """What the gate said of the version against the champion of this moment; empty if not asked."""
-    promotion = current(registry, version.model)
-    attached = read_attachment(
-        registry, version, gate_attachment(promotion.number if promotion else 0)
-    )
-    return str(json.loads(attached["decision.json"])["decision"]) if attached else ""
+def gate_decision(registry: Path, version: Version, promotion: int) -> str:
+    """What the gate said of the version against the champion of that promotion; empty if not asked.
+
+    Asked more than once with other settings, it said no only if it never said yes.
+    """
+    said = []
+    for name in list_attachments(registry, version):
+        if name.startswith(gate_attachment(promotion)):
+            attached = read_attachment(registry, version, name) or {}
+            said.append(str(json.loads(attached["decision.json"])["decision"]))
+    accepted = [decision for decision in said if decision != "rejected"]
+    return (accepted or said or [""])[0]
 
 
 def _below_floors(figures: Mapping[str, Any], config: GateConfig) -> list[str]:
@@ -75,8 +79,8 @@ def _below_floors(figures: Mapping[str, Any], config: GateConfig) -> list[str]:
         distinct: config.distinct_min,
     }
     return [
-        f"{name} is {figures[name]:.3g}, at least {floor:.3g} is needed"
+        f"{name} is {figures[name]}, at least {floor:.3g} is needed"
         for name, floor in floors.items()
-        # Written so that a figure that is not a number is below every floor.
-        if not figures[name] >= floor
+        # Written so that a figure that is missing or not a number is below every floor.
+        if figures[name] is None or not figures[name] >= floor
     ]

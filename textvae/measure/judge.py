@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from textvae import files
 from textvae.config import EvaluationConfig, GateConfig, ServeConfig
 from textvae.engine.engine import start_engine
 from textvae.engine.loaded import PRIOR_ATTACHMENT
+from textvae.errors import DataError
 from textvae.measure.evaluation import Evaluation, Tell, evaluate
 from textvae.measure.gate import Decision, decide, gate_attachment
 from textvae.measure.prior import fit_version_prior
@@ -18,6 +21,9 @@ from textvae.store.attachments import attach, list_attachments, read_attachment
 from textvae.store.promotions import current
 from textvae.store.versions import Version, open_version
 from textvae.text.corpus import Sentence
+from textvae.text.tokenizer import Tokenizer
+
+log = logging.getLogger(__name__)
 
 
 def held_out(sentences: Sequence[Sentence], count: int) -> list[str]:
@@ -34,7 +40,7 @@ def ensure_prior(
         return
     engine = start_engine(registry, version, ServeConfig())
     try:
-        fit_version_prior(registry, version, engine, sentences, config)
+        fit_version_prior(registry, version, engine, readable(sentences, [version]), config)
     finally:
         engine.close()
 
@@ -62,9 +68,18 @@ def evaluated(
         registry,
         version,
         name,
-        {file: files.canonical_json(value) for file, value in contents.items()},
+        {file: files.canonical_json(plain(value)) for file, value in contents.items()},
     )
     return found
+
+
+class Judgement(NamedTuple):
+    """What was found of a version, and against whom."""
+
+    evaluation: Evaluation
+    decision: Decision
+    promotion: int
+    """Number of the promotion whose champion it was judged against; 0 where there was none."""
 
 
 def judged(
@@ -74,24 +89,59 @@ def judged(
     evaluation: EvaluationConfig,
     gate: GateConfig,
     tell: Tell,
-) -> tuple[Evaluation, Decision]:
+) -> Judgement:
     """The version's evaluation and the gate's decision against the champion of this moment.
 
     The decision is attached under the champion's promotion number: once another champion serves,
     it no longer counts.
     """
-    found = evaluated(registry, version, sentences, evaluation, tell)
     promotion = current(registry, version.model)
-    rival = None
+    champion = None
     if promotion and promotion.version != version.name:
         champion = open_version(registry, version.model, promotion.version)
+    sentences = readable(sentences, [version, champion] if champion else [version])
+    found = evaluated(registry, version, sentences, evaluation, tell)
+    rival = None
+    if champion:
         rival = evaluated(registry, champion, sentences, evaluation, tell).elbo_nats
     decision = decide(found.figures, found.elbo_nats, rival, gate)
-    name = gate_attachment(promotion.number if promotion else 0)
-    if name not in list_attachments(registry, version):
-        record = {**decision._asdict(), "gate": to_mapping(gate)}
-        attach(registry, version, name, {"decision.json": files.canonical_json(record)})
-    return found, decision
+    number = promotion.number if promotion else 0
+    record = {**decision._asdict(), "gate": to_mapping(gate), "sentences": len(sentences)}
+    content = files.canonical_json(plain(record))
+    name = gate_attachment(number, hashlib.sha256(content).hexdigest())
+    attach(registry, version, name, {"decision.json": content})
+    return Judgement(found, decision, number)
+
+
+def readable(sentences: Sequence[str], versions: Sequence[Version]) -> list[str]:
+    """The sentences that every version's engine takes; the others are counted in the log.
+
+    Training cuts a long sentence, a service refuses it; a figure must be of whole sentences.
+    """
+    limits = ServeConfig()
+    kept = [sentence for sentence in sentences if len(sentence) <= limits.characters_max]
+    for version in versions:
+        tokenizer = Tokenizer((version.folder / "tokenizer.model").read_bytes())
+        encoded = tokenizer.encode(kept)
+        kept = [
+            sentence
+            for sentence, ids in zip(kept, encoded, strict=True)
+            if len(ids) <= limits.tokens_max
+        ]
+    if len(kept) < len(sentences):
+        log.warning("%d sentences are too long to be measured", len(sentences) - len(kept))
+    if not kept:
+        raise DataError(f"held-out text: none is at most {limits.tokens_max} tokens; ingest more")
+    return kept
+
+
+def plain(value: Any) -> Any:
+    """The value with None in place of numbers that JSON lacks."""
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _digest(text: str) -> str:

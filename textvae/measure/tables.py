@@ -39,7 +39,11 @@ def _lines(figures: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         ("language-model nats - reconstruction nats", f"{figures['informed_nats']:.2f}", ""),
         ("  as a share of the KL", f"{figures['informed_share']:.2f}", ""),
         ("shuffling latents costs, nats", f"{figures['shuffle_nats']:.2f}", ""),
-        ("mutual information, nats", f"{figures['mutual_information_nats']:.2f}", ""),
+        (
+            f"mutual information, nats (at most {figures['mutual_information_nats_max']:.2f})",
+            f"{figures['mutual_information_nats']:.2f}",
+            "",
+        ),
         ("active units", f"{figures['active_units']} of {figures['latent']}", ""),
         ("reconstruction BLEU", f"{figures['reconstruction_bleu']:.1f}", ""),
         ("reconstruction exact", f"{figures['reconstruction_exact']:.1%}", ""),

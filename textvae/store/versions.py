@@ -47,7 +47,7 @@ def publish(
     files: Mapping[str, bytes | Path],
     facts: Mapping[str, Any],
 ) -> Version:
-    """A new version of `model`, or the one there is where the same was published on the same day.
+    """A new version of `model`, or the one there is where the same was published before.
 
     `date` is written 20261123; `files` maps plain names to bytes, or to files to copy. It is
     written and verified before anyone can see it, and read-only from then on.
@@ -55,6 +55,9 @@ def publish(
     manifest = manifest_of(files, facts)
     name = f"{date}-{hashlib.sha256(manifest).hexdigest()[:_HEX]}"
     assert _VERSION.fullmatch(name), f"a date is 8 digits, got {date!r}"
+    for there in list_versions(registry, model):
+        if there.endswith(name[8:]):
+            return open_version(registry, model, there)
     folder = _folder(registry, model, name)
     try:
         return Version(model, name, folder, *seal(folder, files, manifest))

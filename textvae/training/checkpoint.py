@@ -69,7 +69,8 @@ def load_checkpoint(
     for candidate in sorted(folder.glob("[0-9]*"), reverse=True):
         parts = _read_whole(candidate)
         if parts is None:
-            log.warning("%s is damaged; going back to the checkpoint before it", candidate)
+            log.warning("%s is damaged and removed; going back to the one before it", candidate)
+            files.remove_folder(candidate)
             continue
         state: dict[str, Any] = json.loads(parts["state.json"])
         model.load_state_dict(load(parts["model.safetensors"]))

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from textvae import files
 from textvae.config import TrainingConfig
+from textvae.errors import InputError
 from textvae.model.schedules import RateHolder
 from textvae.text.batches import Batches
 from textvae.training.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -60,7 +61,7 @@ def fit(phase: Phase, batches: Batches, config: TrainingConfig, run: Path, tell:
     """Train `phase.model` in place to its last step; checkpoints and metrics go to `run`.
 
     Goes on from the newest whole checkpoint. On SIGTERM or Ctrl-C a checkpoint is saved between two
-    steps and KeyboardInterrupt is raised. Raises CollapsedError and OSError.
+    steps and KeyboardInterrupt is raised. Raises CollapsedError, InputError and OSError.
     """
     generator = torch.Generator().manual_seed(config.seed)
     optimizer = torch.optim.Adam(phase.model.parameters(), lr=config.learning_rate, fused=True)
@@ -97,10 +98,11 @@ def fit(phase: Phase, batches: Batches, config: TrainingConfig, run: Path, tell:
                 logged_s = now_s
             if phase.validate and _due(step + 1, config.validation_steps, phase.steps):
                 _write_line(metrics, phase.name, step + 1, _validated(phase, step + 1))
-            if stopped() or now_s - saved_s >= config.checkpoint_s:
+            ending = stopped()
+            if ending or now_s - saved_s >= config.checkpoint_s:
                 save_checkpoint(folder, progress, phase.model, optimizer, generator)
                 saved_s = now_s
-            if stopped():
+            if ending:
                 raise KeyboardInterrupt
     save_checkpoint(folder, progress, phase.model, optimizer, generator)
     phase.model.eval()
@@ -129,10 +131,20 @@ def autocast(precision: str) -> torch.autocast:
 def _descend(
     model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, clip: float
 ) -> float:
-    """One step of the optimizer; returns the gradient's norm before it was clipped."""
+    """One step of the optimizer; returns the gradient's norm before it was clipped.
+
+    InputError where the run has diverged.
+    """
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]  # torch's own annotation is missing
     norm = nn.utils.clip_grad_norm_(model.parameters(), clip, foreach=True)
+    if not math.isfinite(norm):
+        # Before the weights are touched, so that the checkpoints on the disk stay good.
+        raise InputError(
+            "training.learning_rate",
+            f"the loss or its gradient is no longer finite at a step size of {rate:.3g}; lower it, "
+            "or lower training.clip",
+        )
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.step()
@@ -149,8 +161,8 @@ def _validated(phase: Phase, step: int) -> Mapping[str, float]:
 
 
 def _due(step: int, every: int, last: int) -> bool:
-    """Whether something done every so many steps, and at the last, is due."""
-    return every > 0 and (step % every == 0 or step == last)
+    """Whether something done every so many steps (0: never), and at the last, is due."""
+    return step == last or (every > 0 and step % every == 0)
 
 
 def _write_line(metrics: Path, phase: str, step: int, figures: Mapping[str, float]) -> None:

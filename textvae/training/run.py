@@ -67,8 +67,9 @@ def train(recipe: Recipe, corpus: Corpus, run: Path, parent: str, tell: Tell) ->
     """
     recipe = recipe.resolved()
     config = recipe.training
-    if not corpus.valid:
-        raise DataError("corpus: no sentence is on the validation side; ingest more text")
+    for side in ("valid", "test"):
+        if not getattr(corpus, side):
+            raise DataError(f"corpus: no sentence is on the {side} side; raise data.{side}_share")
     tokenizer_bytes = _tokenizer(recipe, corpus, run)
     tokenizer = Tokenizer(tokenizer_bytes)
     stores = [

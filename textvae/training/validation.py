@@ -38,7 +38,7 @@ def look(model: SentenceVae, store: TokenStore, seed: int) -> Mapping[str, float
 
 def watch(figures: Mapping[str, float], step: int, config: TrainingConfig) -> None:
     """Say, or raise CollapsedError, when the decoder ignores the latent after the annealing."""
-    if step < config.kl_steps or figures["valid_shuffle_nats"] >= COLLAPSED_NATS:
+    if step < min(config.kl_steps, config.steps) or figures["valid_shuffle_nats"] >= COLLAPSED_NATS:
         return
     message = (
         f"step {step}: the posterior has collapsed: shuffling latents among sentences costs "

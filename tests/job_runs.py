@@ -1,0 +1,89 @@
+"""Jobs as processes, in a folder of their own, on text of the toy grammar."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from textvae.text.grammar import sample
+
+ROOT = Path(__file__).parent.parent
+MODEL = "toy"
+CONFIG = """
+[store]
+model = "toy"
+[data]
+inputs = ["inbox"]
+valid_share = 0.1
+test_share = 0.1
+[tokenizer]
+vocab = 600
+kind = "bpe"
+[model]
+embed = 16
+hidden = 24
+latent = 4
+[training]
+steps = 20
+language_model_steps = 10
+batch = 64
+kl_steps = 10
+validation_steps = 10
+collapse_stops = false
+[evaluation]
+sentences = 30
+importance_samples = 2
+prior_draws = 10
+prior_sentences = 100
+prior_components = 1
+"""
+
+
+class Ended(NamedTuple):
+    """A process that has ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """A job's JSON line, which must be all that stands on stdout."""
+        assert self.stdout.count("\n") == 1, self.stdout + self.stderr
+        line: dict[str, Any] = json.loads(self.stdout)
+        assert line["exit_code"] == self.code
+        return line
+
+
+def prepared(folder: Path, config: str = CONFIG) -> Path:
+    """The folder, with settings and 600 sentences to ingest."""
+    (folder / "inbox").mkdir(parents=True)
+    (folder / "toy.toml").write_text(config)
+    texts = [row.text for row in sample(600, seed=0)]
+    (folder / "inbox" / "toy.txt").write_text("\n".join(texts) + "\n")
+    return folder
+
+
+def ran(folder: Path, module: str, *flags: str) -> Ended:
+    """A module, run in `folder` until it ended."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *flags],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def ran_job(folder: Path, job: str, *flags: str) -> Ended:
+    """A job with the folder's settings; its line is also its result.json, without a traceback."""
+    ended = ran(folder, f"jobs.{job}", "--config", "toy.toml", *flags)
+    assert "Traceback" not in ended.stderr, ended.stderr
+    line = ended.line
+    assert line["job"] == job
+    assert json.loads((folder / "runs" / job / "result.json").read_bytes()) == line
+    return ended

@@ -1,0 +1,100 @@
+"""The jobs one after the other, as processes: text in, a champion out, and nothing damaged by."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.job_runs import MODEL, Ended, prepared, ran_job
+from textvae.store.promotions import champion
+from textvae.store.versions import list_versions
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Ended]]:
+    """A folder in which text was ingested, a version trained, evaluated and promoted."""
+    folder = prepared(tmp_path_factory.mktemp("jobs") / "chain")
+    ended = {job: ran_job(folder, job) for job in ("ingest", "train", "evaluate")}
+    name = ended["train"].line["version"]
+    ended["promote"] = ran_job(folder, "promote", "--version", name, "--force")
+    return folder, ended
+
+
+def test_text_becomes_a_champion_in_four_commands(chain: tuple[Path, dict[str, Ended]]) -> None:
+    folder, ended = chain
+    assert {job: one.code for job, one in ended.items()} == dict.fromkeys(ended, 0)
+    lines = {job: one.line for job, one in ended.items()}
+    assert lines["ingest"]["outcome"] == "ingested"
+    assert sum(lines["ingest"]["report"]["kept"].values()) == 600
+    assert (folder / "spans" / lines["ingest"]["span"] / "manifest.json").is_file()
+    assert lines["train"]["outcome"] == "trained"
+    name = lines["train"]["version"]
+    assert list_versions(folder / "registry", MODEL) == [name]
+    # Twenty steps teach too little for the gate, which says so.
+    assert (lines["evaluate"]["outcome"], lines["evaluate"]["version"]) == ("rejected", name)
+    assert lines["evaluate"]["reasons"]
+    assert lines["evaluate"]["figures"]["elbo_nats"] < 0
+    assert lines["promote"]["outcome"] == "promoted"
+    now = champion(folder / "registry", MODEL)
+    assert now is not None
+    assert now.name == name
+
+
+def test_people_read_the_report_and_the_figures_on_stderr(
+    chain: tuple[Path, dict[str, Ended]],
+) -> None:
+    ended = chain[1]
+    assert "600" in ended["ingest"].stderr
+    assert "vae: 20 of 20" in ended["train"].stderr
+    assert "distinct, fitted prior" in ended["evaluate"].stderr
+
+
+def test_training_once_more_from_nothing_gives_the_same_version(
+    chain: tuple[Path, dict[str, Ended]], tmp_path: Path
+) -> None:
+    first = chain[1]["train"].line["version"]
+    folder = prepared(tmp_path / "again")
+    shutil.copytree(chain[0] / "spans", folder / "spans")
+    again = ran_job(folder, "train").line["version"]
+    # The name begins with the day, and midnight may have passed.
+    assert again.split("-")[1] == first.split("-")[1]
+
+
+def test_the_same_text_once_more_is_no_data(chain: tuple[Path, dict[str, Ended]]) -> None:
+    assert ran_job(chain[0], "ingest").line["outcome"] == "no_data"
+
+
+@pytest.mark.parametrize("damage", ["corrupt", "truncated", "swapped"])
+def test_evaluate_refuses_damaged_weights_and_names_the_file(
+    chain: tuple[Path, dict[str, Ended]], tmp_path: Path, damage: str
+) -> None:
+    folder = Path(shutil.copytree(chain[0], tmp_path / "copy", symlinks=True))
+    name = list_versions(folder / "registry", MODEL)[0]
+    version = folder / "registry" / MODEL / "versions" / name
+    weights = version / "model.safetensors"
+    data = weights.read_bytes()
+    middle = len(data) // 2
+    damaged = {
+        "corrupt": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :],
+        "truncated": data[:-1],
+        "swapped": (version / "language_model.safetensors").read_bytes(),
+    }[damage]
+    weights.chmod(0o644)
+    weights.write_bytes(damaged)
+    before = sorted(path.name for path in (folder / "registry").rglob("*"))
+    ended = ran_job(folder, "evaluate")
+    assert (ended.code, ended.line["kind"]) == (66, "CorruptError")
+    assert f"{name}/model.safetensors" in ended.line["error"]
+    assert sorted(path.name for path in (folder / "registry").rglob("*")) == before
+
+
+def test_a_version_that_serves_already_is_left_as_it_is(
+    chain: tuple[Path, dict[str, Ended]], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(chain[0], tmp_path / "copy", symlinks=True))
+    name = chain[1]["train"].line["version"]
+    again = ran_job(folder, "promote", "--version", name)
+    assert again.line["outcome"] == "up_to_date"
+    log = json.dumps(chain[1]["promote"].line["promotion"], sort_keys=True)
+    assert json.dumps(again.line["promotion"], sort_keys=True) == log
