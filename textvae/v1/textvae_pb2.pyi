@@ -132,8 +132,8 @@ class Latents(_message.Message):
     """
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """The rows one after another; rows = number of values / columns. Finite in a request, else
-        FIELD_INVALID.
+        """The rows one after another; rows = number of values / columns. Finite and -10000 to 10000 in a
+        request, else FIELD_INVALID.
         """
 
     def __init__(
@@ -446,11 +446,14 @@ class SampleRequest(_message.Message):
     count: _builtins.int
     """Sentences wanted, 1 to `Limits.count_max`."""
     prior: Global___Prior.ValueType
-    """Prior to draw from; unset takes FITTED where the version has one, else STANDARD. FITTED of a
-    version that has none, and numbers that this enum does not have, are FIELD_INVALID.
+    """Prior to draw from; unset takes FITTED where the version had one when the server loaded it, else
+    STANDARD: name the response's prior in a request that replays it. FITTED of a version that has
+    none, and numbers that this enum does not have, are FIELD_INVALID.
     """
     scale: _builtins.float
-    """Factor on the draws' distance from the prior's mean, 0 to 10; unset is 1, the prior itself."""
+    """Factor on the draws' distance from the mean (FITTED: of their component), 0 to 10; unset is 1,
+    the prior itself.
+    """
     seed: _builtins.int
     """Seed of latents and drawn tokens; unset, the server draws one and says which."""
     first_index: _builtins.int

@@ -1,0 +1,174 @@
+"""What a version is measured by, and what the gate makes of it."""
+
+import json
+import logging
+import math
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests import toys
+from tests.serving import another_version
+from textvae.client import Client
+from textvae.config import EvaluationConfig, GateConfig, ServeConfig
+from textvae.engine.engine import start_engine
+from textvae.errors import DataError
+from textvae.measure.evaluation import bleu, evaluate, exact_share
+from textvae.measure.gate import decide, gate_decision
+from textvae.measure.judge import held_out, judged, readable
+from textvae.measure.plots import draw_kl, draw_losses, draw_map
+from textvae.measure.show import ask_for_show
+from textvae.store.attachments import list_attachments
+from textvae.store.promotions import champion, current
+from textvae.store.versions import Version
+from textvae.text.corpus import Sentence
+
+CONFIG = EvaluationConfig(importance_samples=5, prior_draws=100)
+HELD_OUT = [row.text for row in toys.corpus().test[:150]]
+FIGURES = {
+    "kl_nats": 9.0,
+    "informed_share": 0.9,
+    "shuffle_nats": 30.0,
+    "distinct_share_fitted": 0.98,
+}
+PNG = b"\x89PNG\r\n"
+
+
+def quiet(what: str, done: int, parts: int) -> None:
+    """Nobody is told."""
+
+
+@pytest.fixture(scope="module")
+def figures(toy_version: tuple[Path, Version]) -> Mapping[str, Any]:
+    """The toy version's figures."""
+    registry, version = toy_version
+    engine = start_engine(registry, version, ServeConfig())
+    found = evaluate(version, engine, HELD_OUT, CONFIG, quiet).figures
+    engine.close()
+    return found
+
+
+def test_a_healthy_version_has_healthy_figures(figures: Mapping[str, Any]) -> None:
+    """Bounds that hold for any model, and floors that a collapsed one cannot reach."""
+    assert figures["elbo_nats"] == pytest.approx(
+        -(figures["reconstruction_nats"] + figures["kl_nats"])
+    )
+    assert figures["iw_nll_nats"] < -figures["elbo_nats"]
+    assert figures["kl_nats"] == pytest.approx(sum(figures["kl_nats_by_dimension"]), rel=1e-3)
+    assert figures["informed_nats"] > figures["kl_nats"] / 2
+    assert figures["shuffle_nats"] > 10
+    assert 0 < figures["mutual_information_nats"] <= math.log(len(HELD_OUT)) + 1e-9
+    assert 8 <= figures["active_units"] <= figures["latent"] == 16
+    assert figures["reconstruction_bleu"] > 80
+    assert figures["reconstruction_exact"] > 0.7
+    assert figures["distinct_share_standard"] > 0.9
+    words = sum(len(sentence.split()) for sentence in HELD_OUT)
+    by_hand = math.exp(figures["iw_nll_nats"] * len(HELD_OUT) / (words + len(HELD_OUT)))
+    assert figures["perplexity_per_word"] == pytest.approx(by_hand)
+
+
+def test_bleu_and_exact_share_know_a_copy_from_a_change() -> None:
+    lines = ["the cat sat on the mat today", "a dog ran over the green hill"]
+    assert bleu(lines, lines) == pytest.approx(100)
+    assert bleu(lines[::-1], lines) < 10
+    assert exact_share([lines[0], "else"], lines) == 0.5
+
+
+def test_a_first_version_has_to_meet_the_floors_alone() -> None:
+    assert decide(FIGURES, [-20.0], None, GateConfig()).decision == "first"
+    for name in FIGURES:
+        for value in (0.0, math.nan, None):
+            found = decide({**FIGURES, name: value}, [-20.0], None, GateConfig())
+            assert found.decision == "rejected"
+            assert found.reasons[0].startswith(f"{name} is {value}, at least")
+
+
+def test_the_gate_lets_equals_and_betters_pass_and_stops_the_worse() -> None:
+    """Pairs of 4,000 sentences whose differences scatter by 4 nats about their mean."""
+    random = np.random.default_rng(0)
+    before = random.normal(-40, 10, 4000)
+    for shift, decision in ((0.0, "accepted"), (1.0, "accepted"), (-0.5, "rejected")):
+        after = before + random.normal(shift, 4, 4000)
+        found = decide(FIGURES, after.tolist(), before.tolist(), GateConfig())
+        assert found.decision == decision
+        assert found.worse_bound_nats == pytest.approx(
+            -shift + 1.6449 * 4 / math.sqrt(4000), abs=0.2
+        )
+
+
+def test_one_sentence_cannot_show_that_a_version_is_no_worse() -> None:
+    assert decide(FIGURES, [-20.0], [-20.0], GateConfig()).decision == "rejected"
+
+
+def test_a_verdict_is_attached_once_and_counts_against_its_champion_only(
+    registry: Path, tmp_path: Path
+) -> None:
+    """A copy of the champion is judged; it can be no worse than itself."""
+    place = tmp_path / "registry"
+    shutil.copytree(registry, place)
+    rival = another_version(place)
+    number = getattr(current(place, toys.MODEL), "number", 0)
+    found = [judged(place, rival, HELD_OUT, CONFIG, GateConfig(), quiet) for _ in range(2)]
+    assert found[0] == found[1]
+    assert found[0].decision.decision == "accepted"
+    assert found[0].promotion == number
+    names = list_attachments(place, rival)
+    assert [name[:4] for name in names if name != "prior"] == ["eval", "gate"]
+    assert gate_decision(place, rival, number) == "accepted"
+    assert gate_decision(place, rival, number + 1) == ""
+
+
+def test_held_out_text_is_the_same_choice_whatever_is_added() -> None:
+    rows = [Sentence(text) for text in HELD_OUT]
+    chosen = held_out(rows, 20)
+    assert len(chosen) == 20
+    assert held_out(rows[::-1], 20) == chosen
+    assert [text for text in held_out(rows, 0) if text in chosen] == chosen
+
+
+def test_text_that_a_service_would_refuse_is_left_out_and_counted(
+    registry: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A line of 900 characters is learned from, cut; a figure has to be of whole sentences."""
+    version = champion(registry, toys.MODEL)
+    long = ["The child will sing a song at home. " * 30, "x" * 2000]
+    with caplog.at_level(logging.WARNING):
+        assert readable([*long, *HELD_OUT], [version]) == HELD_OUT
+    assert "2 sentences are too long to be measured" in caplog.text
+    with pytest.raises(DataError, match="none is at most 128 tokens"):
+        readable(long, [version])
+
+
+def test_the_show_is_made_of_what_the_server_answers(toy_server: Any) -> None:
+    with Client(toy_server.address) as client:
+        show = ask_for_show(client, HELD_OUT, draws=50)
+    assert show.homotopy_ends_are_reconstructions
+    assert [len(path) for path in show.homotopies] == [7, 7]
+    assert [sentence for sentence, _ in show.reconstructions] == HELD_OUT[:10]
+    assert len(show.samples) == 10
+    assert all(sentence not in varied for sentence, varied in show.variations)
+    assert show.distinct_share > 0.9
+
+
+def test_pictures_are_drawn_from_what_a_run_leaves(
+    runs: Path, registry: Path, tmp_path: Path
+) -> None:
+    assert registry.exists()
+    draw_losses(runs / "vae" / "metrics.jsonl", tmp_path / "losses.png")
+    draw_kl([0.5, 2.0, 0.0], tmp_path / "kl.png")
+    means = np.random.default_rng(0).normal(size=(50, 6))
+    draw_map(means, ["past", "present"] * 25, tmp_path / "map.png")
+    for name in ("losses", "kl", "map"):
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(PNG)
+
+
+def test_a_line_of_metrics_is_json_with_a_phase_and_a_step(runs: Path, registry: Path) -> None:
+    assert registry.exists()
+    for line in (runs / "vae" / "metrics.jsonl").read_text().splitlines():
+        entry = json.loads(line)
+        assert entry["phase"] in ("vae", "language-model")
+        assert entry["step"] > 0
