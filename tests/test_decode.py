@@ -100,6 +100,13 @@ def test_top_k_and_top_p_leave_only_the_likeliest() -> None:
     assert seen() == {0, 1, 2, 3}
 
 
+def test_the_smallest_options_allowed_take_the_likeliest() -> None:
+    """They once left no token at all, and with it nothing of the batch."""
+    logits = torch.tensor([[9.0, 30.0, 2.0]])
+    for tiny in (picking(10.0, top_k=1, top_p=5e-324), picking(1e-39), picking(1.0, top_p=1e-300)):
+        assert pick(logits, tiny, np.array([0.999])).tolist() == [1]
+
+
 def test_a_forbidden_token_is_never_drawn_at_the_edge() -> None:
     logits = torch.tensor([[0.0, 0.0, -torch.inf]])
     assert pick(logits, picking(1.0), np.array([1 - 2.0**-53])).tolist() == [1]

@@ -201,6 +201,7 @@ def test_a_full_engine_refuses_and_recovers(engine: Engine) -> None:
         (EncodeRequest((ONE,), seed=2**64), "seed: must be 0 to 18446744073709551615, got"),
         (DecodeRequest(np.zeros((1, 3), np.float32)), "latents: must have 16 columns, got 3"),
         (DecodeRequest(np.full((2, 16), np.nan)), "latents: values must be finite, row 0 has NaN"),
+        (DecodeRequest(np.full((1, 16), 2e4)), "latents: values must be -10000 to 10000"),
         (SampleRequest(0), "count: must be 1 to 1024, got 0"),
         (SampleRequest(1, scale=float("nan")), "scale: must be 0.0 to 10.0, got nan"),
         (SampleRequest(1, options=Options(11.0)), "temperature: must be 0.0 to 10.0, got 11.0"),
@@ -230,15 +231,18 @@ def test_a_request_out_of_bounds_is_refused_with_field_and_limit(
     assert str(caught.value).startswith(message)
 
 
-def test_the_engine_goes_on_after_a_bug(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step that raises fails the requests in it, and no other."""
-    real = engine._slots.step
+@pytest.mark.parametrize("place", ["admit", "step"])
+def test_the_engine_goes_on_after_a_bug(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Where rows join or advance: the requests in it fail, no other, and nothing is left."""
+    real = getattr(engine._slots, place)
 
-    def broken() -> list[Any]:
-        monkeypatch.setattr(engine._slots, "step", real)
+    def broken(*_: Any) -> list[Any]:
+        monkeypatch.setattr(engine._slots, place, real)
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(engine._slots, "step", broken)
+    monkeypatch.setattr(engine._slots, place, broken)
     failing = engine.submit(SampleRequest(5, seed=1))
     with pytest.raises(RuntimeError, match="a bug"):
         failing.result(60)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from tests import toys
 from textvae.config import ModelConfig, ServeConfig, TokenizerConfig, TrainingConfig
@@ -188,6 +189,16 @@ def test_a_collapsed_posterior_ends_the_run_with_the_remedy(tmp_path: Path) -> N
     assert CollapsedError.exit_code == 4
 
 
+def test_a_run_that_diverges_stops_before_it_spoils_its_checkpoints(tmp_path: Path) -> None:
+    """A step size of a million makes numbers that are none; the message says which setting."""
+    with pytest.raises(
+        InputError, match=r"training\.learning_rate: the loss or its gradient is no"
+    ):
+        learned(tiny(learning_rate=1e18, warmup_steps=0, clip=1e18), tmp_path)
+    for weights in tmp_path.rglob("model.safetensors"):
+        assert all(np.isfinite(part).all() for part in load_file(weights).values())
+
+
 def test_a_healthy_run_is_not_called_collapsed(runs: Path, registry: Path) -> None:
     """The toy run has the watchdog on; its last look at the held-out side found a used latent."""
     assert registry.exists()
@@ -203,7 +214,9 @@ def test_the_rate_is_held_at_its_target(runs: Path, registry: Path) -> None:
 
 def test_a_corpus_without_a_validation_side_is_refused(tmp_path: Path) -> None:
     corpus: Corpus = toys.corpus()._replace(valid=[])
-    with pytest.raises(DataError, match="no sentence is on the valid side; raise data.valid_share"):
+    with pytest.raises(
+        DataError, match=r"no sentence is on the valid side; raise data\.valid_share"
+    ):
         train(tiny(), corpus, tmp_path, "", lambda *_: None)
 
 

@@ -238,18 +238,22 @@ def _flag_interpolate(command: argparse.ArgumentParser) -> None:
 
 def _flag_paraphrase(command: argparse.ArgumentParser) -> None:
     _flag_sentences(command)
-    command.add_argument("--count", type=int, default=5, help="a sentence (default %(default)s)")
     command.add_argument(
-        "--radius", type=float, default=1.0, help="how far, in posterior deviations"
+        "--count", type=int, default=5, help="variations a sentence (default %(default)s)"
     )
-    command.add_argument("--distinct", action="store_true", help="leave out repeats")
+    command.add_argument(
+        "--radius", type=float, default=1.0, help="how far, 0 to 10 posterior deviations"
+    )
+    command.add_argument(
+        "--distinct", action="store_true", help="leave out repeats and the sentence"
+    )
     _flag_options(command)
 
 
 def _flag_score(command: argparse.ArgumentParser) -> None:
     _flag_sentences(command)
     command.add_argument(
-        "--importance-samples", type=int, default=100, help="a sentence (default %(default)s)"
+        "--importance-samples", type=int, default=100, help="draws a sentence (default %(default)s)"
     )
     _flag_seed(command)
 
@@ -272,8 +276,15 @@ def _flag_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--temperature", type=float, default=none.temperature, help="0 to 10; 0 is greedy"
     )
-    command.add_argument("--top-k", type=int, default=none.top_k, help="likeliest tokens; 0 is all")
-    command.add_argument("--top-p", type=float, default=none.top_p, help="probability, up to 1")
+    command.add_argument(
+        "--top-k", type=int, default=none.top_k, help="draw among so many likeliest tokens; 0: all"
+    )
+    command.add_argument(
+        "--top-p",
+        type=float,
+        default=none.top_p,
+        help="draw among the likeliest of this mass, to 1",
+    )
     command.add_argument(
         "--tokens-max", type=int, default=none.tokens_max, help="most tokens; 0 is the server's"
     )

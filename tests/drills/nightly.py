@@ -86,13 +86,13 @@ class Callers:
         self._thread.join()
 
 
-def night(place: Path) -> dict[str, Any]:
-    """One night's result."""
-    command = [sys.executable, "-m", "jobs.nightly", "--config", str(place / "nightly.toml")]
+def night(place: Path, job: str = "nightly") -> dict[str, Any]:
+    """The result of one night, or of another job on the same settings."""
+    command = [sys.executable, "-m", f"jobs.{job}", "--config", str(place / "nightly.toml")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    log.info("night: %s %s", result["outcome"], result.get("reasons", ""))
+    log.info("%s: %s %s", job, result["outcome"], result.get("reasons", ""))
     return result
 
 
@@ -108,7 +108,8 @@ def tree(place: Path) -> dict[str, int]:
 
 
 def drill(quick: bool) -> Found:
-    """First version, server up; second version under load; third night without new text."""
+    """First version, server up; second version under load; a third night without new text; a
+    rollback, which the fourth night respects."""
     steps = 600 if quick else 1200
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -134,14 +135,16 @@ def drill(quick: bool) -> Found:
             third = night(place)
             unchanged = tree(place) == before
             callers.end()
+            night(place, "rollback")
+            fourth = night(place)
         finally:
             server.terminate()
             server.wait(30)
     served = list(dict.fromkeys(callers.versions))
     wanted = [night["promotion"]["version"] for night in (first, second)]
-    outcomes = [night["outcome"] for night in (first, second, third)]
+    outcomes = [night["outcome"] for night in (first, second, third, fourth)]
     held = (
-        outcomes == ["promoted", "promoted", "up_to_date"]
+        outcomes == ["promoted", "promoted", "up_to_date", "up_to_date"]
         and served == wanted
         and not callers.failures
         and unchanged
@@ -152,9 +155,15 @@ def drill(quick: bool) -> Found:
         "calls": len(callers.versions),
         "failed_calls": len(callers.failures),
         "versions_served": len(served),
-        "third_night_changed_nothing": float(unchanged and outcomes[-1] == "up_to_date"),
+        "third_night_changed_nothing": float(unchanged and outcomes[2] == "up_to_date"),
+        "rollback_stays": float(outcomes[3] == "up_to_date"),
     }
-    targets = {"failed_calls": 0, "versions_served": 2, "third_night_changed_nothing": 1}
+    targets = {
+        "failed_calls": 0,
+        "versions_served": 2,
+        "third_night_changed_nothing": 1,
+        "rollback_stays": 1,
+    }
     return Found(figures, targets, held)
 
 
