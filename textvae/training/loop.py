@@ -6,6 +6,7 @@ step), so a phase that was killed and goes on ends with the weights of one that 
 """
 
 import contextlib
+import ctypes
 import json
 import logging
 import math
@@ -69,8 +70,7 @@ def fit(phase: Phase, batches: Batches, config: TrainingConfig, run: Path, tell:
     progress = load_checkpoint(folder, phase.model, optimizer, generator)
     if progress is None:
         progress = Progress(0, RateHolder())
-    elif progress.step < phase.steps:
-        log.info("%s: goes on from step %d", phase.name, progress.step)
+    log.info("%s: begins at step %d of %d", phase.name, progress.step, phase.steps)
     metrics = run / "metrics.jsonl"
     _forget_later_lines(metrics, phase.name, progress.step)
     saved_s = logged_s = time.monotonic()
@@ -102,9 +102,11 @@ def fit(phase: Phase, batches: Batches, config: TrainingConfig, run: Path, tell:
             if ending or now_s - saved_s >= config.checkpoint_s:
                 save_checkpoint(folder, progress, phase.model, optimizer, generator)
                 saved_s = now_s
+                _give_memory_back()
             if ending:
                 raise KeyboardInterrupt
     save_checkpoint(folder, progress, phase.model, optimizer, generator)
+    _give_memory_back()
     phase.model.eval()
 
 
@@ -149,6 +151,17 @@ def _descend(
         group["lr"] = rate
     optimizer.step()
     return float(norm)
+
+
+def _give_memory_back() -> None:
+    """Hand the allocator's holes to the system.
+
+    Batches of many shapes leave hundreds of MiB a minute, which glibc keeps; other allocators have
+    no such call and need none.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _validated(phase: Phase, step: int) -> Mapping[str, float]:
