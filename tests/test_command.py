@@ -218,21 +218,22 @@ def test_a_result_that_cannot_be_written_is_still_said(folder: Path, then: str) 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_the_job_save_and_ends_with_75(folder: Path, number: signal.Signals) -> None:
-    job = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "toy.py", "--then", "wait"],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-    )
-    try:
-        while not (folder / "waiting").exists():
-            assert job.poll() is None
-        job.send_signal(number)
-        stdout, _ = job.communicate(timeout=30)
-    finally:
-        job.kill()
-        job.wait()
+        # A shell starts what it puts in the background deaf to Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as job:
+        try:
+            while not (folder / "waiting").exists():
+                assert job.poll() is None
+            job.send_signal(number)
+            stdout, _ = job.communicate(timeout=30)
+        finally:
+            job.kill()
     line = json.loads(stdout)
     assert (job.returncode, line["exit_code"], line["outcome"]) == (75, 75, "interrupted")
     assert (folder / "saved").exists()

@@ -140,9 +140,14 @@ def drill(quick: bool) -> Found:
         finally:
             server.terminate()
             server.wait(30)
+    return judged(callers, (first, second, third, fourth), unchanged)
+
+
+def judged(callers: Callers, nights: tuple[dict[str, Any], ...], unchanged: bool) -> Found:
+    """What the callers saw of the four nights."""
     served = list(dict.fromkeys(callers.versions))
-    wanted = [night["promotion"]["version"] for night in (first, second)]
-    outcomes = [night["outcome"] for night in (first, second, third, fourth)]
+    wanted = [night["promotion"]["version"] for night in nights[:2]]
+    outcomes = [night["outcome"] for night in nights]
     held = (
         outcomes == ["promoted", "promoted", "up_to_date", "up_to_date"]
         and served == wanted
