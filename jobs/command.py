@@ -18,14 +18,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import tyro
 
 from textvae import files
 from textvae.config import StoreConfig
 from textvae.errors import TextVaeError
-from textvae.settings import read_toml
+from textvae.settings import read_toml, sections_of
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,8 @@ class _Options:
 
     config: _File = None
     """TOML file whose sections replace the defaults; flags win over it."""
+    preset: Literal["", "default", "edit", "lm"] = ""
+    """Recipe of [model] and [training] under the file's values; empty: as the file says."""
     result: _File = None
     """Where the result is written; by default RUNS/JOB/result.json."""
 
@@ -99,7 +101,9 @@ def _settings(
     name: str, kind: type[Settings], options: _Options, arguments: Sequence[str]
 ) -> Settings:
     """The defaults, under the TOML file's sections, under the flags; a wrong flag exits with 2."""
-    sections = read_toml(options.config) if options.config else {}
+    sections = sections_of(options.preset)
+    if options.config:
+        sections = read_toml(options.config, options.preset)
     given: dict[str, Any] = {}
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         defaults = (field.default, field.default_factory)

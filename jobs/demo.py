@@ -49,6 +49,7 @@ TRAINING = TrainingConfig(
     tokens_max=64,
     learning_rate=2e-3,
     word_dropout=0.2,
+    word_noise=0.0,
     kl_steps=800,
     target_kl_nats=21.0,
     validation_steps=500,

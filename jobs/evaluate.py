@@ -6,11 +6,10 @@ from typing import Any
 from jobs.command import run_job
 from jobs.progress import shown_progress
 from textvae.config import EvaluationConfig, GateConfig, StoreConfig
-from textvae.errors import DataError, NotFoundError, RejectedError
-from textvae.measure.judge import ensure_prior, held_out, judged
-from textvae.measure.tables import print_figures
-from textvae.store.versions import list_versions, open_version
-from textvae.text.spans import load_spans
+from textvae.errors import RejectedError
+from textvae.measure.judge import admitted, judged, readable
+from textvae.measure.samples import sampled
+from textvae.measure.tables import print_diagnosis, print_figures
 
 
 @dataclass(frozen=True)
@@ -25,35 +24,33 @@ class Evaluate:
 
 
 def main(settings: Evaluate) -> dict[str, Any]:
-    """Outcome `first`, `accepted` or `rejected`, with the figures and the reasons.
+    """Outcome `first`, `accepted` or `rejected`, with the figures, the reasons and the doctor's
+    verdict.
 
     RejectedError instead of `rejected` with --gate.strict.
     """
     store = settings.store
-    names = list_versions(store.registry, store.model)
-    if not names:
-        raise NotFoundError(f"{store.registry}: no version of {store.model}; python -m jobs.train")
-    version = open_version(store.registry, store.model, settings.version or names[0])
-    trained_on = load_spans(store.spans, tuple(version.manifest["spans"]))
-    texts = [row.text for row in trained_on.train]
-    test = load_spans(store.spans).test
-    if not test:
-        raise DataError(f"{store.spans}: no sentence is on the test side; raise data.test_share")
-    ensure_prior(store.registry, version, texts, settings.evaluation)
-    sentences = held_out(test, settings.evaluation.sentences)
+    version, sentences, learned, test = admitted(store, settings.version, settings.evaluation)
     with shown_progress() as tell:
-        found, decision, promotion = judged(
+        found, decision, promotion, diagnosis = judged(
             store.registry, version, sentences, settings.evaluation, settings.gate, tell
         )
+        samples = {}
+        if settings.evaluation.generation_sentences:
+            rows = {row.text: row for row in test}
+            asked = [rows[text] for text in readable(sentences, [version])]
+            samples = sampled(store.registry, version, learned, asked, settings.evaluation, tell)
     print_figures(found.figures)
+    print_diagnosis(diagnosis)
     if decision.decision == "rejected" and settings.gate.strict:
         raise RejectedError(f"{version.name}: {'; '.join(decision.reasons)}")
     return {
         "outcome": decision.decision,
         "version": version.name,
+        "verdict": diagnosis.verdict,
         "reasons": decision.reasons,
         "promotion": promotion,
-        "figures": found.figures,
+        "figures": {**found.figures, **samples},
     }
 
 

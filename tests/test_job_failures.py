@@ -9,7 +9,10 @@ from tests.job_runs import CONFIG, MODEL, prepared, ran, ran_job
 from textvae import files
 from textvae.store.versions import list_versions
 
-JOBS = ("ingest", "train", "evaluate", "promote", "rollback", "nightly", "demo", "bench")
+JOBS = (
+    *("ingest", "train", "evaluate", "doctor", "promote", "rollback", "nightly"),
+    *("demo", "bench", "table", "explain"),
+)
 
 
 @pytest.mark.parametrize("job", JOBS)

@@ -62,7 +62,10 @@ def lines(run: Path) -> list[dict[str, float | str]]:
 
 def steps_of(run: Path) -> list[tuple[object, object, bool]]:
     """The phase and step of each line, and whether it is a look at the held-out side."""
-    return [(line["phase"], line["step"], "valid_kl_nats" in line) for line in lines(run)]
+    return [
+        (line["phase"], line["step"], any(name.startswith("valid") for name in line))
+        for line in lines(run)
+    ]
 
 
 def valid_share(texts: list[str]) -> float:
@@ -118,12 +121,33 @@ def test_a_run_that_is_killed_and_goes_on_ends_with_the_same_bytes(tmp_path: Pat
         with pytest.raises(KilledError):
             learned(tiny(), run, stop)
         assert learned(tiny(), run).files == whole.files
-        steps = [(line["phase"], line["step"], "valid_kl_nats" in line) for line in lines(run)]
+        steps = steps_of(run)
         assert len(set(steps)) == len(steps)
-        assert steps == [
-            (line["phase"], line["step"], "valid_kl_nats" in line)
-            for line in lines(tmp_path / "whole")
-        ]
+        assert steps == steps_of(tmp_path / "whole")
+
+
+def test_a_run_with_a_warm_up_and_a_choice_of_weights_goes_on_to_the_same_bytes(
+    tmp_path: Path,
+) -> None:
+    """The best weights of the run are kept aside, and found again whenever it was killed."""
+    recipe = tiny(autoencoder_steps=8, select="iw-nll", validation_steps=4, steps=16)
+    whole = learned(recipe, tmp_path / "whole")
+    looks = [line["step"] for line in lines(tmp_path / "whole") if "valid_iw_nll_nats" in line]
+    assert looks[:2] == [4, 8], "the warm-up is looked at too"
+    for stop in (("autoencoder", 5), ("vae", 3), ("vae", 10), ("language-model", 9)):
+        run = tmp_path / f"{stop[0]}-{stop[1]}"
+        with pytest.raises(KilledError):
+            learned(recipe, run, stop)
+        assert learned(recipe, run).files == whole.files
+
+
+def test_the_warm_up_is_part_of_what_is_learned(tmp_path: Path) -> None:
+    """And the manifest says how long it was."""
+    without = learned(tiny(), tmp_path / "without")
+    warmed = learned(tiny(autoencoder_steps=8), tmp_path / "warmed")
+    assert warmed.files["model.safetensors"] != without.files["model.safetensors"]
+    assert warmed.files["language_model.safetensors"] == without.files["language_model.safetensors"]
+    assert warmed.facts["steps"]["autoencoder"] == 8
 
 
 def test_a_damaged_checkpoint_costs_one_checkpoint_and_not_the_run(tmp_path: Path) -> None:
@@ -180,7 +204,14 @@ def test_a_version_says_what_it_was_made_of(toy_version: tuple[Path, Version]) -
 
 def test_a_collapsed_posterior_ends_the_run_with_the_remedy(tmp_path: Path) -> None:
     """At a KL weight of 1 from the first step the decoder learns to ignore its latent."""
-    doomed = tiny(kl_start=1.0, kl_steps=0, collapse_stops=True, word_dropout=0.0, steps=60)
+    doomed = tiny(
+        kl_start=1.0,
+        kl_steps=0,
+        collapse_stops=True,
+        word_dropout=0.0,
+        target_kl_nats=0.0,
+        steps=60,
+    )
     doomed = doomed._replace(model=dataclasses.replace(doomed.model, batchnorm_scale=0.0))
     with pytest.raises(
         CollapsedError, match=r"step 12: the posterior has collapsed: .* set training\."

@@ -120,12 +120,18 @@ class TrainingConfig:
     """autoencoder: no KL, no noise; kl-only: no reconstruction; both: no BatchNorm, free bits."""
     steps: int = 20_000
     """Optimizer steps of the VAE."""
+    autoencoder_steps: int = 0
+    """Steps without KL before the VAE's, after which the decoder is reset (Li et al. 2019)."""
     language_model_steps: int = 20_000
     """Optimizer steps of the language model; as many as the VAE's make a fair limit to beat."""
+    select: Literal["last", "iw-nll"] = "last"
+    """Which weights of the VAE are kept: the last, or those of the best held-out IW-NLL."""
     batch: int = 128
     """Sentences a step."""
     tokens_max: int = 128
     """Longest sentence learned from, in tokens; longer ones are cut and counted in the log."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where the network learns; all chance is drawn on the CPU, the same for both."""
     learning_rate: float = 1e-3
     """Peak step size of Adam; falls along a cosine to a tenth."""
     warmup_steps: int = 200
@@ -134,7 +140,7 @@ class TrainingConfig:
     """Largest norm of a gradient."""
     word_dropout: float = 0.2
     """Share of the decoder's input tokens replaced by <unk> (Bowman et al. 2016), 0 to 1."""
-    word_noise: float = 0.0
+    word_noise: float = 0.1
     """Share of the encoder's input tokens replaced by <unk>, 0 to 1."""
     kl_schedule: Literal["linear", "logistic", "cyclical"] = "linear"
     """Shape of the KL weight's rise."""
@@ -146,8 +152,8 @@ class TrainingConfig:
     """Length of a cycle (cyclical only)."""
     free_bits: float = 0.0
     """KL per latent dimension below which there is no pressure, in nats."""
-    target_kl_nats: float = 0.0
-    """Hold the KL at this rate with a multiplier on its weight; 0 for the plain ELBO."""
+    target_kl_nats: float = 16.0
+    """Hold the held-out KL at this rate by a multiplier on its weight; 0 for the plain ELBO."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Arithmetic of matrix products; auto takes bf16 where the processor has it."""
     seed: int = 0
@@ -163,17 +169,11 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """InputError for a value out of its range."""
-        _check(
-            self,
-            "training",
-            ("steps", "language_model_steps", "batch", "tokens_max", "log_steps"),
-            1,
-        )
+        counts = ("steps", "language_model_steps", "batch", "tokens_max", "log_steps")
+        _check(self, "training", counts, 1)
         _check(self, "training", ("word_dropout", "word_noise", "kl_start"), 0, 1)
-        _check(
-            self, "training", ("warmup_steps", "kl_steps", "validation_steps", "checkpoint_s"), 0
-        )
-        _check(self, "training", ("free_bits", "target_kl_nats"), 0)
+        spans = ("autoencoder_steps", "warmup_steps", "kl_steps", "validation_steps")
+        _check(self, "training", (*spans, "checkpoint_s", "free_bits", "target_kl_nats"), 0)
         if self.kl_schedule == "cyclical":
             _check(self, "training", ("kl_cycle_steps",), max(self.kl_steps, 1))
         _check(self, "training", ("seed",), 0, SEED_MAX)
@@ -186,6 +186,8 @@ class EvaluationConfig:
 
     sentences: int = 1000
     """Held-out sentences looked at, the first by hash; 0 for all."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where likelihoods are computed; sentences are written on the CPU always."""
     importance_samples: int = 100
     """Samples k of the importance-weighted NLL (Burda et al. 2016)."""
     prior_draws: int = 200
@@ -194,14 +196,21 @@ class EvaluationConfig:
     """Components of the fitted prior, a Gaussian mixture."""
     prior_sentences: int = 20_000
     """Training sentences that the fitted prior is learned from."""
+    path_pairs: int = 100
+    """Pairs of held-out sentences that are joined by paths, to look for holes between them."""
+    generation_sentences: int = 0
+    """Samples drawn to judge generation, and again from the language model; 0: not judged."""
+    judge_steps: int = 3000
+    """Optimizer steps of the judge that learns from samples (reverse perplexity)."""
     seed: int = 0
     """Seed of all draws."""
 
     def __post_init__(self) -> None:
         """InputError for a value out of its range."""
-        _check(self, "evaluation", ("importance_samples", "prior_components", "prior_sentences"), 1)
+        counts = ("importance_samples", "prior_components", "prior_sentences", "judge_steps")
+        _check(self, "evaluation", (*counts, "path_pairs"), 1)
         _check(self, "evaluation", ("prior_draws",), 1, 1024)
-        _check(self, "evaluation", ("sentences",), 0)
+        _check(self, "evaluation", ("sentences", "generation_sentences"), 0)
         _check(self, "evaluation", ("seed",), 0, SEED_MAX)
 
 

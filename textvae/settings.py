@@ -8,21 +8,26 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from textvae.config import Sections
 from textvae.errors import InputError, NotFoundError
+from textvae.presets import preset_of
 
 Config = TypeVar("Config")
 
 
-def from_mapping(kind: type[Config], values: dict[str, Any], where: str) -> Config:
-    """The dataclass `kind` from plain values; InputError for an unknown key or a wrong type."""
+def from_mapping(
+    kind: type[Config], values: dict[str, Any], where: str, base: Config | None = None
+) -> Config:
+    """The dataclass `kind` from plain values, the others as `base` has them or by default.
+
+    InputError for an unknown key or a wrong type.
+    """
     hints = get_type_hints(kind)
     unknown = sorted(set(values) - set(hints))
     if unknown:
         raise InputError(
             f"{where}.{unknown[0]}", f"no such setting; there are {', '.join(sorted(hints))}"
         )
-    return kind(
-        **{name: _typed(hints[name], value, f"{where}.{name}") for name, value in values.items()}
-    )
+    typed = {name: _typed(hints[name], value, f"{where}.{name}") for name, value in values.items()}
+    return kind(**typed) if base is None else dataclasses.replace(base, **typed)  # type: ignore[type-var]
 
 
 def _typed(hint: Any, value: Any, where: str) -> Any:
@@ -47,8 +52,12 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
     return value
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The sections of a TOML file as dataclasses by name; sections it lacks are absent."""
+def read_toml(path: Path, preset: str = "") -> dict[str, Any]:
+    """The sections of a TOML file as dataclasses by name; sections it lacks are absent.
+
+    Those that a preset decides are there in any case where one is named: by `preset`, or else by
+    the file itself, in a line `preset = "NAME"` before its first section.
+    """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -58,15 +67,24 @@ def read_toml(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(str(path), f"is not TOML: {error}") from None
     kinds = get_type_hints(Sections)
+    named = tables.pop("preset", "")
+    if not isinstance(named, str):
+        raise InputError("preset", f"must be a name in {path}, got {named!r}")
+    bases = sections_of(preset or named)
     unknown = sorted(set(tables) - set(kinds))
     if unknown:
         raise InputError(unknown[0], f"no such section in {path}; there are {', '.join(kinds)}")
-    sections: dict[str, Any] = {}
+    sections = dict(bases)
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise InputError(name, f"must be a section, [{name}], in {path}")
-        sections[name] = from_mapping(kinds[name], table, name)
+        sections[name] = from_mapping(kinds[name], table, name, bases.get(name))
     return sections
+
+
+def sections_of(preset: str) -> dict[str, Any]:
+    """The sections that a preset decides, by name; none for the empty name."""
+    return preset_of(preset)._asdict() if preset else {}
 
 
 def to_mapping(config: Any) -> dict[str, Any]:

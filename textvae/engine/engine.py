@@ -73,7 +73,7 @@ class Engine:
         self.version = version
         self.latent = loaded.latent
         self.vocab = loaded.tokenizer.vocab
-        self.has_fitted_prior = loaded.prior is not None
+        self.fitted_prior = loaded.prior
         self.arithmetic = arithmetic.words
         self.limits = limits_of(config)
         self._loaded = loaded._replace(buckets=arithmetic.buckets)

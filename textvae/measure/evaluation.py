@@ -7,20 +7,31 @@ from typing import Any, NamedTuple
 import numpy as np
 import sacrebleu
 import torch
+from torch import Tensor
 
 from textvae.config import EvaluationConfig
 from textvae.engine.engine import Engine
 from textvae.engine.loaded import load_networks
-from textvae.engine.requests import DecodeRequest, EncodeRequest, SampleRequest
+from textvae.engine.requests import EncodeRequest
+from textvae.latent.prior import FittedPrior
 from textvae.latent.statistics import latent_statistics
+from textvae.measure.holes import (
+    Yardstick,
+    draw_figures,
+    fluency,
+    segment_figures,
+    write_all,
+    yardstick_of,
+)
+from textvae.measure.judges import perplexity_per_word
 from textvae.model.bounds import bounds
 from textvae.model.network import LanguageModel, SentenceVae
+from textvae.model.posterior import Mixture
 from textvae.store.versions import Version
 from textvae.text.batches import TokenStore, gather, store_tokens
 from textvae.text.tokenizer import Tokenizer
 
 ROWS = 128
-EXAMPLES = 10
 
 Tell = Callable[[str, int, int], None]
 """Called with what is measured, parts done and parts in all."""
@@ -32,17 +43,25 @@ class Nats(NamedTuple):
     reconstruction: np.ndarray
     kl: np.ndarray
     iw_nll: np.ndarray
-    shuffled: np.ndarray
+    fitted_kl: np.ndarray
+    """Under the fitted prior; under the standard one where there is none."""
+    fitted_iw_nll: np.ndarray
     language_model: np.ndarray
+    shuffled: np.ndarray
 
 
 class Evaluation(NamedTuple):
-    """What was found."""
+    """What was found: figures, and nats of each sentence in the order given, so that two versions
+    can be compared pair by pair."""
 
     figures: dict[str, Any]
-    """Named with their units; JSON values."""
+    """Named with their units; JSON values, but for floats that JSON lacks."""
     elbo_nats: list[float]
-    """Of each sentence, in the order given: what the gate pairs with the champion's."""
+    """What the gate pairs with the champion's."""
+    iw_nll_nats: list[float]
+    fitted_iw_nll_nats: list[float]
+    """Under the fitted prior; under the standard one where there is none."""
+    language_model_nats: list[float]
 
 
 def evaluate(
@@ -52,81 +71,131 @@ def evaluate(
     config: EvaluationConfig,
     tell: Tell = lambda what, done, parts: None,
 ) -> Evaluation:
-    """Figures of a version whose `engine` is running; `sentences` are held out and normalised."""
+    """Figures of a version whose `engine` is running; `sentences` are held out and normalised.
+
+    DataError unless two of the sentences differ.
+    """
     vae, language_model = load_networks(version)
     tokenizer = Tokenizer((version.folder / "tokenizer.model").read_bytes())
-    stored = store_tokens(tokenizer.encode(list(sentences)), engine.limits.tokens_max).store
-    nats = measure_nats(vae, language_model, stored, config, tell)
+    tokens_max = engine.limits.tokens_max
+    stored = store_tokens(tokenizer.encode(list(sentences)), tokens_max).store
+    nats = measure_nats(vae, language_model, engine.fitted_prior, stored, config, tell)
     encoded = encode_all(engine, sentences, config.seed)
-    space = latent_statistics(encoded.mean, encoded.logvar, encoded.samples)
-    words = sum(len(sentence.split()) for sentence in sentences)
-    reconstructions = decode_all(engine, encoded.mean)
-    draws = _prior_figures(engine, config)
-    kl = float(nats.kl.mean())
-    informed = float((nats.language_model - nats.reconstruction).mean())
+    yardstick = yardstick_of(language_model, tokenizer, tokens_max, sentences, nats.language_model)
     figures = {
         "sentences": len(sentences),
-        "words_per_sentence": words / len(sentences),
+        "words_per_sentence": sum(len(text.split()) for text in sentences) / len(sentences),
+        "importance_samples": config.importance_samples,
+        **_likelihood_figures(nats, sentences),
+        **_latent_figures(encoded),
+        **_reconstruction_figures(engine, encoded.mean, sentences, yardstick),
+        **segment_figures(engine, sentences, encoded.mean, yardstick, config),
+        **draw_figures(engine, yardstick, config),
+    }
+    elbo_nats = -(nats.reconstruction + nats.kl)
+    pairs = elbo_nats, nats.iw_nll, nats.fitted_iw_nll, nats.language_model
+    return Evaluation(figures, *(column.tolist() for column in pairs))
+
+
+def _likelihood_figures(nats: Nats, sentences: Sequence[str]) -> dict[str, float]:
+    """Means over the sentences, in nats per sentence, and perplexities per word."""
+    kl = float(nats.kl.mean())
+    informed = float((nats.language_model - nats.reconstruction).mean())
+    return {
         "reconstruction_nats": float(nats.reconstruction.mean()),
         "kl_nats": kl,
         "elbo_nats": -float((nats.reconstruction + nats.kl).mean()),
         "iw_nll_nats": float(nats.iw_nll.mean()),
-        "importance_samples": config.importance_samples,
+        "fitted_kl_nats": float(nats.fitted_kl.mean()),
+        "fitted_iw_nll_nats": float(nats.fitted_iw_nll.mean()),
         "language_model_nats": float(nats.language_model.mean()),
         "informed_nats": informed,
         "informed_share": informed / kl if kl > 0 else 0.0,
         "shuffle_nats": float((nats.shuffled - nats.reconstruction).mean()),
-        "perplexity_per_word": _perplexity(nats.iw_nll, words),
-        "language_model_perplexity_per_word": _perplexity(nats.language_model, words),
-        "mutual_information_nats": space.mutual_information_nats,
-        "mutual_information_nats_max": math.log(len(sentences)),
-        "active_units": space.active_units,
-        "latent": engine.latent,
-        "kl_nats_by_dimension": [float(value) for value in space.kl_nats],
-        "reconstruction_bleu": bleu(reconstructions, sentences),
-        "reconstruction_exact": exact_share(reconstructions, sentences),
-        **draws,
+        "perplexity_per_word": perplexity_per_word(nats.iw_nll, sentences),
+        "language_model_perplexity_per_word": perplexity_per_word(nats.language_model, sentences),
     }
-    return Evaluation(figures, (-(nats.reconstruction + nats.kl)).tolist())
+
+
+def _latent_figures(encoded: "EncodedSet") -> dict[str, Any]:
+    """What the posteriors say of the latent space; all of it nats but for counts of dimensions."""
+    space = latent_statistics(encoded.mean, encoded.logvar, encoded.samples)
+    sentences, latent = encoded.mean.shape
+    return {
+        "latent": latent,
+        "active_units": space.active_units,
+        "active_units_02": space.active_units_02,
+        "mutual_information_nats": space.mutual_information_nats,
+        "mutual_information_nats_max": math.log(sentences),
+        "aggregate_kl_nats": space.aggregate_kl_nats,
+        "kl_nats_by_dimension": space.kl_nats.tolist(),
+        "marginal_kl_nats_by_dimension": space.marginal_kl_nats.tolist(),
+    }
+
+
+def _reconstruction_figures(
+    engine: Engine, means: np.ndarray, sentences: Sequence[str], yardstick: Yardstick
+) -> dict[str, float]:
+    """Of the greedy sentences at the posterior means, (n, latent), beside what was given."""
+    written = write_all(engine, means)
+    texts = [one.text for one in written]
+    judged = fluency(written, yardstick)
+    return {
+        "reconstruction_bleu": bleu(texts, sentences),
+        "reconstruction_exact": exact_share(texts, sentences),
+        "reconstruction_valid_share": judged.valid_share,
+        "reconstruction_perplexity_ratio": judged.perplexity_ratio,
+    }
 
 
 def measure_nats(
     vae: SentenceVae,
     language_model: LanguageModel,
+    prior: FittedPrior | None,
     store: TokenStore,
     config: EvaluationConfig,
     tell: Tell,
 ) -> Nats:
     """The nats of every sentence of the store, in its order."""
+    fitted = mixture_of(prior, config.device) if prior else None
+    vae.to(config.device)
+    language_model.to(config.device)
     generator = torch.Generator().manual_seed(config.seed)
     count = len(store.offsets) - 1
     # Sorted by length, so that little is computed on padding.
     order = np.argsort(np.diff(store.offsets), kind="stable")
     parts = np.array_split(order, -(-count // ROWS))
     found = np.empty((len(Nats._fields), count))
-    latents = torch.empty(count, vae.decoder.latent)
+    latents = torch.empty(count, vae.decoder.latent, device=config.device)
     for done, rows in enumerate(parts):
         tell("importance-weighted likelihood", done, len(parts))
-        tokens, lengths = _tensors(store, rows)
-        held = bounds(vae, tokens, lengths, config.importance_samples, generator)
+        tokens, lengths = _tensors(store, rows, config.device)
+        held = bounds(vae, tokens, lengths, config.importance_samples, generator, fitted)
         with torch.no_grad():
             known = language_model.nats(tokens, lengths, None)
             latents[rows] = vae.encode(tokens, lengths).sample(generator)
-        found[[0, 1, 2, 4], rows[:, None]] = torch.stack([*held, known], 1).numpy()
+        found[:-1, rows] = torch.stack([*held, known]).cpu().numpy()
     tell("importance-weighted likelihood", len(parts), len(parts))
     # Over the whole set: neighbours in the order above are of one length, and too much alike.
     strangers = np.random.default_rng(config.seed).permutation(count)
     for rows in parts:
         with torch.no_grad():
-            swapped = vae.nats(*_tensors(store, rows), latents[strangers[rows]])
-        found[3, rows] = swapped.numpy()
+            swapped = vae.nats(*_tensors(store, rows, config.device), latents[strangers[rows]])
+        found[-1, rows] = swapped.cpu().numpy()
     return Nats(*found)
 
 
-def _tensors(store: TokenStore, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+def mixture_of(prior: FittedPrior, device: str) -> Mixture:
+    """The fitted prior as a density of tensors on a device."""
+    inverses = np.linalg.inv(prior.factors)
+    parts = np.log(prior.weights), prior.means, np.tril(inverses)
+    return Mixture(*(torch.from_numpy(part).float().to(device) for part in parts))
+
+
+def _tensors(store: TokenStore, rows: np.ndarray, device: str) -> tuple[Tensor, Tensor]:
     """Tokens (batch, time) and lengths (batch,) of these rows."""
     batch = gather(store, rows)
-    return torch.from_numpy(batch.tokens), torch.from_numpy(batch.lengths)
+    return torch.from_numpy(batch.tokens).to(device), torch.from_numpy(batch.lengths).to(device)
 
 
 class EncodedSet(NamedTuple):
@@ -147,16 +216,6 @@ def encode_all(engine: Engine, sentences: Sequence[str], seed: int) -> EncodedSe
     return EncodedSet(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def decode_all(engine: Engine, latents: np.ndarray) -> list[str]:
-    """(n, latent) -> the greedy sentence of each."""
-    step = engine.limits.sentences_max
-    parts = [
-        engine.decode(DecodeRequest(latents[first : first + step]))
-        for first in range(0, len(latents), step)
-    ]
-    return [written.text for part in parts for written in part.written]
-
-
 def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
     """Corpus BLEU-4 on words as they stand, 0 to 100 (sacrebleu, tokenize none)."""
     # Held-out text may be tokenised already; sacrebleu only warns of it.
@@ -167,20 +226,3 @@ def exact_share(hypotheses: Sequence[str], references: Sequence[str]) -> float:
     """Share of hypotheses that are their reference to the character."""
     same = [one == other for one, other in zip(hypotheses, references, strict=True)]
     return sum(same) / len(same)
-
-
-def _prior_figures(engine: Engine, config: EvaluationConfig) -> dict[str, Any]:
-    """Distinct shares of greedy decodes of each prior's draws, and some of them."""
-    found: dict[str, Any] = {"prior_draws": config.prior_draws}
-    for prior in ("standard", "fitted") if engine.has_fitted_prior else ("standard",):
-        drawn = engine.sample(SampleRequest(config.prior_draws, prior, seed=config.seed))
-        texts = [written.text for written in drawn.written]
-        found[f"distinct_share_{prior}"] = len(set(texts)) / len(texts)
-        found[f"samples_{prior}"] = texts[:EXAMPLES]
-    return found
-
-
-def _perplexity(nats: np.ndarray, words: int) -> float:
-    """Per word, the end of a sentence counted as one."""
-    # Text without spaces has few words and much in each; float64 ends at 709 nats.
-    return math.exp(min(700.0, float(nats.sum()) / (words + len(nats))))

@@ -31,9 +31,13 @@ def decide(
     elbo_nats: Sequence[float],
     champion_elbo_nats: Sequence[float] | None,
     config: GateConfig,
+    faults: Sequence[str] = (),
 ) -> Decision:
-    """Floors first, then the paired bound on the ELBO of the same held-out sentences."""
-    reasons = _below_floors(figures, config)
+    """Faults and floors first, then the paired bound on the ELBO of the same held-out sentences.
+
+    `faults` are sentences of which each one alone rejects, whatever the settings say.
+    """
+    reasons = [*faults, *_below_floors(figures, config)]
     if champion_elbo_nats is None:
         return Decision("rejected" if reasons else "first", reasons, None)
     worse = np.asarray(champion_elbo_nats) - np.asarray(elbo_nats)

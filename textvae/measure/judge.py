@@ -9,21 +9,55 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from textvae import files
-from textvae.config import EvaluationConfig, GateConfig, ServeConfig
+from textvae.config import EvaluationConfig, GateConfig, ServeConfig, StoreConfig
 from textvae.engine.engine import start_engine
 from textvae.engine.loaded import PRIOR_ATTACHMENT
-from textvae.errors import DataError
+from textvae.errors import DataError, NotFoundError
+from textvae.measure.doctor import Diagnosis, diagnose
 from textvae.measure.evaluation import Evaluation, Tell, evaluate
 from textvae.measure.gate import Decision, decide, gate_attachment
 from textvae.measure.prior import fit_version_prior
 from textvae.settings import to_mapping
 from textvae.store.attachments import attach, list_attachments, read_attachment
 from textvae.store.promotions import current
-from textvae.store.versions import Version, open_version
+from textvae.store.versions import Version, list_versions, open_version
 from textvae.text.corpus import Sentence
+from textvae.text.spans import load_spans
 from textvae.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
+
+# Part of an evaluation's name: raised when figures are added, so that none is read without them.
+EVALUATION_FORMAT = 2
+
+
+class Patient(NamedTuple):
+    """A version with a fitted prior, and the text it is measured on."""
+
+    version: Version
+    sentences: list[str]
+    """Held out, in the order of `held_out`."""
+    learned: list[Sentence]
+    """What the version learned from."""
+    test: list[Sentence]
+    """The whole test side, of which `sentences` are."""
+
+
+def admitted(store: StoreConfig, name: str, config: EvaluationConfig) -> Patient:
+    """The version of this name (empty: the newest), its prior fitted if it was not yet.
+
+    Raises NotFoundError where there is no version or no text, DataError where none is held out.
+    """
+    names = list_versions(store.registry, store.model)
+    if not names:
+        raise NotFoundError(f"{store.registry}: no version of {store.model}; python -m jobs.train")
+    version = open_version(store.registry, store.model, name or names[0])
+    trained_on = load_spans(store.spans, tuple(version.manifest["spans"]))
+    test = load_spans(store.spans).test
+    if not test:
+        raise DataError(f"{store.spans}: no sentence is on the test side; raise data.test_share")
+    ensure_prior(store.registry, version, [row.text for row in trained_on.train], config)
+    return Patient(version, held_out(test, config.sentences), trained_on.train, test)
 
 
 def held_out(sentences: Sequence[Sentence], count: int) -> list[str]:
@@ -53,22 +87,22 @@ def evaluated(
     tell: Tell,
 ) -> Evaluation:
     """The version's evaluation on these sentences with these settings; attached if it is new."""
-    name = f"evaluation-{_digest(json.dumps([to_mapping(config), list(sentences)]))[:8]}"
+    asked = json.dumps([EVALUATION_FORMAT, to_mapping(config), list(sentences)])
+    name = f"evaluation-{_digest(asked)[:8]}"
     attached = read_attachment(registry, version, name)
     if attached:
-        figures = json.loads(attached["figures.json"])
-        return Evaluation(figures, json.loads(attached["elbo_nats.json"]))
+        return Evaluation(*(json.loads(attached[f"{part}.json"]) for part in Evaluation._fields))
     engine = start_engine(registry, version, ServeConfig())
     try:
         found = evaluate(version, engine, sentences, config, tell)
     finally:
         engine.close()
-    contents: dict[str, Any] = {"figures.json": found.figures, "elbo_nats.json": found.elbo_nats}
+    parts = {f"{part}.json": plain(value) for part, value in found._asdict().items()}
     attach(
         registry,
         version,
         name,
-        {file: files.canonical_json(plain(value)) for file, value in contents.items()},
+        {file: files.canonical_json(value) for file, value in parts.items()},
     )
     return found
 
@@ -80,6 +114,7 @@ class Judgement(NamedTuple):
     decision: Decision
     promotion: int
     """Number of the promotion whose champion it was judged against; 0 where there was none."""
+    diagnosis: Diagnosis
 
 
 def judged(
@@ -90,7 +125,8 @@ def judged(
     gate: GateConfig,
     tell: Tell,
 ) -> Judgement:
-    """The version's evaluation and the gate's decision against the champion of this moment.
+    """The version's evaluation, the doctor's diagnosis, and the gate's decision against the
+    champion of this moment. A diagnosis that is fatal rejects, whatever the gate's floors.
 
     The decision is attached under the champion's promotion number: once another champion serves,
     it no longer counts.
@@ -104,13 +140,20 @@ def judged(
     rival = None
     if champion:
         rival = evaluated(registry, champion, sentences, evaluation, tell).elbo_nats
-    decision = decide(found.figures, found.elbo_nats, rival, gate)
+    diagnosis = diagnose(found.figures)
+    faults = diagnosis.findings if diagnosis.fatal else []
+    decision = decide(found.figures, found.elbo_nats, rival, gate, faults)
     number = promotion.number if promotion else 0
-    record = {**decision._asdict(), "gate": to_mapping(gate), "sentences": len(sentences)}
+    record = {
+        **decision._asdict(),
+        "verdict": diagnosis.verdict,
+        "gate": to_mapping(gate),
+        "sentences": len(sentences),
+    }
     content = files.canonical_json(plain(record))
     name = gate_attachment(number, hashlib.sha256(content).hexdigest())
     attach(registry, version, name, {"decision.json": content})
-    return Judgement(found, decision, number)
+    return Judgement(found, decision, number, diagnosis)
 
 
 def readable(sentences: Sequence[str], versions: Sequence[Version]) -> list[str]:

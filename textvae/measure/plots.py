@@ -2,9 +2,9 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,12 +14,45 @@ from textvae import files
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#F0E442", "#56B4E9", "#E69F00")
 LABELS_MAX = len(COLOURS)
 
+# The rings of a standard normal that a map shows, in standard deviations.
+RINGS = (1.0, 2.0)
+# Room around the outermost point of a map, as a share of its width.
+MARGIN = 0.04
+# A map that fills less than this share of the common scale is drawn once more, enlarged.
+SMALL = 0.5
+INSET = 0.6
+INK, LINES = "#555555", "#bbbbbb"
+
+
+class Limits(NamedTuple):
+    """A square of the latent space."""
+
+    across: tuple[float, float]
+    up: tuple[float, float]
+
+    @property
+    def side(self) -> float:
+        """Its length."""
+        return self.across[1] - self.across[0]
+
+
+class Panel(NamedTuple):
+    """One of several latent maps in a picture."""
+
+    title: str
+    latents: np.ndarray
+    """(n, 2)"""
+    labels: Sequence[str]
+    """Of each latent; at most seven different ones in a picture."""
+    figures: Sequence[tuple[str, str]]
+    """Names and values that are written under the map, a pair a line."""
+
 
 def draw_losses(metrics: Path, target: Path) -> None:
     """Loss parts and KL weight over the steps of the VAE, from metrics.jsonl."""
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     train = [line for line in lines if line["phase"] == "vae" and "kl_weight" in line]
-    valid = [line for line in lines if "valid_kl_nats" in line]
+    valid = [line for line in lines if line["phase"] == "vae" and "valid_kl_nats" in line]
     figure, axes = _axes("steps", "nats per sentence")
     for key, colour in (("reconstruction_nats", COLOURS[0]), ("kl_nats", COLOURS[1])):
         name = key.removesuffix("_nats").replace("kl", "KL")
@@ -70,6 +103,124 @@ def draw_map(means: np.ndarray, labels: Sequence[str], target: Path) -> None:
     axes.legend()
     axes.set_title("Posterior means")
     _save(figure, target)
+
+
+def draw_maps(panels: Sequence[Panel], note: str, target: Path) -> None:
+    """Latent maps of 2 dimensions side by side on one scale, with the rings of the prior.
+
+    A label has the same colour everywhere; a map that is small on that scale has an enlarged inset;
+    `note` stands below all. Raises OSError.
+    """
+    from matplotlib.figure import Figure
+
+    kinds = sorted({label for panel in panels for label in panel.labels})
+    assert len(kinds) <= LABELS_MAX, f"at most {LABELS_MAX} labels have a colour, got {len(kinds)}"
+    colours = dict(zip(kinds, COLOURS, strict=False))
+    figure = Figure(figsize=(4.4 * len(panels), 6.9), facecolor="white")
+    rows = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)
+    figure.subplots_adjust(left=0.04, right=0.985, top=0.935, bottom=0.345, wspace=0.07)
+    limits = common_limits([panel.latents for panel in panels])
+    for axes, panel in zip(rows[0], panels, strict=True):
+        _draw_cloud(axes, panel, colours, limits)
+        _draw_enlarged(axes, panel, colours, limits)
+        axes.set_title(panel.title, fontsize=15, pad=10)
+        _write_under(axes, panel.figures)
+    _draw_key(figure, colours)
+    figure.text(0.5, 0.02, note, ha="center", fontsize=9, color=INK)
+    _save(figure, target)
+
+
+def common_limits(clouds: Sequence[np.ndarray]) -> Limits:
+    """(n, 2) each -> the smallest square around all points and rings, and 4 % of it as margin."""
+    rings = np.array([[-RINGS[-1]] * 2, [RINGS[-1]] * 2])
+    points = np.concatenate([*clouds, rings])
+    low, high = points.min(0), points.max(0)
+    half = float((high - low).max()) * (0.5 + MARGIN)
+    across, up = ((float(at) - half, float(at) + half) for at in (low + high) / 2)
+    return Limits(across, up)
+
+
+def _draw_cloud(axes: Any, panel: Panel, colours: Mapping[str, str], limits: Limits) -> None:
+    """Points over rings."""
+    from matplotlib.patches import Circle
+    from matplotlib.ticker import MaxNLocator
+
+    for ring in RINGS:
+        axes.add_patch(Circle((0, 0), ring, fill=False, color=INK, linewidth=0.8, zorder=1))
+    # All labels at once, in the sentences' own order, so that none lies on top of another.
+    axes.scatter(
+        *panel.latents.T,
+        s=5,
+        alpha=0.5,
+        linewidths=0,
+        color=[colours[label] for label in panel.labels],
+        zorder=2,
+    )
+    axes.set(xlim=limits.across, ylim=limits.up, aspect="equal")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.tick_params(labelsize=8, color=LINES, labelcolor=INK)
+    axes.spines[:].set(color=LINES, linewidth=0.8)
+
+
+def _draw_enlarged(axes: Any, panel: Panel, colours: Mapping[str, str], limits: Limits) -> None:
+    """All of a small map once more, in the corner that is farthest from it."""
+    near = common_limits([panel.latents])
+    if near.side > SMALL * limits.side:
+        return
+    # Left of the middle of the common scale where the map is right of it, and likewise below.
+    left, bottom = (
+        0.03 if sum(part) > sum(whole) else 0.97 - INSET
+        for part, whole in zip(near, limits, strict=True)
+    )
+    inset = axes.inset_axes((left, bottom, INSET, INSET))
+    _draw_cloud(inset, panel, colours, near)
+    inset.tick_params(left=False, bottom=False, labelleft=False, labelbottom=False)
+    inset.text(0.03, 0.03, "enlarged", transform=inset.transAxes, fontsize=8.5, color=INK)
+    corner = (near.across[0], near.up[0], near.side, near.side)
+    axes.indicate_inset(corner, edgecolor=LINES, linewidth=0.8, alpha=1)
+
+
+def _write_under(axes: Any, figures: Sequence[tuple[str, str]]) -> None:
+    """Names on the left and values on the right, a pair a line."""
+    for line, (name, value) in enumerate(figures):
+        for text, edge, side, colour in ((name, 0.0, "left", INK), (value, 1.0, "right", "black")):
+            axes.annotate(
+                text,
+                (edge, 0),
+                (0, -36 - 17 * line),
+                xycoords="axes fraction",
+                textcoords="offset points",
+                ha=side,
+                color=colour,
+                fontsize=10.5,
+            )
+
+
+def _draw_key(figure: Any, colours: Mapping[str, str]) -> None:
+    """One legend for all maps."""
+    from matplotlib.lines import Line2D
+
+    def entry(label: str, **look: Any) -> Any:
+        return Line2D([], [], linestyle="", marker="o", label=label, **look)
+
+    rings = " and ".join(f"{ring:g}" for ring in RINGS)
+    figure.legend(
+        handles=[
+            *(entry(label, color=colour) for label, colour in colours.items()),
+            entry(
+                f"{rings} standard deviations of the prior",
+                color=INK,
+                markersize=11,
+                markerfacecolor="none",
+            ),
+        ],
+        loc="lower center",
+        bbox_to_anchor=(0.5, 0.05),
+        ncols=len(colours) + 1,
+        frameon=False,
+        fontsize=10.5,
+    )
 
 
 def _axes(across: str, up: str) -> tuple[Any, Any]:

@@ -1,10 +1,13 @@
-"""Figures as tables for people, on the console they are given or on stdout."""
+"""Figures as tables and verdicts in words for people, on the console they are given or stdout."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+from textvae.measure.doctor import Diagnosis
 
 
 def print_figures(figures: Mapping[str, Any], console: Console | None = None) -> None:
@@ -13,42 +16,82 @@ def print_figures(figures: Mapping[str, Any], console: Console | None = None) ->
     table.add_column("")
     table.add_column("VAE", justify="right")
     table.add_column("language model", justify="right")
-    for name, vae, language_model in _lines(figures):
+    lines = [*_likelihood_lines(figures), *_latent_lines(figures), *_written_lines(figures)]
+    for name, vae, language_model in lines:
         table.add_row(name, vae, language_model)
     (console or Console()).print(table)
 
 
-def _lines(figures: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Rows of (what, VAE, language model)."""
+def print_diagnosis(diagnosis: Diagnosis, console: Console | None = None) -> None:
+    """The verdict, a line for each finding, and a line for each remedy."""
+    console = console or Console()
+    console.print(f"Verdict: {diagnosis.verdict}", style="green" if diagnosis.healthy else "red")
+    for mark, sentences in (("-", diagnosis.findings), ("remedy:", diagnosis.remedies)):
+        for sentence in sentences:
+            console.print(f"  {mark} {escape(sentence)}", highlight=False, soft_wrap=True)
+
+
+Line = tuple[str, str, str]
+"""What, of the VAE, of the language model."""
+
+
+def _likelihood_lines(figures: Mapping[str, Any]) -> list[Line]:
+    """How likely sentences are, and what the latent tells."""
     k = figures["importance_samples"]
-    known = f"{figures['language_model_nats']:.2f}"
-    lines = [
-        ("reconstruction, nats", f"{figures['reconstruction_nats']:.2f}", ""),
-        ("KL, nats", f"{figures['kl_nats']:.2f}", ""),
-        ("-ELBO, nats (an upper bound of the NLL)", f"{-figures['elbo_nats']:.2f}", known),
-        (
-            f"IW-NLL, nats (k {k})",
-            f"{figures['iw_nll_nats']:.2f}",
-            known,
-        ),
+    known = _said(figures, "language_model_nats")
+    return [
+        ("reconstruction, nats", _said(figures, "reconstruction_nats"), ""),
+        ("KL, nats", _said(figures, "kl_nats"), ""),
+        ("-ELBO, nats (an upper bound of the NLL)", _said(figures, "elbo_nats", sign=-1), known),
+        (f"IW-NLL, nats (k {k})", _said(figures, "iw_nll_nats"), known),
+        ("  under the fitted prior", _said(figures, "fitted_iw_nll_nats"), ""),
         (
             "perplexity per word",
-            f"{figures['perplexity_per_word']:.1f}",
-            f"{figures['language_model_perplexity_per_word']:.1f}",
+            _said(figures, "perplexity_per_word", ".1f"),
+            _said(figures, "language_model_perplexity_per_word", ".1f"),
         ),
-        ("language-model nats - reconstruction nats", f"{figures['informed_nats']:.2f}", ""),
-        ("  as a share of the KL", f"{figures['informed_share']:.2f}", ""),
-        ("shuffling latents costs, nats", f"{figures['shuffle_nats']:.2f}", ""),
+        ("language-model nats - reconstruction nats", _said(figures, "informed_nats"), ""),
+        ("  as a share of the KL", _said(figures, "informed_share"), ""),
+        ("shuffling latents costs, nats", _said(figures, "shuffle_nats"), ""),
+    ]
+
+
+def _latent_lines(figures: Mapping[str, Any]) -> list[Line]:
+    """What the latent space is like."""
+    most = _said(figures, "mutual_information_nats_max")
+    latent = figures["latent"]
+    return [
         (
-            f"mutual information, nats (at most {figures['mutual_information_nats_max']:.2f})",
-            f"{figures['mutual_information_nats']:.2f}",
+            f"mutual information, nats (at most {most})",
+            _said(figures, "mutual_information_nats"),
             "",
         ),
-        ("active units", f"{figures['active_units']} of {figures['latent']}", ""),
-        ("reconstruction BLEU", f"{figures['reconstruction_bleu']:.1f}", ""),
-        ("reconstruction exact", f"{figures['reconstruction_exact']:.1%}", ""),
-        ("distinct, standard prior", f"{figures['distinct_share_standard']:.1%}", ""),
+        ("aggregate posterior to N(0, I), nats", _said(figures, "aggregate_kl_nats"), ""),
+        ("active units (variance over 0.01)", f"{figures['active_units']} of {latent}", ""),
+        ("  over 0.2", f"{figures['active_units_02']} of {latent}", ""),
     ]
-    if "distinct_share_fitted" in figures:
-        lines.append(("distinct, fitted prior", f"{figures['distinct_share_fitted']:.1%}", ""))
+
+
+def _written_lines(figures: Mapping[str, Any]) -> list[Line]:
+    """What is written from posterior means, between them, and from the priors' draws."""
+    lines = [
+        ("reconstruction BLEU", _said(figures, "reconstruction_bleu", ".1f"), ""),
+        ("reconstruction exact", _said(figures, "reconstruction_exact", ".1%"), ""),
+    ]
+    kinds = [("reconstruction", "reconstructions", ""), ("segment", "between sentences", "")]
+    for prior in ("standard", "fitted"):
+        if f"distinct_share_{prior}" in figures:
+            kinds.append(("draws", f"{prior} prior", f"_{prior}"))
+            distinct = _said(figures, f"distinct_share_{prior}", ".1%")
+            lines.append((f"distinct, {prior} prior", distinct, ""))
+    for kind, name, end in kinds:
+        lines.append((f"valid, {name}", _said(figures, f"{kind}_valid_share{end}", ".1%"), ""))
+        ratio = _said(figures, f"{kind}_perplexity_ratio{end}", ".3g")
+        lines.append(("  perplexity over real text's", ratio, ""))
     return lines
+
+
+def _said(figures: Mapping[str, Any], name: str, form: str = ".2f", sign: int = 1) -> str:
+    """The figure in few digits; a dash where it is no number, as JSON has none for some."""
+    value = figures.get(name)
+    return "-" if value is None else f"{sign * value:{form}}"

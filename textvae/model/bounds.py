@@ -7,7 +7,10 @@ import torch
 from torch import Tensor
 
 from textvae.model.network import SentenceVae
-from textvae.model.posterior import prior_log_prob
+from textvae.model.posterior import Mixture, Posterior, prior_log_prob
+
+# Rows of one decoder call: as many as fill a GPU; a CPU is full with one batch.
+GPU_ROWS = 2048
 
 
 class Bounds(NamedTuple):
@@ -19,22 +22,42 @@ class Bounds(NamedTuple):
     """Closed form."""
     iw_nll: Tensor
     """-log of the mean importance weight (Burda et al. 2016, equation 8); at most the -ELBO."""
+    fitted_kl: Tensor
+    """Mean over the samples of log q(z|x) - log p(z), p the fitted prior; `kl` without one."""
+    fitted_iw_nll: Tensor
+    """As `iw_nll`, p the fitted prior; `iw_nll` without one."""
 
 
 @torch.no_grad()
 def bounds(
-    model: SentenceVae, tokens: Tensor, lengths: Tensor, samples: int, generator: torch.Generator
+    model: SentenceVae,
+    tokens: Tensor,
+    lengths: Tensor,
+    samples: int,
+    generator: torch.Generator,
+    fitted: Mixture | None = None,
 ) -> Bounds:
     """(batch, time), (batch,) -> Bounds from `samples` draws of each posterior."""
     posterior = model.encode(tokens, lengths)
-    weights, likelihoods = [], []
-    for _ in range(samples):
-        latents = posterior.sample(generator)
-        likelihood = -model.nats(tokens, lengths, latents)
-        likelihoods.append(likelihood)
-        weights.append(likelihood + prior_log_prob(latents) - posterior.log_prob(latents))
-    iw_nll = math.log(samples) - torch.logsumexp(torch.stack(weights), 0)
-    return Bounds(-torch.stack(likelihoods).mean(0), posterior.kl().sum(1), iw_nll)
+    together = max(1, GPU_ROWS // len(tokens)) if tokens.is_cuda else 1
+    parts = []
+    for first in range(0, samples, together):
+        count = min(together, samples - first)
+        repeated = Posterior(*(part.expand(count, *part.shape) for part in posterior))
+        latents = repeated.sample(generator)
+        likelihood = -model.nats(
+            tokens.repeat(count, 1), lengths.repeat(count), latents.flatten(0, 1)
+        ).view(count, -1)
+        surprise = prior_log_prob(latents) - posterior.log_prob(latents)
+        other = fitted.log_prob(latents) - posterior.log_prob(latents) if fitted else surprise
+        parts.append(torch.stack([likelihood, surprise, other]))
+    likelihood, surprise, other = torch.cat(parts, 1)
+    iw_nll, fitted_iw_nll = (
+        math.log(samples) - torch.logsumexp(likelihood + term, 0) for term in (surprise, other)
+    )
+    kl = posterior.kl().sum(1)
+    fitted_kl = -other.mean(0) if fitted else kl
+    return Bounds(-likelihood.mean(0), kl, iw_nll, fitted_kl, fitted_iw_nll)
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from typing import Literal, NamedTuple
 
-import torch
 from torch import Tensor
 
 from textvae.model.network import Dropped, SentenceVae
@@ -37,7 +36,7 @@ def vae_loss(
     posterior = model.encode(tokens, lengths, dropped)
     kl = posterior.kl().mean(0)
     if objective == "kl-only":
-        return Loss(kl.sum(), torch.zeros(()), kl)
+        return Loss(kl.sum(), kl.new_zeros(()), kl)
     latents = posterior.mean if objective == "autoencoder" else posterior.sample(dropped.generator)
     reconstruction = model.nats(tokens, lengths, latents, dropped).mean()
     if objective == "autoencoder":

@@ -20,8 +20,8 @@ class Targets(NamedTuple):
 
     ids: Tensor
     """(tokens,) each sentence's tokens after begin, end included."""
-    mask: Tensor
-    """(batch, time - 1) true where a token is real."""
+    places: Tensor
+    """(tokens,) where each stands in (batch * (time - 1),)."""
     owner: Tensor
     """(tokens,) the sentence of each token, 0 to batch - 1."""
 
@@ -29,14 +29,15 @@ class Targets(NamedTuple):
 def targets_of(tokens: Tensor, lengths: Tensor) -> Targets:
     """(batch, time), (batch,) -> what follows each real token."""
     following = tokens[:, 1:]
-    mask = torch.arange(following.shape[1])[None, :] < (lengths - 1)[:, None]
-    owner = torch.arange(len(tokens))[:, None].expand_as(mask)
-    return Targets(following[mask], mask, owner[mask])
+    time = following.shape[1]
+    real = torch.arange(time, device=tokens.device)[None, :] < (lengths - 1)[:, None]
+    places = real.flatten().nonzero().squeeze(1)
+    return Targets(following.flatten()[places], places, places // time)
 
 
 def reverse(tokens: Tensor, lengths: Tensor) -> Tensor:
     """(batch, time), (batch,) -> (batch, time): real tokens backwards, padding in place."""
-    positions = torch.arange(tokens.shape[1])[None, :]
+    positions = torch.arange(tokens.shape[1], device=tokens.device)[None, :]
     backwards = lengths[:, None] - 1 - positions
     return tokens.gather(1, torch.where(backwards >= 0, backwards, positions))
 
@@ -79,8 +80,9 @@ class Encoder(nn.Module):
 
 def pool(states: Tensor, lengths: Tensor) -> Tensor:
     """(batch, time, hidden), (batch,) -> (batch, 3 * hidden): last, mean and largest real state."""
-    real = (torch.arange(states.shape[1])[None, :] < lengths[:, None])[:, :, None]
-    last = states[torch.arange(len(states)), lengths - 1]
+    places = torch.arange(states.shape[1], device=states.device)
+    real = (places[None, :] < lengths[:, None])[:, :, None]
+    last = states[torch.arange(len(states), device=states.device), lengths - 1]
     mean = (states * real).sum(1) / lengths[:, None].to(states.dtype)
     largest = states.masked_fill(~real, -torch.inf).amax(1)
     return torch.cat([last, mean, largest], 1)
@@ -109,7 +111,10 @@ class Decoder(nn.Module):
 
 
 class Dropped(NamedTuple):
-    """Shares of tokens and units hidden while the network trains, and the generator of both."""
+    """Shares of tokens and units hidden while the network trains, and the generator of both.
+
+    The generator is the CPU's wherever the network is, so that one state replays a run.
+    """
 
     units: float
     encoder_words: float
@@ -121,7 +126,7 @@ def drop_words(tokens: Tensor, share: float, generator: torch.Generator) -> Tens
     """(batch, time) -> the same with a share of the tokens unknown; ids below 4 stay."""
     if share <= 0:
         return tokens
-    hidden = torch.rand(tokens.shape, generator=generator) < share
+    hidden = (torch.rand(tokens.shape, generator=generator) < share).to(tokens.device)
     return tokens.masked_fill(hidden & (tokens > UNKNOWN), UNKNOWN)
 
 
@@ -131,7 +136,7 @@ def drop_units(values: Tensor, share: float, generator: torch.Generator) -> Tens
     if share <= 0:
         return values
     kept = torch.rand(values.shape[0], 1, values.shape[2], generator=generator) >= share
-    return values * (kept.to(values.dtype) / (1 - share))
+    return values * (kept.to(values.device, values.dtype) / (1 - share))
 
 
 class Writer(nn.Module):
@@ -163,9 +168,10 @@ class Writer(nn.Module):
         if dropped:
             hidden = drop_units(hidden, dropped.units, dropped.generator)
         # Only real tokens reach the softmax, most of the arithmetic of a step.
-        logits = functional.linear(hidden[targets.mask], self.embedding.weight, self.decoder.bias)
+        written = hidden.flatten(0, 1)[targets.places]
+        logits = functional.linear(written, self.embedding.weight, self.decoder.bias)
         token_nats = functional.cross_entropy(logits.float(), targets.ids, reduction="none")
-        return torch.zeros(len(tokens)).index_add(0, targets.owner, token_nats)
+        return token_nats.new_zeros(len(tokens)).index_add(0, targets.owner, token_nats)
 
 
 class LanguageModel(Writer):
@@ -192,6 +198,18 @@ class SentenceVae(Writer):
             both = drop_units(torch.cat([ahead, back], 1), dropped.units, dropped.generator)
             ahead, back = both.chunk(2, 1)
         return cast(Posterior, self.encoder(ahead, back, lengths))
+
+
+def reset_decoder(model: SentenceVae, config: ModelConfig, seed: int) -> None:
+    """Give the decoder new first weights; the encoder, and the embedding they share, stay.
+
+    An encoder that learned with a decoder of its own already tells sentences apart when a new one
+    begins to listen (Li et al. 2019, section 3.2).
+    """
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        fresh = Decoder(config, len(model.decoder.bias), config.latent)
+    model.decoder.load_state_dict(fresh.state_dict())
 
 
 def fold_batchnorm(model: SentenceVae) -> None:

@@ -27,20 +27,30 @@ def _risen(config: TrainingConfig, step: int) -> float:
 
 
 class RateHolder(NamedTuple):
-    """A multiplier on the KL weight that holds the KL at a target.
+    """A multiplier on the KL weight that holds the KL of held-out sentences at a target.
 
     The integral controller of ControlVAE (Shao et al. 2020, section 3.2) on the logarithm of the
-    weight, so that a step is a percentage and the weight never changes sign.
+    weight, so that a step is a percentage and the weight never changes sign. Dropout and noise
+    make a training batch's KL another than a held-out sentence's; each look at the held-out side
+    says by how much.
     """
 
     multiplier: float = 1.0
     smoothed_nats: float = 0.0
-    """KL averaged over about the last 20 steps."""
+    """KL of training batches, averaged over about the last 20 steps."""
+    offset_nats: float = 0.0
+    """KL of held-out sentences minus that of training batches, at the newest look."""
 
     def after(self, kl_nats: float, target_nats: float, warm: bool) -> "RateHolder":
         """The holder after a step whose batch had `kl_nats`; `warm` is false at the first step."""
         smoothed = 0.95 * self.smoothed_nats + 0.05 * kl_nats if warm else kl_nats
-        error = max(-1.0, min(1.0, (smoothed - target_nats) / target_nats))
+        # Never below a third of the target, so that one odd look cannot turn the weight around.
+        aim = max(target_nats - self.offset_nats, target_nats / 3)
+        error = max(-1.0, min(1.0, (smoothed - aim) / target_nats))
         # 2 % a step at most: slower than the KL answers, so that the two do not swing.
         multiplier = self.multiplier * math.exp(0.02 * error)
-        return RateHolder(max(1e-4, min(10.0, multiplier)), smoothed)
+        return self._replace(multiplier=max(1e-4, min(10.0, multiplier)), smoothed_nats=smoothed)
+
+    def looked(self, held_out_kl_nats: float) -> "RateHolder":
+        """The holder after a look at the held-out side."""
+        return self._replace(offset_nats=held_out_kl_nats - self.smoothed_nats)

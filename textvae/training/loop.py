@@ -24,13 +24,20 @@ from textvae import files
 from textvae.config import TrainingConfig
 from textvae.errors import InputError
 from textvae.model.schedules import RateHolder
-from textvae.text.batches import Batches
-from textvae.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from textvae.text.batches import Batch, Batches
+from textvae.training.checkpoint import (
+    Progress,
+    load_best,
+    load_checkpoint,
+    save_best,
+    save_checkpoint,
+)
 
 log = logging.getLogger(__name__)
 
 # The peak falls along half a cosine to this share of itself.
 LEARNING_RATE_END = 0.1
+BEGIN = Progress(0, RateHolder())
 
 Tell = Callable[[str, int, int, Mapping[str, float]], None]
 """Called after a step with the phase's name, steps done, steps in all, and the newest figures."""
@@ -56,6 +63,10 @@ class Phase(NamedTuple):
     """(tokens (batch, time), lengths (batch,), step, holder, generator) -> Step."""
     validate: Callable[[int], Mapping[str, float]] | None = None
     """Figures of the held-out side after a step; may raise CollapsedError."""
+    looks: frozenset[int] = frozenset()
+    """Steps after which the held-out side is looked at, beside every `validation_steps`."""
+    score: str = ""
+    """The held-out figure whose smallest value marks the weights to keep; empty: the last ones."""
 
 
 def fit(phase: Phase, batches: Batches, config: TrainingConfig, run: Path, tell: Tell) -> None:
@@ -67,11 +78,9 @@ def fit(phase: Phase, batches: Batches, config: TrainingConfig, run: Path, tell:
     generator = torch.Generator().manual_seed(config.seed)
     optimizer = torch.optim.Adam(phase.model.parameters(), lr=config.learning_rate, fused=True)
     folder = run / "checkpoints" / phase.name
-    progress = load_checkpoint(folder, phase.model, optimizer, generator)
-    if progress is None:
-        progress = Progress(0, RateHolder())
+    progress = load_checkpoint(folder, phase.model, optimizer, generator) or BEGIN
     log.info("%s: begins at step %d of %d", phase.name, progress.step, phase.steps)
-    metrics = run / "metrics.jsonl"
+    metrics, best = run / "metrics.jsonl", folder / "best.safetensors"
     _forget_later_lines(metrics, phase.name, progress.step)
     saved_s = logged_s = time.monotonic()
     phase.model.train()
@@ -79,16 +88,11 @@ def fit(phase: Phase, batches: Batches, config: TrainingConfig, run: Path, tell:
         for step in range(progress.step, phase.steps):
             batch = batches.at(*divmod(step, batches.per_epoch))
             rate = learning_rate(config, step, phase.steps)
-            with autocast(config.precision):
-                made = phase.step(
-                    torch.from_numpy(batch.tokens),
-                    torch.from_numpy(batch.lengths),
-                    step,
-                    progress.holder,
-                    generator,
-                )
+            with autocast(config.precision, config.device):
+                tensors = tensors_of(batch, config.device)
+                made = phase.step(*tensors, step, progress.holder, generator)
             norm = _descend(phase.model, optimizer, made.loss, rate, config.clip)
-            progress = Progress(step + 1, made.holder)
+            progress = progress._replace(step=step + 1, holder=made.holder)
             tell(phase.name, step + 1, phase.steps, made.figures)
             now_s = time.monotonic()
             if (step + 1) % config.log_steps == 0:
@@ -96,8 +100,10 @@ def fit(phase: Phase, batches: Batches, config: TrainingConfig, run: Path, tell:
                 figures["sentences_per_s"] = config.log_steps * len(batch.rows) / (now_s - logged_s)
                 _write_line(metrics, phase.name, step + 1, figures)
                 logged_s = now_s
-            if phase.validate and _due(step + 1, config.validation_steps, phase.steps):
-                _write_line(metrics, phase.name, step + 1, _validated(phase, step + 1))
+            if phase.validate and _due(step + 1, config.validation_steps, phase):
+                seen = _validated(phase, step + 1)
+                _write_line(metrics, phase.name, step + 1, seen)
+                progress = _looked(progress, seen, phase, best)
             ending = stopped()
             if ending or now_s - saved_s >= config.checkpoint_s:
                 save_checkpoint(folder, progress, phase.model, optimizer, generator)
@@ -106,8 +112,15 @@ def fit(phase: Phase, batches: Batches, config: TrainingConfig, run: Path, tell:
             if ending:
                 raise KeyboardInterrupt
     save_checkpoint(folder, progress, phase.model, optimizer, generator)
+    if phase.score:
+        load_best(best, phase.model)
     _give_memory_back()
     phase.model.eval()
+
+
+def tensors_of(batch: Batch, device: str) -> tuple[Tensor, Tensor]:
+    """Tokens (batch, time) and lengths (batch,) on the device."""
+    return torch.from_numpy(batch.tokens).to(device), torch.from_numpy(batch.lengths).to(device)
 
 
 def learning_rate(config: TrainingConfig, step: int, steps: int) -> float:
@@ -117,17 +130,18 @@ def learning_rate(config: TrainingConfig, step: int, steps: int) -> float:
     return config.learning_rate * risen * (LEARNING_RATE_END + (1 - LEARNING_RATE_END) * fallen)
 
 
-def arithmetic(precision: str) -> str:
+def arithmetic(precision: str, device: str = "cpu") -> str:
     """The arithmetic of matrix products on this machine: `bf16` or `fp32`."""
     if precision == "auto":
         # Emulated bf16 is slower than fp32, so only a processor with the instructions takes it.
-        return "bf16" if torch.cpu._is_avx512_bf16_supported() else "fp32"
+        fast = device == "cuda" or torch.cpu._is_avx512_bf16_supported()
+        return "bf16" if fast else "fp32"
     return precision
 
 
-def autocast(precision: str) -> torch.autocast:
+def autocast(precision: str, device: str = "cpu") -> torch.autocast:
     """The context in which a training step computes; weights and their sums stay float32."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=arithmetic(precision) == "bf16")
+    return torch.autocast(device, torch.bfloat16, enabled=arithmetic(precision, device) == "bf16")
 
 
 def _descend(
@@ -173,9 +187,19 @@ def _validated(phase: Phase, step: int) -> Mapping[str, float]:
     return figures
 
 
-def _due(step: int, every: int, last: int) -> bool:
-    """Whether something done every so many steps (0: never), and at the last, is due."""
-    return step == last or (every > 0 and step % every == 0)
+def _looked(progress: Progress, figures: Mapping[str, float], phase: Phase, best: Path) -> Progress:
+    """The progress after a look; the best weights so far are in the file `best`."""
+    if "valid_kl_nats" in figures:
+        progress = progress._replace(holder=progress.holder.looked(figures["valid_kl_nats"]))
+    if phase.score and figures[phase.score] < progress.best_nats:
+        save_best(best, phase.model)
+        progress = progress._replace(best_nats=figures[phase.score])
+    return progress
+
+
+def _due(step: int, every: int, phase: Phase) -> bool:
+    """Whether a look is due: every so many steps (0: never), when asked for, and at the last."""
+    return step == phase.steps or step in phase.looks or (every > 0 and step % every == 0)
 
 
 def _write_line(metrics: Path, phase: str, step: int, figures: Mapping[str, float]) -> None:

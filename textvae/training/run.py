@@ -16,14 +16,20 @@ from textvae import files
 from textvae.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textvae.errors import DataError
 from textvae.model.losses import vae_loss
-from textvae.model.network import Dropped, LanguageModel, SentenceVae, fold_batchnorm
+from textvae.model.network import (
+    Dropped,
+    LanguageModel,
+    SentenceVae,
+    fold_batchnorm,
+    reset_decoder,
+)
 from textvae.model.schedules import RateHolder, kl_weight
 from textvae.settings import to_mapping, to_toml
 from textvae.text.batches import Batches, TokenStore, store_tokens
 from textvae.text.spans import Corpus
 from textvae.text.tokenizer import Tokenizer, train_tokenizer
 from textvae.training.loop import Phase, Step, Tell, arithmetic, fit
-from textvae.training.validation import look, watch
+from textvae.training.validation import look, look_at_language_model, watch, watched_steps
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +47,9 @@ class Recipe(NamedTuple):
             return self
         return self._replace(
             model=dataclasses.replace(self.model, batchnorm_scale=0.0),
-            training=dataclasses.replace(self.training, free_bits=0.0, target_kl_nats=0.0),
+            training=dataclasses.replace(
+                self.training, free_bits=0.0, target_kl_nats=0.0, select="last"
+            ),
         )
 
 
@@ -59,6 +67,15 @@ def run_name(recipe: Recipe, corpus: Corpus, parent: str) -> str:
     return hashlib.sha256(files.canonical_json(what)).hexdigest()[:12]
 
 
+class Tokenized(NamedTuple):
+    """What a run learns from."""
+
+    tokenizer: bytes
+    vocab: int
+    train: TokenStore
+    valid: TokenStore
+
+
 def train(recipe: Recipe, corpus: Corpus, run: Path, parent: str, tell: Tell) -> Candidate:
     """Learn a version; goes on from the checkpoints in the folder `run`, if there are any.
 
@@ -66,40 +83,83 @@ def train(recipe: Recipe, corpus: Corpus, run: Path, parent: str, tell: Tell) ->
     DataError, InputError, OSError, and KeyboardInterrupt once a checkpoint is saved.
     """
     recipe = recipe.resolved()
-    config = recipe.training
+    learned = tokenized(recipe, corpus, run)
+    vae = train_vae(recipe, learned, run, tell)
+    language_model = train_language_model(recipe, learned, run, tell)
+    return candidate(recipe, corpus, parent, learned.tokenizer, vae, language_model)
+
+
+def tokenized(recipe: Recipe, corpus: Corpus, run: Path) -> Tokenized:
+    """The run's tokenizer, new or the one it began with, and both sides in its tokens."""
     for side in ("valid", "test"):
         if not getattr(corpus, side):
             raise DataError(f"corpus: no sentence is on the {side} side; raise data.{side}_share")
-    tokenizer_bytes = _tokenizer(recipe, corpus, run)
-    tokenizer = Tokenizer(tokenizer_bytes)
+    data = _tokenizer(recipe, corpus, run)
+    tokenizer = Tokenizer(data)
     stores = [
-        _stored(tokenizer, side, config.tokens_max)
-        for side in ([row.text for row in corpus.train], [row.text for row in corpus.valid])
+        _stored(tokenizer, [row.text for row in side], recipe.training.tokens_max)
+        for side in (corpus.train, corpus.valid)
     ]
-    batches = Batches(stores[0], config.batch, config.seed)
+    return Tokenized(data, tokenizer.vocab, *stores)
+
+
+def train_vae(recipe: Recipe, learned: Tokenized, run: Path, tell: Tell) -> SentenceVae:
+    """The VAE, its BatchNorm folded, in evaluation mode on the CPU."""
+    config = recipe.training
+    batches = Batches(learned.train, config.batch, config.seed)
     torch.manual_seed(config.seed)  # the first weights; all else draws from the loop's generator
-    vae = SentenceVae(recipe.model, tokenizer.vocab)
-    language_model = LanguageModel(recipe.model, tokenizer.vocab)
-    fit(_vae_phase(vae, recipe, stores[1]), batches, config, run, tell)
-    fit(_language_model_phase(language_model, recipe), batches, config, run, tell)
+    vae = SentenceVae(recipe.model, learned.vocab).to(config.device)
+    if config.autoencoder_steps and config.objective == "vae":
+        fit(_warm_up_phase(vae, recipe, learned.valid), batches, config, run, tell)
+        reset_decoder(vae, recipe.model, config.seed)
+    fit(_vae_phase(vae, recipe, learned.valid), batches, config, run, tell)
+    vae.to("cpu")
     fold_batchnorm(vae)
+    return vae
+
+
+def train_language_model(
+    recipe: Recipe, learned: Tokenized, run: Path, tell: Tell
+) -> LanguageModel:
+    """The language model with the best held-out nats of its run, in evaluation mode on the CPU."""
+    config = recipe.training
+    batches = Batches(learned.train, config.batch, config.seed)
+    torch.manual_seed(config.seed)
+    model = LanguageModel(recipe.model, learned.vocab).to(config.device)
+    fit(_language_model_phase(model, recipe, learned.valid), batches, config, run, tell)
+    return model.to("cpu")
+
+
+def candidate(
+    recipe: Recipe,
+    corpus: Corpus,
+    parent: str,
+    tokenizer: bytes,
+    vae: SentenceVae,
+    language_model: LanguageModel,
+) -> Candidate:
+    """What was learned, as the files and facts of a version."""
+    config = recipe.training
     # What is served has no BatchNorm left, so its config must not promise one.
     served = dataclasses.replace(recipe.model, batchnorm_scale=0.0)
     sections = dict(zip(("tokenizer", "model", "training"), recipe, strict=True))
+    steps = {"vae": config.steps, "language-model": config.language_model_steps}
+    if config.autoencoder_steps:
+        steps["autoencoder"] = config.autoencoder_steps
     return Candidate(
         {
             "model.safetensors": save(_weights(vae)),
             "language_model.safetensors": save(_weights(language_model)),
-            "tokenizer.model": tokenizer_bytes,
+            "tokenizer.model": tokenizer,
             "config.toml": to_toml(sections).encode(),
         },
         {
-            "arithmetic": arithmetic(config.precision),
+            "arithmetic": arithmetic(config.precision, config.device),
             "model_config": to_mapping(served),
             "parent": parent,
             "seed": config.seed,
             "spans": dict(zip(corpus.names, corpus.hashes, strict=True)),
-            "steps": {"vae": config.steps, "language-model": config.language_model_steps},
+            "steps": steps,
             "textvae": importlib.metadata.version("textvae"),
             "torch": torch.__version__,
             "train_sentences": len(corpus.train),
@@ -153,15 +213,30 @@ def _vae_phase(vae: SentenceVae, recipe: Recipe, valid: TokenStore) -> Phase:
         return Step(loss.total, figures, holder)
 
     def validate(number: int) -> Mapping[str, float]:
-        figures = look(vae, valid, config.seed)
-        if config.objective == "vae":
+        figures = look(vae, valid, config)
+        if config.objective != "autoencoder":
             watch(figures, number, config)
         return figures
 
-    return Phase("vae", vae, config.steps, step, validate)
+    looks = watched_steps(config) if config.objective != "autoencoder" else frozenset[int]()
+    score = "valid_iw_nll_nats" if config.select == "iw-nll" else ""
+    return Phase("vae", vae, config.steps, step, validate, looks, score)
 
 
-def _language_model_phase(model: LanguageModel, recipe: Recipe) -> Phase:
+def _warm_up_phase(vae: SentenceVae, recipe: Recipe, valid: TokenStore) -> Phase:
+    """The VAE as an autoencoder, for an encoder that tells sentences apart (Li et al. 2019)."""
+    config = dataclasses.replace(
+        recipe.training,
+        objective="autoencoder",
+        steps=recipe.training.autoencoder_steps,
+        select="last",
+        target_kl_nats=0.0,
+    )
+    phase = _vae_phase(vae, recipe._replace(training=config), valid)
+    return phase._replace(name="autoencoder")
+
+
+def _language_model_phase(model: LanguageModel, recipe: Recipe, valid: TokenStore) -> Phase:
     """How the language model learns: the same decoder without a latent and without word dropout."""
 
     def step(
@@ -171,7 +246,11 @@ def _language_model_phase(model: LanguageModel, recipe: Recipe) -> Phase:
         nats = model.nats(tokens, lengths, None, dropped).mean()
         return Step(nats, {"reconstruction_nats": float(nats.detach())}, holder)
 
-    return Phase("language-model", model, recipe.training.language_model_steps, step)
+    def validate(number: int) -> Mapping[str, float]:
+        return look_at_language_model(model, valid, recipe.training)
+
+    steps = recipe.training.language_model_steps
+    return Phase("language-model", model, steps, step, validate, score="valid_nats")
 
 
 def _weights(model: torch.nn.Module) -> dict[str, Tensor]:

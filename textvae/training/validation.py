@@ -9,40 +9,80 @@ import torch
 from textvae.config import TrainingConfig
 from textvae.errors import CollapsedError
 from textvae.model.bounds import bounds, shuffled_nats
-from textvae.model.network import SentenceVae
+from textvae.model.collapse import SHUFFLE_NATS_MIN, is_ignored
+from textvae.model.network import LanguageModel, SentenceVae
 from textvae.text.batches import TokenStore, gather
+from textvae.training.loop import tensors_of
 
 log = logging.getLogger(__name__)
 
 SENTENCES = 512
 ROWS = 128
-# Taking away a latent that is used costs several nats; half a nat is noise of 512 sentences.
-COLLAPSED_NATS = 0.5
+# Enough to rank the checkpoints of one run, which are all asked with the same draws.
+IMPORTANCE_SAMPLES = 16
+# Where in the annealing the watchdog looks: before half of it no latent need be of use yet, nor
+# before a decoder can say more than frequent words; then it begins to listen (steps 100 to 300 of
+# every healthy run seen).
+WATCHED_SHARES = (0.5, 0.625, 0.75, 0.875, 1.0)
+WAKING_STEPS = 500
 
 
-def look(model: SentenceVae, store: TokenStore, seed: int) -> Mapping[str, float]:
-    """Means over the first held-out sentences, in nats per sentence, at KL weight 1."""
-    generator = torch.Generator().manual_seed(seed)
-    rows = np.arange(min(SENTENCES, len(store.offsets) - 1))
-    sums = {"reconstruction_nats": 0.0, "kl_nats": 0.0, "shuffle_nats": 0.0}
-    for part in np.array_split(rows, -(-len(rows) // ROWS)):
-        batch = gather(store, part)
-        tokens, lengths = torch.from_numpy(batch.tokens), torch.from_numpy(batch.lengths)
-        found = bounds(model, tokens, lengths, 1, generator)
+def look(model: SentenceVae, store: TokenStore, config: TrainingConfig) -> Mapping[str, float]:
+    """Means over the first held-out sentences, in nats per sentence, at KL weight 1.
+
+    Without dropout and noise, whatever the run trains with.
+    """
+    generator = torch.Generator().manual_seed(config.seed)
+    samples = IMPORTANCE_SAMPLES if config.select == "iw-nll" else 1
+    sums = {"reconstruction_nats": 0.0, "kl_nats": 0.0, "shuffle_nats": 0.0, "iw_nll_nats": 0.0}
+    count = 0
+    for tokens, lengths in _batches(store, config.device):
+        found = bounds(model, tokens, lengths, samples, generator)
         shuffled = shuffled_nats(model, tokens, lengths, generator)
         sums["reconstruction_nats"] += float(found.reconstruction.sum())
         sums["kl_nats"] += float(found.kl.sum())
         sums["shuffle_nats"] += float((shuffled - found.reconstruction).sum())
-    return {f"valid_{name}": value / len(rows) for name, value in sums.items()}
+        sums["iw_nll_nats"] += float(found.iw_nll.sum())
+        count += len(tokens)
+    return {f"valid_{name}": value / count for name, value in sums.items()}
+
+
+@torch.no_grad()
+def look_at_language_model(
+    model: LanguageModel, store: TokenStore, config: TrainingConfig
+) -> Mapping[str, float]:
+    """The mean over the same sentences, in nats per sentence, without dropout."""
+    nats = [model.nats(*batch, None) for batch in _batches(store, config.device)]
+    return {"valid_nats": float(torch.cat(nats).mean())}
+
+
+def _batches(store: TokenStore, device: str) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Tokens (batch, time) and lengths (batch,) of the first held-out sentences."""
+    rows = np.arange(min(SENTENCES, len(store.offsets) - 1))
+    parts = [gather(store, part) for part in np.array_split(rows, -(-len(rows) // ROWS))]
+    return [tensors_of(part, device) for part in parts]
+
+
+def watched_steps(config: TrainingConfig) -> frozenset[int]:
+    """The steps of the annealing after which the watchdog looks."""
+    steps = (round(share * config.kl_steps) for share in WATCHED_SHARES)
+    return frozenset(step for step in steps if is_watched(step, config))
+
+
+def is_watched(step: int, config: TrainingConfig) -> bool:
+    """Whether a latent must be of use after `step`: from half of the annealing on, once the
+    decoder is awake, so that a run that is lost is lost before it is paid for."""
+    early = max(WATCHED_SHARES[0] * config.kl_steps, WAKING_STEPS)
+    return step >= min(early, config.kl_steps, config.steps)
 
 
 def watch(figures: Mapping[str, float], step: int, config: TrainingConfig) -> None:
-    """Say, or raise CollapsedError, when the decoder ignores the latent after the annealing."""
-    if step < min(config.kl_steps, config.steps) or figures["valid_shuffle_nats"] >= COLLAPSED_NATS:
+    """Say, or raise CollapsedError, when the decoder ignores the latent."""
+    if not is_watched(step, config) or not is_ignored(figures["valid_shuffle_nats"]):
         return
     message = (
         f"step {step}: the posterior has collapsed: shuffling latents among sentences costs "
-        f"{figures['valid_shuffle_nats']:.2f} nats, at least {COLLAPSED_NATS} are expected "
+        f"{figures['valid_shuffle_nats']:.2f} nats, at least {SHUFFLE_NATS_MIN} are expected "
         f"(KL {figures['valid_kl_nats']:.2f} nats); set training.target_kl_nats, raise "
         "training.free_bits or training.word_dropout, or anneal longer (training.kl_steps)"
     )

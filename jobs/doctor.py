@@ -1,0 +1,51 @@
+"""`python -m jobs.doctor --version NAME`: says in words how healthy a version is, and the cure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.command import run_job
+from jobs.progress import shown_progress
+from textvae.config import EvaluationConfig, StoreConfig
+from textvae.errors import CollapsedError
+from textvae.measure.doctor import diagnose
+from textvae.measure.judge import admitted, evaluated, readable
+from textvae.measure.tables import print_diagnosis, print_figures
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Measures a version on held-out text, or reads its evaluation, and gives a verdict."""
+
+    version: str = ""
+    """Name of the version; empty: the newest."""
+    strict: bool = False
+    """End with exit code 4 when the decoder ignores the latent."""
+    store: StoreConfig = StoreConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+
+def main(settings: Doctor) -> dict[str, Any]:
+    """Outcome `healthy` or `unhealthy`, with the verdict, the findings and the remedies.
+
+    With --strict CollapsedError instead of a verdict `collapsed` or `decoder-ignores-latent`.
+    """
+    store = settings.store
+    version, held, *_ = admitted(store, settings.version, settings.evaluation)
+    sentences = readable(held, [version])
+    with shown_progress() as tell:
+        found = evaluated(store.registry, version, sentences, settings.evaluation, tell)
+    diagnosis = diagnose(found.figures)
+    print_figures(found.figures)
+    print_diagnosis(diagnosis)
+    if diagnosis.fatal and settings.strict:
+        said = [*diagnosis.findings, *diagnosis.remedies]
+        raise CollapsedError(f"{version.name}: {diagnosis.verdict}: {'; '.join(said)}")
+    return {
+        "outcome": "healthy" if diagnosis.healthy else "unhealthy",
+        "version": version.name,
+        **diagnosis._asdict(),
+    }
+
+
+if __name__ == "__main__":
+    run_job("doctor", Doctor, main)

@@ -1,0 +1,119 @@
+"""`python -m jobs.table`: every figure of the quality tables again, from text and seeds."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from jobs.command import run_job
+from jobs.progress import shown_progress
+from textvae.config import EvaluationConfig
+from textvae.errors import InputError
+from textvae.files import hold_lock
+from textvae.table.corpora import prepare, sources_of
+from textvae.table.rows import SCALES, base_recipe, check_rows, scale_of
+from textvae.table.table import make_table
+from textvae.table.tasks import Plan
+from textvae.table.workers import threads_of
+
+
+@dataclass(frozen=True)
+class Table:
+    """Trains and measures every row of the quality table on every corpus with every seed.
+
+    A row that is done is not done again, and one that was cut off goes on where it was. On the CPU
+    the same settings and threads give the same bytes of table.json and table.md; on a GPU the last
+    digits may differ.
+    """
+
+    corpora: tuple[str, ...] = ("demo",)
+    """The word demo, folders with train, valid and test files, or text to be split by hash."""
+    folder: Path = Path("table")
+    """Folder of all that is made: table.md and table.json, and what they were made from."""
+    scale: Literal["small", "full"] = "small"
+    """Sizes and steps; each can be replaced below."""
+    rows: tuple[str, ...] = ()
+    """Rows by name; none for those of the scale. A wrong name lists them all."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of each row; the spread over them is its standard deviation."""
+    sentences: int = 40_000
+    """Training sentences kept of each corpus, the first by hash; 0 for all."""
+    dropouts: tuple[float, ...] = (0.1, 0.3, 0.5)
+    """Dropouts of the language models; the best on the validation side is the limit to beat."""
+    one_language_model: bool = False
+    """Language models are trained with the first seed alone; rows of all seeds are beside them."""
+    workers: int = 1
+    """Processes that each do a row at the same time."""
+    threads: int = 0
+    """Threads of a worker, which change last bits; 0: all cores for one, 1 for each of several."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where rows are trained and likelihoods measured."""
+    vocab: int = 0
+    """Tokens of the vocabulary; 0 for the scale's."""
+    embed: int = 0
+    """Width of a token embedding; 0 for the scale's."""
+    hidden: int = 0
+    """Width of the GRUs; 0 for the scale's."""
+    latent: int = 0
+    """Width of every row's latent; 0 for the preset's."""
+    steps: int = 0
+    """Optimizer steps of a VAE; 0 for the scale's."""
+    language_model_steps: int = 0
+    """Optimizer steps of a language model; 0 for the scale's."""
+    batch: int = 0
+    """Sentences a step; 0 for the scale's."""
+    likelihood_samples: int = 0
+    """Importance samples of plain, annealing-only and the lm rows; 0 for the scale's."""
+    checkpoint_s: float = 60.0
+    """Seconds between checkpoints."""
+    evaluation: EvaluationConfig = EvaluationConfig(sentences=2000)
+
+    def __post_init__(self) -> None:
+        """InputError for a number of nothing."""
+        for name, low in (("workers", 1), ("threads", 0), ("sentences", 0)):
+            if getattr(self, name) < low:
+                raise InputError(name, f"must be {low} or more, got {getattr(self, name)}")
+        for name in ("seeds", "dropouts"):
+            if not getattr(self, name):
+                raise InputError(name, "must name at least one")
+
+
+def main(settings: Table) -> dict[str, Any]:
+    """Outcome `made` and where the table is.
+
+    Raises what reading text raises, InputError for a row that is none, and the error of the first
+    row that failed, once all others are done.
+    """
+    with hold_lock(settings.folder / ".lock", "table"), shown_progress() as tell:
+        plan = _plan(settings)
+        path = make_table(plan, settings.workers, tell)
+    return {"outcome": "made", "table": str(path)}
+
+
+def _plan(settings: Table) -> Plan:
+    """The settings with their zeros replaced, and the corpora read."""
+    check_rows(settings.rows)
+    sources = sources_of(settings.corpora)
+    names = ("vocab", "embed", "hidden", "latent", "steps", "language_model_steps", "batch")
+    overrides = {name: getattr(settings, name) for name in (*names, "likelihood_samples")}
+    scale = scale_of(settings.scale, **overrides)
+    base = base_recipe(scale, device=settings.device, checkpoint_s=settings.checkpoint_s)
+    corpora = [
+        prepare(source, settings.folder, settings.sentences, base.tokenizer) for source in sources
+    ]
+    return Plan(
+        settings.folder,
+        tuple(corpora),
+        base,
+        scale.latent,
+        settings.rows or SCALES[settings.scale].rows,
+        settings.seeds,
+        settings.dropouts,
+        replace(settings.evaluation, device=settings.device),
+        scale.likelihood_samples,
+        settings.one_language_model,
+        threads_of(settings.threads, settings.workers, settings.device),
+    )
+
+
+if __name__ == "__main__":
+    run_job("table", Table, main)

@@ -1,0 +1,236 @@
+"""The quality table: what is done once, what is done again, and what is made of the figures."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from textvae import files
+from textvae.config import EvaluationConfig
+from textvae.errors import DataError, InputError, NotFoundError
+from textvae.measure import workers
+from textvae.table.corpora import prepare, sources_of
+from textvae.table.rows import LANGUAGE_MODEL, base_recipe, check_rows, scale_of
+from textvae.table.table import make_table, table_of
+from textvae.table.tasks import (
+    Plan,
+    Task,
+    evaluation_of,
+    recipe_of,
+    result_of,
+    tasks_of,
+)
+from textvae.table.workers import do_tasks
+from textvae.text.grammar import sample
+from textvae.training.loop import Tell
+
+SCALE = scale_of(
+    "small",
+    vocab=300,
+    embed=8,
+    hidden=12,
+    latent=4,
+    steps=6,
+    language_model_steps=4,
+    batch=64,
+)
+EVALUATION = EvaluationConfig(
+    sentences=20,
+    importance_samples=2,
+    prior_draws=5,
+    prior_components=1,
+    prior_sentences=30,
+    path_pairs=2,
+)
+
+
+class KilledError(BaseException):
+    """Stands for the end of the process; no handler of ours may take it for a failed row."""
+
+
+class Steps(list[tuple[str, int]]):
+    """A `tell` that remembers the training steps that it was told of, and may end it all."""
+
+    def __init__(self, stop: tuple[str, int] | None = None) -> None:
+        super().__init__()
+        self.stop = stop
+        self.told = 0
+        """How often it was called, whatever of."""
+
+    def __call__(self, what: str, done: int, parts: int, figures: object) -> None:
+        """A step of a training has figures."""
+        self.told += 1
+        if figures:
+            self.append((what, done))
+        if (what, done) == self.stop:
+            raise KilledError
+
+
+def plan_of(folder: Path, text: Path, **changes: Any) -> Plan:
+    """A table of seconds."""
+    base = base_recipe(SCALE, checkpoint_s=0.0, precision="fp32")
+    corpus = prepare(sources_of([str(text)])[0], folder, 200, base.tokenizer)
+    rows = (LANGUAGE_MODEL, "plain")
+    plan = Plan(
+        folder, (corpus,), base, SCALE.latent, rows, (0, 1), (0.1, 0.3), EVALUATION, 0, False, 1
+    )
+    return plan._replace(**changes)
+
+
+def bytes_of(plan: Plan) -> list[bytes]:
+    """Both files of the table."""
+    return [(plan.folder / name).read_bytes() for name in ("table.json", "table.md")]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus with sides of its own."""
+    folder = tmp_path_factory.mktemp("text") / "Toy Corpus"
+    rows = [row.text for row in sample(330, seed=0)]
+    for side, part in (("train", rows[:270]), ("valid", rows[270:300]), ("test", rows[300:])):
+        files.write_lines(folder / f"{side}.txt", part)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, text: Path) -> Plan:
+    """A finished table of two language models and one row, two seeds each."""
+    plan = plan_of(tmp_path_factory.mktemp("made"), text)
+    make_table(plan, 1, Steps())
+    return plan
+
+
+def test_what_is_done_is_not_done_again(made: Plan, text: Path) -> None:
+    before, steps = bytes_of(made), Steps()
+    make_table(plan_of(made.folder, text), 1, steps)
+    assert steps.told == 0
+    assert bytes_of(made) == before
+
+
+def test_a_table_that_is_killed_within_a_row_ends_with_the_same_bytes(
+    made: Plan, text: Path, tmp_path: Path
+) -> None:
+    """And takes no step twice but those after the newest checkpoint."""
+    plan = plan_of(tmp_path, text)
+    killed = Steps(("toy-corpus plain 0: vae", 4))
+    with pytest.raises(KilledError):
+        make_table(plan, 1, killed)
+    assert table_of(plan)["missing"] == ["toy-corpus plain 0", "toy-corpus plain 1"]
+    resumed = Steps()
+    make_table(plan, 1, resumed)
+    assert resumed[0] == ("toy-corpus plain 0: vae", 4)
+    assert set(killed).isdisjoint(resumed[1:])
+    assert bytes_of(plan) == bytes_of(made)
+    assert list(tmp_path.rglob("checkpoints")) == []
+
+
+def test_other_settings_do_again_what_they_decide_and_no_more(
+    text: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Other figures are measured of the same weights; other steps need other weights."""
+    caplog.set_level("INFO")
+    plan = plan_of(tmp_path, text, rows=(LANGUAGE_MODEL,), seeds=(0,), dropouts=(0.1,))
+    task = tasks_of(plan)[0]
+    make_table(plan, 1, Steps())
+    fewer = plan._replace(evaluation=dataclasses.replace(EVALUATION, sentences=10))
+    assert result_of(fewer, task) is None
+    steps = Steps()
+    make_table(fewer, 1, steps)
+    assert steps == []
+    found = result_of(fewer, task)
+    assert found is not None
+    assert found["figures"]["sentences"] == 10
+    assert "is measured with other settings now" in caplog.text
+    training = dataclasses.replace(plan.base.training, language_model_steps=5)
+    longer = fewer._replace(base=plan.base._replace(training=training))
+    make_table(longer, 1, steps)
+    assert [done for _, done in steps] == [1, 2, 3, 4, 5]
+    assert "its settings are not what they were, so it is done again" in caplog.text
+
+
+def test_changed_text_is_read_again_and_its_rows_are_done_again(tmp_path: Path) -> None:
+    source = tmp_path / "notes.txt"
+    config = base_recipe(SCALE).tokenizer
+    prepared = []
+    for count in (700, 600):
+        files.write_lines(source, [row.text for row in sample(count, seed=0)])
+        prepared += [
+            prepare(sources_of([str(source)])[0], tmp_path / "table", sentences, config)
+            for sentences in (100, 100, 0)
+        ]
+    keys = [one.key for one in prepared]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 4
+    whole = prepared[-1].load()
+    assert len(prepared[3].load().train) == 100
+    assert len(whole.train) + len(whole.valid) + len(whole.test) == 600
+
+
+def line_of(text: str, row: str) -> str:
+    """The line of a row in the table."""
+    return next(line for line in text.splitlines() if line.startswith(f"| {row} |"))
+
+
+def test_a_collapsed_row_is_listed_as_collapsed(made: Plan) -> None:
+    """`plain` at six steps has learned nothing, and its first look is the one that says so."""
+    found = result_of(made, Task("toy-corpus", "plain", 0))
+    assert found is not None
+    assert found["figures"]["collapsed_at_step"] == 1
+    line = line_of((made.folder / "table.md").read_text(), "plain")
+    assert "collapsed; watchdog at step 1, 1 |" in line
+
+
+def test_a_table_tells_nothing_of_the_machine(made: Plan) -> None:
+    """No path, no thread count: another machine's table can be compared to the byte."""
+    text = b"".join(bytes_of(made)).decode()
+    assert str(made.folder) not in text
+    assert "/" not in json.dumps(table_of(made)["settings"])
+    assert table_of(made._replace(threads=7)) == table_of(made)
+
+
+def test_a_row_that_fails_stops_only_those_that_need_it(
+    made: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = made._replace(folder=tmp_path)
+
+    def perform(plan: Plan, task: Task, tell: Tell) -> None:
+        if task == Task("toy-corpus", LANGUAGE_MODEL, 0, 0.3):
+            raise DataError("the text is no text")
+
+    monkeypatch.setattr(workers, "perform", perform)
+    seen: list[Task] = []
+    failures = do_tasks(plan, tasks_of(plan), 1, Steps(), seen.append)
+    assert seen == tasks_of(plan)
+    assert [failure.task.name for failure in failures] == [
+        "toy-corpus language-model 0.3 0",
+        "toy-corpus plain 0",
+    ]
+    assert failures[1].message == "needs toy-corpus language-model 0.3 0, which failed"
+    with pytest.raises(DataError, match=r"0.3 0: the text is no text; in all 2 rows failed"):
+        make_table(plan, 1, Steps())
+
+
+def test_a_wrong_name_says_what_there_is(tmp_path: Path, text: Path) -> None:
+    with pytest.raises(InputError, match=r"rows: must be among language-model, plain, .*, got 'x'"):
+        check_rows(("lm", "x"))
+    with pytest.raises(
+        NotFoundError, match="no such file or folder; --corpora takes the word demo"
+    ):
+        sources_of([str(tmp_path / "nowhere")])
+    with pytest.raises(InputError, match="the name 'toy-corpus' is empty or taken; rename"):
+        sources_of([str(text), str(text)])
+    files.write_lines(tmp_path / "half" / "train.txt", ["one sentence"])
+    with pytest.raises(DataError, match="a file for train and none for valid, test"):
+        prepare(sources_of([str(tmp_path / "half")])[0], tmp_path, 0, base_recipe(SCALE).tokenizer)
+
+
+def test_only_rows_about_the_likelihood_take_its_samples(made: Plan) -> None:
+    plan = made._replace(likelihood_samples=9)
+    samples = {
+        row: evaluation_of(plan, Task("toy-corpus", row, 0)).importance_samples
+        for row in (LANGUAGE_MODEL, "lm", "plain", "edit")
+    }
+    assert samples == {LANGUAGE_MODEL: 2, "lm": 9, "plain": 9, "edit": 2}
+    assert recipe_of(plan, Task("toy-corpus", LANGUAGE_MODEL, 1, 0.3)).model.dropout == 0.3
