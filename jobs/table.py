@@ -61,6 +61,8 @@ class Table:
     """Optimizer steps of a language model; 0 for the scale's."""
     batch: int = 0
     """Sentences a step; 0 for the scale's."""
+    learning_rate: float = 0.0
+    """Peak step size of Adam; 0 for the scale's."""
     likelihood_samples: int = 0
     """Importance samples of plain, annealing-only and the lm rows; 0 for the scale's."""
     checkpoint_s: float = 60.0
@@ -93,8 +95,9 @@ def _plan(settings: Table) -> Plan:
     """The settings with their zeros replaced, and the corpora read."""
     check_rows(settings.rows)
     sources = sources_of(settings.corpora)
-    names = ("vocab", "embed", "hidden", "latent", "steps", "language_model_steps", "batch")
-    overrides = {name: getattr(settings, name) for name in (*names, "likelihood_samples")}
+    sizes = ("vocab", "embed", "hidden", "latent")
+    budget = ("steps", "language_model_steps", "batch", "learning_rate", "likelihood_samples")
+    overrides = {name: getattr(settings, name) for name in (*sizes, *budget)}
     scale = scale_of(settings.scale, **overrides)
     base = base_recipe(scale, device=settings.device, checkpoint_s=settings.checkpoint_s)
     corpora = [

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.transforms import Bbox
 
 from jobs import explain as job
 from textvae.config import ModelConfig, TokenizerConfig, TrainingConfig
@@ -83,6 +84,8 @@ def test_a_short_run_tells_the_three_apart(maps: dict[Objective, LatentMap]) -> 
     alone, collapsed, both = (maps[objective].figures for objective in TITLES)
     assert alone.means_rms >= 1.5 * both.means_rms
     assert alone.kl_nats > 2 * both.kl_nats > 1.0
+    # At a sigma of about 1 the KL of two dimensions is the mean square of their means.
+    assert alone.kl_nats == pytest.approx(alone.means_rms**2, rel=0.1)
     assert both.means_rms > 0.3
     assert both.sigma_mean < 0.85
     assert both.purity_share > both.chance_share + 0.1
@@ -268,16 +271,19 @@ def test_figures_stand_under_their_own_panel(
 def test_what_is_small_on_the_common_scale_is_drawn_once_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """In a corner away from the rings, and with all its points."""
+    """In a corner of its own, and with all its points."""
     generator = np.random.default_rng(0)
     small, large = generator.standard_normal((2, 50, 2))
-    clouds = [Panel("", small, ["a"] * 50, ()), Panel("", 5 * large + 10, ["a"] * 50, ())]
-    axes = drawn(clouds, monkeypatch).axes
-    insets = [one.child_axes for one in axes[:2]]
-    assert [len(found) for found in insets] == [1, 0]
+    clouds = (small, 3 * small, 5 * large + 10)
+    axes = drawn([Panel("", cloud, ["a"] * 50, ()) for cloud in clouds], monkeypatch).axes
+    insets = [one.child_axes for one in axes[:3]]
+    assert [len(found) for found in insets] == [1, 0, 0]
     inset = insets[0][0]
     assert (inset.get_xlim(), inset.get_ylim()) == common_limits([small])
     assert np.array_equal(inset.collections[0].get_offsets(), small)
+    corners = axes[0].transData.transform(np.transpose(common_limits([small])))
+    assert not inset.get_window_extent().overlaps(Bbox(corners))
+    assert inset.get_window_extent().width > Bbox(corners).width
 
 
 def test_more_labels_than_colours_are_not_drawn() -> None:

@@ -18,9 +18,10 @@ LABELS_MAX = len(COLOURS)
 RINGS = (1.0, 2.0)
 # Room around the outermost point of a map, as a share of its width.
 MARGIN = 0.04
-# A map that fills less than this share of the common scale is drawn once more, enlarged.
-SMALL = 0.5
-INSET = 0.6
+# The largest inset and its distance from other lines, as shares of its panel.
+INSET, GAP = 0.6, 0.03
+# What is not enlarged by this much is not drawn twice.
+ENLARGED_MIN = 1.15
 INK, LINES = "#555555", "#bbbbbb"
 
 
@@ -146,7 +147,7 @@ def _draw_cloud(axes: Any, panel: Panel, colours: Mapping[str, str], limits: Lim
     from matplotlib.ticker import MaxNLocator
 
     for ring in RINGS:
-        axes.add_patch(Circle((0, 0), ring, fill=False, color=INK, linewidth=0.8, zorder=1))
+        axes.add_patch(Circle((0, 0), ring, fill=False, color=INK, linewidth=0.9, zorder=3))
     # All labels at once, in the sentences' own order, so that none lies on top of another.
     axes.scatter(
         *panel.latents.T,
@@ -166,14 +167,17 @@ def _draw_cloud(axes: Any, panel: Panel, colours: Mapping[str, str], limits: Lim
 def _draw_enlarged(axes: Any, panel: Panel, colours: Mapping[str, str], limits: Limits) -> None:
     """All of a small map once more, in the corner that is farthest from it."""
     near = common_limits([panel.latents])
-    if near.side > SMALL * limits.side:
+    # What lies beside the map on its far side, as a share of the panel, across and up.
+    before = [(part[0] - whole[0]) / limits.side for part, whole in zip(near, limits, strict=True)]
+    after = [(whole[1] - part[1]) / limits.side for part, whole in zip(near, limits, strict=True)]
+    free = max(*before, *after) - 2 * GAP
+    size = min(INSET, free)
+    if size < ENLARGED_MIN * near.side / limits.side:
         return
-    # Left of the middle of the common scale where the map is right of it, and likewise below.
     left, bottom = (
-        0.03 if sum(part) > sum(whole) else 0.97 - INSET
-        for part, whole in zip(near, limits, strict=True)
+        GAP if low > high else 1 - GAP - size for low, high in zip(before, after, strict=True)
     )
-    inset = axes.inset_axes((left, bottom, INSET, INSET))
+    inset = axes.inset_axes((left, bottom, size, size))
     _draw_cloud(inset, panel, colours, near)
     inset.tick_params(left=False, bottom=False, labelleft=False, labelbottom=False)
     inset.text(0.03, 0.03, "enlarged", transform=inset.transAxes, fontsize=8.5, color=INK)

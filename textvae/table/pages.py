@@ -161,6 +161,7 @@ def _facts(facts: Mapping[str, Any]) -> str:
 def _how(settings: Mapping[str, Any]) -> str:
     """The command, without paths, and what it does not say."""
     flags = ["vocab", "embed", "hidden", "steps", "language_model_steps", "batch", "sentences"]
+    flags.append("learning_rate")
     words = [f"--{flag.replace('_', '-')} {settings[flag]}" for flag in flags]
     for flag in ("corpora", "rows", "seeds", "dropouts"):
         words.append(f"--{flag} {' '.join(map(str, settings[flag]))}")

@@ -26,6 +26,7 @@ class Scale(NamedTuple):
     """Optimizer steps of a VAE; a third of them is the annealing, a third the warm-up before."""
     language_model_steps: int
     batch: int
+    learning_rate: float
     likelihood_samples: int
     """Importance samples of the rows that are about the likelihood; 0: as many as of the others."""
     rows: tuple[str, ...]
@@ -151,6 +152,7 @@ SCALES = {
         steps=1200,
         language_model_steps=1000,
         batch=256,
+        learning_rate=2e-3,
         likelihood_samples=0,
         rows=(LANGUAGE_MODEL, *ROWS),
     ),
@@ -162,6 +164,7 @@ SCALES = {
         steps=5000,
         language_model_steps=4000,
         batch=512,
+        learning_rate=2e-3,
         likelihood_samples=500,
         rows=(LANGUAGE_MODEL, "lm", "lm-batchnorm", "default", "edit", "edit-at-80"),
     ),
@@ -182,7 +185,7 @@ _BUDGET = (
 )
 
 
-def scale_of(name: str, **overrides: int) -> Scale:
+def scale_of(name: str, **overrides: float) -> Scale:
     """The scale of this name, with the overrides that are not 0."""
     given: dict[str, Any] = {field: value for field, value in overrides.items() if value}
     return SCALES[name]._replace(**given)
@@ -208,7 +211,7 @@ def base_recipe(scale: Scale, **training: Any) -> Recipe:
             batch=scale.batch,
             kl_steps=third,
             autoencoder_steps=third,
-            learning_rate=2e-3,
+            learning_rate=scale.learning_rate,
             warmup_steps=min(200, scale.steps // 10),
             validation_steps=max(1, scale.steps // 10),
             # A row that collapses is a result, and its other figures are wanted too.
