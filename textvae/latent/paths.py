@@ -1,4 +1,4 @@
-"""Paths through latents: the homotopies of Bowman et al. 2016, section 4.3."""
+"""Paths through latents: the homotopies of Bowman et al. 2016."""
 
 from typing import Literal, NamedTuple
 

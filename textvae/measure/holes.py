@@ -81,7 +81,7 @@ def segment_figures(
     """Figures of greedy sentences between held-out ones; `means` are theirs, (n, latent).
 
     `path_pairs` pairs drawn by the seed are joined by straight lines of 11 places (Bowman et al.
-    2016, section 4.3). The 9 between the ends are judged: the ends are reconstructions.
+    2016). The 9 between the ends are judged: the ends are reconstructions.
     DataError unless there are two different sentences.
 
     - `segment_valid_share`, `segment_perplexity_ratio`: as in `Fluency`.

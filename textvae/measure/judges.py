@@ -244,7 +244,7 @@ def adversarial_error(real: Sequence[str], sampled: Sequence[str], seed: int) ->
 
     Logistic regression on which words and word pairs a text has, learned from half of each kind
     and tried on the other half; of both kinds as many as there are of the rarer, drawn by `seed`.
-    After the adversarial evaluation of Bowman et al. 2016, section 5, who report 0.5 minus this.
+    After the adversarial evaluation of Bowman et al. 2016, who report 0.5 minus this.
     DataError unless there are two of each kind and a word among them.
     """
     half = min(len(real), len(sampled)) // 2
