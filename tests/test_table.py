@@ -10,7 +10,7 @@ import pytest
 from textvae import files
 from textvae.config import EvaluationConfig
 from textvae.errors import DataError, InputError, NotFoundError
-from textvae.measure import workers
+from textvae.table import workers
 from textvae.table.corpora import prepare, sources_of
 from textvae.table.rows import LANGUAGE_MODEL, base_recipe, check_rows, scale_of
 from textvae.table.table import make_table, table_of
