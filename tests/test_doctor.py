@@ -173,7 +173,7 @@ def test_the_gate_rejects_what_the_doctor_calls_collapsed_whatever_its_floors(
 def test_an_evaluation_is_attached_with_the_nats_of_every_sentence(clinic: Clinic) -> None:
     """So that a table can pair versions; read again, it is what was found."""
     store = clinic.store("healthy")
-    version, sentences = admitted(store, "", EVALUATION)
+    version, sentences, *_ = admitted(store, "", EVALUATION)
     shorter = dataclasses.replace(EVALUATION, seed=5)
     both = [evaluated(store.registry, version, sentences, shorter, quiet) for _ in range(2)]
     assert both[0] == both[1]
@@ -193,7 +193,7 @@ def test_an_evaluation_is_attached_with_the_nats_of_every_sentence(clinic: Clini
 @pytest.fixture(scope="module")
 def yardstick(clinic: Clinic) -> tuple[Yardstick, list[str]]:
     """Of the healthy version's language model, and the real sentences it was made of."""
-    version, sentences = admitted(clinic.store("healthy"), "", EVALUATION)
+    version, sentences, *_ = admitted(clinic.store("healthy"), "", EVALUATION)
     model = load_networks(version)[1]
     tokenizer = Tokenizer((version.folder / "tokenizer.model").read_bytes())
     nats = sentence_nats(model, tokenizer, sentences, 128)

@@ -214,7 +214,7 @@ def test_a_collapsed_posterior_ends_the_run_with_the_remedy(tmp_path: Path) -> N
     )
     doomed = doomed._replace(model=dataclasses.replace(doomed.model, batchnorm_scale=0.0))
     with pytest.raises(
-        CollapsedError, match=r"step 12: the posterior has collapsed: .* set training\."
+        CollapsedError, match=r"step 60: the posterior has collapsed: .* set training\."
     ):
         learned(doomed, tmp_path)
     assert CollapsedError.exit_code == 4

@@ -56,12 +56,13 @@ class Forced(NamedTuple):
 
 
 def _plain(**settings: float | str) -> Recipe:
-    """The healthy recipe without what keeps it healthy, its KL weight risen after 60 steps."""
+    """The healthy recipe without what keeps it healthy: the KL weighs a half from the start."""
     training = dataclasses.replace(
         HEALTHY.training,
-        steps=150,
+        steps=330,
         word_dropout=0.0,
-        kl_steps=60,
+        kl_start=0.5,
+        kl_steps=300,
         target_kl_nats=0.0,
         **settings,  # type: ignore[arg-type]
     )

@@ -21,10 +21,10 @@ ROWS = 128
 # Enough to rank the checkpoints of one run, which are all asked with the same draws.
 IMPORTANCE_SAMPLES = 16
 # Where in the annealing the watchdog looks: before half of it no latent need be of use yet, nor
-# before a decoder can say more than frequent words; then it begins to listen (steps 100 to 300 of
-# every healthy run seen).
+# before a decoder can say more than frequent words; every healthy run seen began to listen in
+# steps 60 to 250.
 WATCHED_SHARES = (0.5, 0.625, 0.75, 0.875, 1.0)
-WAKING_STEPS = 500
+WAKING_STEPS = 300
 
 
 def look(model: SentenceVae, store: TokenStore, config: TrainingConfig) -> Mapping[str, float]:
@@ -71,9 +71,8 @@ def watched_steps(config: TrainingConfig) -> frozenset[int]:
 
 def is_watched(step: int, config: TrainingConfig) -> bool:
     """Whether a latent must be of use after `step`: from half of the annealing on, once the
-    decoder is awake, so that a run that is lost is lost before it is paid for."""
-    early = max(WATCHED_SHARES[0] * config.kl_steps, WAKING_STEPS)
-    return step >= min(early, config.kl_steps, config.steps)
+    decoder is awake (step 300), so that a run that is lost is lost before it is paid for."""
+    return step >= min(max(WATCHED_SHARES[0] * config.kl_steps, WAKING_STEPS), config.steps)
 
 
 def watch(figures: Mapping[str, float], step: int, config: TrainingConfig) -> None:
