@@ -27,19 +27,27 @@ def _risen(config: TrainingConfig, step: int) -> float:
 
 
 class RateHolder(NamedTuple):
-    """A multiplier on the KL weight that holds the KL of held-out sentences at a target.
+    """A factor on the KL weight that holds the KL of held-out sentences at a target.
 
-    The integral controller of ControlVAE (Shao et al. 2020, section 3.2) on the logarithm of the
-    weight, so that a step is a percentage and the weight never changes sign. Dropout and noise
-    make a training batch's KL another than a held-out sentence's; each look at the held-out side
-    says by how much.
+    A proportional-integral controller as in ControlVAE (Shao et al. 2020, section 3.2), here on the
+    logarithm of the weight, so that a step is a percentage and the weight never changes sign.
+    Dropout and noise make a training batch's KL another than a held-out sentence's; each look at
+    the held-out side says by how much.
     """
 
     multiplier: float = 1.0
+    """The integral part: what all errors so far have made of the weight."""
+    pull: float = 1.0
+    """The proportional part: what the newest error makes of it."""
     smoothed_nats: float = 0.0
     """KL of training batches, averaged over about the last 20 steps."""
     offset_nats: float = 0.0
-    """KL of held-out sentences minus that of training batches, at the newest look."""
+    """KL of held-out sentences minus that of training batches, averaged over the looks."""
+
+    @property
+    def factor(self) -> float:
+        """What the annealed KL weight is multiplied by."""
+        return self.multiplier * self.pull
 
     def after(self, kl_nats: float, target_nats: float, warm: bool) -> "RateHolder":
         """The holder after a step whose batch had `kl_nats`; `warm` is false at the first step."""
@@ -47,10 +55,14 @@ class RateHolder(NamedTuple):
         # Never below a third of the target, so that one odd look cannot turn the weight around.
         aim = max(target_nats - self.offset_nats, target_nats / 3)
         error = max(-1.0, min(1.0, (smoothed - aim) / target_nats))
-        # 2 % a step at most: slower than the KL answers, so that the two do not swing.
-        multiplier = self.multiplier * math.exp(0.02 * error)
-        return self._replace(multiplier=max(1e-4, min(10.0, multiplier)), smoothed_nats=smoothed)
+        # 1 % a step at most: slower than the KL answers, so that the two do not swing; the pull,
+        # which keeps no memory, damps what swings all the same.
+        multiplier = max(1e-4, min(10.0, self.multiplier * math.exp(0.01 * error)))
+        return self._replace(multiplier=multiplier, pull=math.exp(error), smoothed_nats=smoothed)
 
     def looked(self, held_out_kl_nats: float) -> "RateHolder":
         """The holder after a look at the held-out side."""
-        return self._replace(offset_nats=held_out_kl_nats - self.smoothed_nats)
+        seen = held_out_kl_nats - self.smoothed_nats
+        # Half of the newest, for the average beside it is rough: batches differ in length.
+        offset = (self.offset_nats + seen) / 2 if self.offset_nats else seen
+        return self._replace(offset_nats=offset)

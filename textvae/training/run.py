@@ -192,7 +192,7 @@ def _vae_phase(vae: SentenceVae, recipe: Recipe, valid: TokenStore) -> Phase:
     def step(
         tokens: Tensor, lengths: Tensor, number: int, holder: RateHolder, chance: torch.Generator
     ) -> Step:
-        weight = kl_weight(config, number) * holder.multiplier
+        weight = kl_weight(config, number) * holder.factor
         loss = vae_loss(
             vae,
             tokens,
