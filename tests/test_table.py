@@ -174,12 +174,12 @@ def line_of(text: str, row: str) -> str:
 
 
 def test_a_collapsed_row_is_listed_as_collapsed(made: Plan) -> None:
-    """`plain` at six steps has learned nothing, and its first look is the one that says so."""
+    """`plain` at six steps has learned nothing, and the look at its last step says so."""
     found = result_of(made, Task("toy-corpus", "plain", 0))
     assert found is not None
-    assert found["figures"]["collapsed_at_step"] == 1
+    assert found["figures"]["collapsed_at_step"] == SCALE.steps
     line = line_of((made.folder / "table.md").read_text(), "plain")
-    assert "collapsed; watchdog at step 1, 1 |" in line
+    assert "collapsed; watchdog at step 6, 6 |" in line
 
 
 def test_a_table_tells_nothing_of_the_machine(made: Plan) -> None:
