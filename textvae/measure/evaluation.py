@@ -30,6 +30,7 @@ from textvae.model.posterior import Mixture
 from textvae.store.versions import Version
 from textvae.text.batches import TokenStore, gather, store_tokens
 from textvae.text.tokenizer import Tokenizer
+from textvae.training.loop import tensors_of
 
 ROWS = 128
 
@@ -194,8 +195,7 @@ def mixture_of(prior: FittedPrior, device: str) -> Mixture:
 
 def _tensors(store: TokenStore, rows: np.ndarray, device: str) -> tuple[Tensor, Tensor]:
     """Tokens (batch, time) and lengths (batch,) of these rows."""
-    batch = gather(store, rows)
-    return torch.from_numpy(batch.tokens).to(device), torch.from_numpy(batch.lengths).to(device)
+    return tensors_of(gather(store, rows), device)
 
 
 class EncodedSet(NamedTuple):

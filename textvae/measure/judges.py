@@ -24,6 +24,7 @@ from textvae.errors import DataError
 from textvae.model.network import Dropped, LanguageModel
 from textvae.text.batches import Batch, Batches, gather, store_tokens
 from textvae.text.tokenizer import BOS, EOS, Tokenizer
+from textvae.training.loop import tensors_of
 
 ROWS = 256
 LOOKS = 10
@@ -213,8 +214,7 @@ def _descend(
 
 def _tensors(batch: Batch, model: LanguageModel) -> tuple[Tensor, Tensor]:
     """Tokens (batch, time) and lengths (batch,) where the model is."""
-    device = model.embedding.weight.device
-    return torch.from_numpy(batch.tokens).to(device), torch.from_numpy(batch.lengths).to(device)
+    return tensors_of(batch, model.embedding.weight.device)
 
 
 class LabelJudge:

@@ -118,7 +118,7 @@ def fit(phase: Phase, batches: Batches, config: TrainingConfig, run: Path, tell:
     phase.model.eval()
 
 
-def tensors_of(batch: Batch, device: str) -> tuple[Tensor, Tensor]:
+def tensors_of(batch: Batch, device: str | torch.device) -> tuple[Tensor, Tensor]:
     """Tokens (batch, time) and lengths (batch,) on the device."""
     return torch.from_numpy(batch.tokens).to(device), torch.from_numpy(batch.lengths).to(device)
 
