@@ -23,7 +23,7 @@ def test_a_file_names_its_preset_and_wins_over_it(tmp_path: Path) -> None:
     assert found["model"] == PRESETS["lm"].model
     assert found["training"].steps == 7
     assert found["training"].select == "iw-nll"
-    assert found["training"].autoencoder_steps == PRESETS["lm"].training.autoencoder_steps
+    assert found["training"].decoder_start == "language-model"
 
 
 def test_a_flag_wins_over_the_preset_of_the_file(tmp_path: Path) -> None:

@@ -17,7 +17,15 @@ from textvae.table.figures import collapsed_at_step, paired_figures
 from textvae.table.pages import page
 from textvae.table.rows import ROWS, base_recipe, row_recipe, scale_of
 from textvae.table.table import table_of
-from textvae.table.tasks import Plan, folder_of, needs, stamp, tasks_of
+from textvae.table.tasks import (
+    Plan,
+    Task,
+    folder_of,
+    learning_stamp,
+    needs,
+    stamp,
+    tasks_of,
+)
 
 SCALE = scale_of("small")
 FACTS = ("train_sentences", "valid_sentences", "test_sentences", "vocab")
@@ -91,6 +99,21 @@ def test_rows_of_all_seeds_may_share_the_first_seeds_language_models(tmp_path: P
     last = tasks_of(shared)[-1]
     assert needs(shared, last) == tasks_of(shared)[:1]
     assert stamp(shared, last) != stamp(plan, last)
+
+
+def test_a_row_that_begins_as_the_language_model_is_learned_again_with_another(
+    tmp_path: Path,
+) -> None:
+    """A row whose decoder begins anew is only compared with it, so it is only measured again."""
+    corpus = Prepared("hand", tmp_path, tmp_path, 0, "key", dict.fromkeys(FACTS, 1000))
+    base = base_recipe(SCALE)
+    rows = ("lm", "lm-new-decoder")
+    plan = Plan(tmp_path, (corpus,), base, 4, rows, (7,), (0.1,), EvaluationConfig(), 0, False, 1)
+    other = plan._replace(dropouts=(0.1, 0.2))
+    for row, again in zip(rows, (True, False), strict=True):
+        task = Task("hand", row, 7)
+        assert (learning_stamp(plan, task) != learning_stamp(other, task)) == again
+        assert stamp(plan, task) != stamp(other, task)
 
 
 def test_one_seed_has_an_interval_and_no_spread() -> None:

@@ -141,6 +141,23 @@ def test_a_run_with_a_warm_up_and_a_choice_of_weights_goes_on_to_the_same_bytes(
         assert learned(recipe, run).files == whole.files
 
 
+def test_a_decoder_begins_as_the_language_model_and_goes_on_to_the_same_bytes(
+    tmp_path: Path,
+) -> None:
+    """The language model comes first then, and is the one of a run that begins anew."""
+    recipe = tiny(decoder_start="language-model")
+    whole = learned(recipe, tmp_path / "whole")
+    assert steps_of(tmp_path / "whole")[0][0] == "language-model"
+    for stop in (("language-model", 9), ("vae", 13)):
+        run = tmp_path / f"{stop[0]}-{stop[1]}"
+        with pytest.raises(KilledError):
+            learned(recipe, run, stop)
+        assert learned(recipe, run).files == whole.files
+    anew = learned(tiny(), tmp_path / "anew")
+    assert anew.files["language_model.safetensors"] == whole.files["language_model.safetensors"]
+    assert anew.files["model.safetensors"] != whole.files["model.safetensors"]
+
+
 def test_the_warm_up_is_part_of_what_is_learned(tmp_path: Path) -> None:
     """And the manifest says how long it was."""
     without = learned(tiny(), tmp_path / "without")

@@ -122,6 +122,8 @@ class TrainingConfig:
     """Optimizer steps of the VAE."""
     autoencoder_steps: int = 0
     """Steps without KL before the VAE's, after which the decoder is reset (Li et al. 2019)."""
+    decoder_start: Literal["new", "language-model"] = "new"
+    """Begin the VAE's decoder anew, or as the trained language model (no autoencoder_steps)."""
     language_model_steps: int = 20_000
     """Optimizer steps of the language model; as many as the VAE's make a fair limit to beat."""
     select: Literal["last", "iw-nll"] = "last"
@@ -176,6 +178,8 @@ class TrainingConfig:
         _check(self, "training", (*spans, "checkpoint_s", "free_bits", "target_kl_nats"), 0)
         if self.kl_schedule == "cyclical":
             _check(self, "training", ("kl_cycle_steps",), max(self.kl_steps, 1))
+        if self.autoencoder_steps and self.decoder_start == "language-model":
+            raise InputError("training.decoder_start", 'must be "new" with autoencoder_steps')
         _check(self, "training", ("seed",), 0, SEED_MAX)
         _check(self, "training", ("learning_rate", "clip"), 1e-08)
 

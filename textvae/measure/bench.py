@@ -5,10 +5,10 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from textvae.config import ModelConfig, TrainingConfig
@@ -91,7 +91,7 @@ def _textbook(
             made = batch_of(sentences[first : first + batch])
             tokens, lengths = torch.from_numpy(made.tokens), torch.from_numpy(made.lengths)
             posterior = model.encode(tokens, lengths)
-            hidden = model.decoder(model.embedding(tokens[:, :-1]), posterior.sample(chance))
+            hidden = _everywhere(model, tokens[:, :-1], posterior.sample(chance))
             logits = functional.linear(hidden, model.embedding.weight, model.decoder.bias)
             nats = functional.cross_entropy(
                 logits.flatten(0, 1), tokens[:, 1:].flatten(), ignore_index=0, reduction="sum"
@@ -101,6 +101,13 @@ def _textbook(
         return done
 
     return Arm("textbook", run)
+
+
+def _everywhere(model: SentenceVae, tokens: Tensor, latents: Tensor) -> Tensor:
+    """(batch, time), (batch, latent) -> (batch, time, embed), padding and all."""
+    states = model.decoder.states(model.embedding(tokens), latents)
+    every_step = latents[:, None].expand(-1, states.shape[1], -1)
+    return cast(Tensor, model.decoder.output(torch.cat([states, every_step], 2)))
 
 
 def _ours(config: ModelConfig, vocab: int, batches: Batches, steps: int) -> Arm:
@@ -132,7 +139,7 @@ def _ours(config: ModelConfig, vocab: int, batches: Batches, steps: int) -> Arm:
     return Arm("ours", run)
 
 
-def _learn(model: nn.Module, optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+def _learn(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     """Backward, clip, step."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]  # torch's own annotation is missing

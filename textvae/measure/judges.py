@@ -206,7 +206,7 @@ def _descend(
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
-    loss = model.nats(*_tensors(batch, model), None, dropped).mean()
+    loss = model.mean_nats(*_tensors(batch, model), None, dropped)
     loss.backward()  # type: ignore[no-untyped-call]  # torch's own annotation is missing
     torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
     optimizer.step()

@@ -38,7 +38,7 @@ def vae_loss(
     if objective == "kl-only":
         return Loss(kl.sum(), kl.new_zeros(()), kl)
     latents = posterior.mean if objective == "autoencoder" else posterior.sample(dropped.generator)
-    reconstruction = model.nats(tokens, lengths, latents, dropped).mean()
+    reconstruction = model.mean_nats(tokens, lengths, latents, dropped)
     if objective == "autoencoder":
         return Loss(reconstruction, reconstruction, kl)
     pressed = kl.clamp(min=free_bits) if free_bits > 0 else kl

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from textvae.config import ModelConfig
 from textvae.model.posterior import Posterior
+from textvae.model.softmax import token_nats, total_nats
 
 # The encoder's noise and the decoder's word dropout write this id, which no sentence contains.
 UNKNOWN = 3
@@ -21,7 +22,7 @@ class Targets(NamedTuple):
     ids: Tensor
     """(tokens,) each sentence's tokens after begin, end included."""
     places: Tensor
-    """(tokens,) where each stands in (batch * (time - 1),)."""
+    """(tokens,) before which step of its sentence each is asked for, 0 to time - 2."""
     owner: Tensor
     """(tokens,) the sentence of each token, 0 to batch - 1."""
 
@@ -31,8 +32,8 @@ def targets_of(tokens: Tensor, lengths: Tensor) -> Targets:
     following = tokens[:, 1:]
     time = following.shape[1]
     real = torch.arange(time, device=tokens.device)[None, :] < (lengths - 1)[:, None]
-    places = real.flatten().nonzero().squeeze(1)
-    return Targets(following.flatten()[places], places, places // time)
+    owner, places = real.nonzero(as_tuple=True)
+    return Targets(following[owner, places], places, owner)
 
 
 def reverse(tokens: Tensor, lengths: Tensor) -> Tensor:
@@ -64,11 +65,8 @@ class Encoder(nn.Module):
 
         Both GRUs run forwards over padding at the end, so no real state ever sees it.
         """
-        pooled = torch.cat(
-            [pool(self.forward_gru(ahead)[0], lengths), pool(self.backward_gru(back)[0], lengths)],
-            1,
-        )
-        return self.posterior(pooled)
+        states = self.forward_gru(ahead)[0], self.backward_gru(back)[0]
+        return self.posterior(torch.cat([pool(each, lengths) for each in states], 1))
 
     def posterior(self, pooled: Tensor) -> Posterior:
         """(batch, 6 * hidden) -> Posterior of (batch, latent), in float32."""
@@ -99,15 +97,22 @@ class Decoder(nn.Module):
         self.output = nn.Linear(config.hidden + latent, config.embed)
         self.bias = nn.Parameter(torch.zeros(vocab))
 
-    def forward(self, embedded: Tensor, latents: Tensor | None) -> Tensor:
-        """(batch, time, embed), (batch, latent) or None -> (batch, time, embed) for the softmax."""
+    def states(self, embedded: Tensor, latents: Tensor | None) -> Tensor:
+        """(batch, time, embed), (batch, latent) or None -> (batch, time, hidden)."""
         if latents is None or self.start is None:
-            return cast(Tensor, self.output(self.gru(embedded)[0]))
-        every_step = latents[:, None, :].expand(-1, embedded.shape[1], -1)
+            return cast(Tensor, self.gru(embedded)[0])
+        every_step = latents[:, None, :].expand(-1, embedded.shape[1], -1).to(embedded.dtype)
         start = torch.tanh(self.start(latents))[None].to(embedded.dtype)
-        states = self.gru(torch.cat([embedded, every_step.to(embedded.dtype)], 2), start)[0]
-        written = self.output(torch.cat([states, every_step.to(states.dtype)], 2))
-        return cast(Tensor, written)
+        return cast(Tensor, self.gru(torch.cat([embedded, every_step], 2), start)[0])
+
+    def written(self, states: Tensor, latents: Tensor | None, owner: Tensor) -> Tensor:
+        """(rows, hidden), (batch, latent) or None, (rows,) each row's sentence -> (rows, embed)
+        for the softmax."""
+        hidden = self.gru.hidden_size
+        if latents is None:
+            return cast(Tensor, self.output(states))
+        by_latent = functional.linear(latents, self.output.weight[:, hidden:], self.output.bias)
+        return functional.linear(states, self.output.weight[:, :hidden]) + by_latent[owner]
 
 
 class Dropped(NamedTuple):
@@ -135,8 +140,13 @@ def drop_units(values: Tensor, share: float, generator: torch.Generator) -> Tens
     Ghahramani 2016, section 4)."""
     if share <= 0:
         return values
-    kept = torch.rand(values.shape[0], 1, values.shape[2], generator=generator) >= share
-    return values * (kept.to(values.device, values.dtype) / (1 - share))
+    return values * unit_mask(values, len(values), share, generator)[:, None]
+
+
+def unit_mask(like: Tensor, batch: int, share: float, generator: torch.Generator) -> Tensor:
+    """(batch, width) of `like`'s width: 0 for a share of the units, else what makes up for them."""
+    kept = torch.rand(batch, like.shape[-1], generator=generator) >= share
+    return kept.to(like.device, like.dtype) / (1 - share)
 
 
 class Writer(nn.Module):
@@ -149,29 +159,38 @@ class Writer(nn.Module):
         nn.init.normal_(self.embedding.weight, std=config.embed**-0.5)
         self.decoder = Decoder(config, vocab, latent)
 
-    def nats(
-        self,
-        tokens: Tensor,
-        lengths: Tensor,
-        latents: Tensor | None,
-        dropped: Dropped | None = None,
-    ) -> Tensor:
+    def nats(self, tokens: Tensor, lengths: Tensor, latents: Tensor | None) -> Tensor:
         """(batch, time), (batch,), (batch, latent) -> (batch,) nats of sentences and their ends."""
         targets = targets_of(tokens, lengths)
+        written = self._written(tokens, targets, latents, None)
+        each = token_nats(written, self.embedding.weight, self.decoder.bias, targets.ids)
+        return each.new_zeros(len(tokens)).index_add(0, targets.owner, each)
+
+    def mean_nats(
+        self, tokens: Tensor, lengths: Tensor, latents: Tensor | None, dropped: Dropped
+    ) -> Tensor:
+        """As `nats`, with words and units dropped -> (), the mean, to be differentiated."""
+        targets = targets_of(tokens, lengths)
+        written = self._written(tokens, targets, latents, dropped)
+        total = total_nats(written, self.embedding.weight, self.decoder.bias, targets.ids)
+        return total / len(tokens)
+
+    def _written(
+        self, tokens: Tensor, targets: Targets, latents: Tensor | None, dropped: Dropped | None
+    ) -> Tensor:
+        """(batch, time), (batch, latent) -> (tokens, embed): only real tokens reach the softmax."""
         inputs = tokens[:, :-1]
         if dropped:
             inputs = drop_words(inputs, dropped.decoder_words, dropped.generator)
         embedded = self.embedding(inputs)
         if dropped:
             embedded = drop_units(embedded, dropped.units, dropped.generator)
-        hidden = self.decoder(embedded, latents)
-        if dropped:
-            hidden = drop_units(hidden, dropped.units, dropped.generator)
-        # Only real tokens reach the softmax, most of the arithmetic of a step.
-        written = hidden.flatten(0, 1)[targets.places]
-        logits = functional.linear(written, self.embedding.weight, self.decoder.bias)
-        token_nats = functional.cross_entropy(logits.float(), targets.ids, reduction="none")
-        return token_nats.new_zeros(len(tokens)).index_add(0, targets.owner, token_nats)
+        states = self.decoder.states(embedded, latents)[targets.owner, targets.places]
+        written = self.decoder.written(states, latents, targets.owner)
+        if dropped and dropped.units > 0:
+            mask = unit_mask(written, len(tokens), dropped.units, dropped.generator)
+            written = written * mask[targets.owner]
+        return written
 
 
 class LanguageModel(Writer):
@@ -210,6 +229,22 @@ def reset_decoder(model: SentenceVae, config: ModelConfig, seed: int) -> None:
         torch.manual_seed(seed)
         fresh = Decoder(config, len(model.decoder.bias), config.latent)
     model.decoder.load_state_dict(fresh.state_dict())
+
+
+@torch.no_grad()
+def begin_as(model: SentenceVae, known: LanguageModel) -> None:
+    """Give the VAE the language model's weights, and the latent none in the decoder.
+
+    The decoder writes what the language model writes, whatever the latent, and from there learns to
+    listen; the KL must be held up meanwhile.
+    """
+    for name, value in model.state_dict().items():
+        if name.startswith("encoder."):
+            continue
+        value.zero_()
+        if name in (given := known.state_dict()):
+            # The latent's columns are the last, and the language model has none.
+            value[..., : given[name].shape[-1]] = given[name]
 
 
 def fold_batchnorm(model: SentenceVae) -> None:

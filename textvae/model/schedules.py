@@ -5,6 +5,16 @@ from typing import NamedTuple
 
 from textvae.config import TrainingConfig
 
+# Steps between two looks at the held-out KL, which answers a change of its weight within tens.
+RATE_STEPS = 10
+# The gains on the logarithm of the KL over its target: the integral part makes up for how the KL
+# drifts while the model learns, the proportional part, which keeps no memory, damps the swing.
+INTEGRAL_GAIN = 0.3
+PROPORTIONAL_GAIN = 0.5
+# A KL far from its target, as before the decoder listens, says little about the weight it needs.
+ERROR_MAX = 1.0
+MULTIPLIER_RANGE = (1e-4, 10.0)
+
 
 def kl_weight(config: TrainingConfig, step: int) -> float:
     """The annealed weight at `step`, from `kl_start` to 1."""
@@ -30,39 +40,25 @@ class RateHolder(NamedTuple):
     """A factor on the KL weight that holds the KL of held-out sentences at a target.
 
     A proportional-integral controller as in ControlVAE (Shao et al. 2020, section 3.2), here on the
-    logarithm of the weight, so that a step is a percentage and the weight never changes sign.
-    Dropout and noise make a training batch's KL another than a held-out sentence's; each look at
-    the held-out side says by how much.
+    logarithm of the weight, so that a step is a percentage and the weight never changes sign. It is
+    fed with what is to be held, the KL of sentences as they will be encoded: a training batch's is
+    another, by dropout, noise and the length of its sentences.
     """
 
     multiplier: float = 1.0
     """The integral part: what all errors so far have made of the weight."""
     pull: float = 1.0
     """The proportional part: what the newest error makes of it."""
-    smoothed_nats: float = 0.0
-    """KL of training batches, averaged over about the last 20 steps."""
-    offset_nats: float = 0.0
-    """KL of held-out sentences minus that of training batches, averaged over the looks."""
 
     @property
     def factor(self) -> float:
         """What the annealed KL weight is multiplied by."""
         return self.multiplier * self.pull
 
-    def after(self, kl_nats: float, target_nats: float, warm: bool) -> "RateHolder":
-        """The holder after a step whose batch had `kl_nats`; `warm` is false at the first step."""
-        smoothed = 0.95 * self.smoothed_nats + 0.05 * kl_nats if warm else kl_nats
-        # Never below a third of the target, so that one odd look cannot turn the weight around.
-        aim = max(target_nats - self.offset_nats, target_nats / 3)
-        error = max(-1.0, min(1.0, (smoothed - aim) / target_nats))
-        # 1 % a step at most: slower than the KL answers, so that the two do not swing; the pull,
-        # which keeps no memory, damps what swings all the same.
-        multiplier = max(1e-4, min(10.0, self.multiplier * math.exp(0.01 * error)))
-        return self._replace(multiplier=multiplier, pull=math.exp(error), smoothed_nats=smoothed)
-
-    def looked(self, held_out_kl_nats: float) -> "RateHolder":
-        """The holder after a look at the held-out side."""
-        seen = held_out_kl_nats - self.smoothed_nats
-        # Half of the newest, for the average beside it is rough: batches differ in length.
-        offset = (self.offset_nats + seen) / 2 if self.offset_nats else seen
-        return self._replace(offset_nats=offset)
+    def after(self, kl_nats: float, target_nats: float) -> "RateHolder":
+        """The holder after a look at the held-out KL, every RATE_STEPS steps."""
+        error = math.log(max(kl_nats, 1e-6) / target_nats)
+        error = max(-ERROR_MAX, min(ERROR_MAX, error))
+        multiplier = self.multiplier * math.exp(INTEGRAL_GAIN * error)
+        multiplier = max(MULTIPLIER_RANGE[0], min(MULTIPLIER_RANGE[1], multiplier))
+        return RateHolder(multiplier, math.exp(PROPORTIONAL_GAIN * error))

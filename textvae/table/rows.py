@@ -49,7 +49,7 @@ class Row(NamedTuple):
 # chosen as those of `lm`, so that the rows differ by the recipe alone.
 _BARE_MODEL = {"batchnorm_scale": 0.0}
 _BARE = {
-    "autoencoder_steps": 0,
+    "decoder_start": "new",
     "word_dropout": 0.0,
     "word_noise": 0.0,
     "free_bits": 0.0,
@@ -61,6 +61,10 @@ _BARE = {
 _AT_ONCE = {**_BARE, "kl_start": 1.0, "kl_steps": 0}
 # A rise of a billion steps is none: the weight stays at 0.1 from the first step to the last.
 _FIXED = {"target_kl_nats": 0.0, "kl_start": 0.1, "kl_steps": 1_000_000_000}
+
+
+# As many steps as the scale has for it.
+_WARMED_UP = {"autoencoder_steps": 1}
 
 
 def _held(nats: float) -> Row:
@@ -81,10 +85,16 @@ ROWS: dict[str, Row] = {
         "lm", "`plain` with a KL weight that rises to 1", _BARE_MODEL, _BARE, likelihood=True
     ),
     "lm": Row("lm", "the preset `lm`: the best likelihood with a latent in use", likelihood=True),
-    "lm-without-warm-up": Row(
+    "lm-new-decoder": Row(
         "lm",
-        "`lm` without the steps as an autoencoder before",
-        training={"autoencoder_steps": 0},
+        "`lm` with a decoder that begins anew",
+        training={"decoder_start": "new"},
+        likelihood=True,
+    ),
+    "lm-warmed-up": Row(
+        "lm",
+        "`lm-new-decoder` whose encoder was warmed up as an autoencoder",
+        training={"decoder_start": "new", **_WARMED_UP},
         likelihood=True,
     ),
     "lm-batchnorm": Row(
@@ -225,16 +235,17 @@ def row_recipe(name: str, base: Recipe, latent: int, seed: int) -> Recipe:
     """The recipe of a row; `latent` is the width of its latent, 0 for the preset's."""
     row = ROWS[name]
     preset = preset_of(row.preset)
-    shared = {field: getattr(base.training, field) for field in _BUDGET}
-    if preset.training.autoencoder_steps:
-        shared["autoencoder_steps"] = base.training.autoencoder_steps
+    budget = {field: getattr(base.training, field) for field in _BUDGET}
+    wanted = {**budget, **row.training, "seed": seed}
+    if row.training.get("autoencoder_steps"):
+        wanted["autoencoder_steps"] = base.training.autoencoder_steps
     sizes = {"embed": base.model.embed, "hidden": base.model.hidden}
     if latent:
         sizes["latent"] = latent
     return Recipe(
         base.tokenizer,
         dataclasses.replace(preset.model, **{**sizes, **row.model}),
-        dataclasses.replace(preset.training, **{**shared, **row.training, "seed": seed}),
+        dataclasses.replace(preset.training, **wanted),
     )
 
 

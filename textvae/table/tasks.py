@@ -121,7 +121,15 @@ def learning_stamp(plan: Plan, task: Task) -> str:
     sections = [to_mapping(section) for section in recipe_of(plan, task)]
     for name in _NO_MATTER:
         del sections[-1][name]
-    return _digest([sections, corpus_of(plan, task).key])
+    parts = [sections, corpus_of(plan, task).key]
+    if starts_as_language_model(plan, task):
+        parts += [learning_stamp(plan, other) for other in needs(plan, task)]
+    return _digest(parts)
+
+
+def starts_as_language_model(plan: Plan, task: Task) -> bool:
+    """Whether the weights of the best language model are where the task's begin."""
+    return recipe_of(plan, task).training.decoder_start == "language-model"
 
 
 def stamp(plan: Plan, task: Task) -> str:

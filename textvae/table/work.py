@@ -134,12 +134,12 @@ def _language_model(
 def _row(plan: Plan, task: Task, corpus: Corpus, learned: Tokenized, tell: Tell) -> dict[str, Any]:
     """The version of a row, and its figures."""
     folder, recipe = folder_of(plan, task), recipe_of(plan, task)
-    _learn(folder, lambda: train_vae(recipe, learned, folder, tell))
-    vae = _stored_vae(folder, recipe, learned.vocab)
     rival = best_language_model(plan, task.corpus, task.seed)
     language_model = _stored_language_model(
         folder_of(plan, rival), recipe_of(plan, rival), learned.vocab
     )
+    _learn(folder, lambda: train_vae(recipe, learned, folder, tell, language_model))
+    vae = _stored_vae(folder, recipe, learned.vocab)
     made = candidate(recipe, corpus, "", learned.tokenizer, vae, language_model)
     # What is fitted to a version is never rewritten, so other settings are another version.
     facts = {**made.facts, "table": {**task._asdict(), "settings": stamp(plan, task)}}

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from textvae import files
 from textvae.config import TrainingConfig
 from textvae.errors import InputError
-from textvae.model.schedules import RateHolder
+from textvae.model.schedules import RATE_STEPS, RateHolder
 from textvae.text.batches import Batch, Batches
 from textvae.training.checkpoint import (
     Progress,
@@ -50,7 +50,6 @@ class Step(NamedTuple):
     """() to be differentiated."""
     figures: Mapping[str, float]
     """What metrics.jsonl says of it."""
-    holder: RateHolder
 
 
 class Phase(NamedTuple):
@@ -59,8 +58,10 @@ class Phase(NamedTuple):
     name: str
     model: nn.Module
     steps: int
-    step: Callable[[Tensor, Tensor, int, RateHolder, torch.Generator], Step]
-    """(tokens (batch, time), lengths (batch,), step, holder, generator) -> Step."""
+    step: Callable[[Tensor, Tensor, int, float, torch.Generator], Step]
+    """(tokens (batch, time), lengths (batch,), step, the KL weight's factor, generator) -> Step."""
+    hold: Callable[[RateHolder], RateHolder] | None = None
+    """The controller of the KL after its look at the held-out side, every RATE_STEPS steps."""
     validate: Callable[[int], Mapping[str, float]] | None = None
     """Figures of the held-out side after a step; may raise CollapsedError."""
     looks: frozenset[int] = frozenset()
@@ -90,9 +91,9 @@ def fit(phase: Phase, batches: Batches, config: TrainingConfig, run: Path, tell:
             rate = learning_rate(config, step, phase.steps)
             with autocast(config.precision, config.device):
                 tensors = tensors_of(batch, config.device)
-                made = phase.step(*tensors, step, progress.holder, generator)
+                made = phase.step(*tensors, step, progress.holder.factor, generator)
             norm = _descend(phase.model, optimizer, made.loss, rate, config.clip)
-            progress = progress._replace(step=step + 1, holder=made.holder)
+            progress = progress._replace(step=step + 1, holder=_held(phase, progress, step + 1))
             tell(phase.name, step + 1, phase.steps, made.figures)
             now_s = time.monotonic()
             if (step + 1) % config.log_steps == 0:
@@ -101,7 +102,8 @@ def fit(phase: Phase, batches: Batches, config: TrainingConfig, run: Path, tell:
                 _write_line(metrics, phase.name, step + 1, figures)
                 logged_s = now_s
             if phase.validate and _due(step + 1, config.validation_steps, phase):
-                seen = _validated(phase, step + 1)
+                with _in_use(phase.model):
+                    seen = phase.validate(step + 1)
                 _write_line(metrics, phase.name, step + 1, seen)
                 progress = _looked(progress, seen, phase, best)
             ending = stopped()
@@ -178,19 +180,24 @@ def _give_memory_back() -> None:
         trim(0)
 
 
-def _validated(phase: Phase, step: int) -> Mapping[str, float]:
-    """The held-out figures, with the model as it is used and not as it learns."""
-    assert phase.validate is not None
-    phase.model.eval()
-    figures = phase.validate(step)
-    phase.model.train()
-    return figures
+@contextlib.contextmanager
+def _in_use(model: nn.Module) -> Iterator[None]:
+    """Inside, the model is as it is used and not as it learns."""
+    model.eval()
+    yield
+    model.train()
+
+
+def _held(phase: Phase, progress: Progress, step: int) -> RateHolder:
+    """The controller of the KL after a step."""
+    if phase.hold is None or step % RATE_STEPS:
+        return progress.holder
+    with _in_use(phase.model):
+        return phase.hold(progress.holder)
 
 
 def _looked(progress: Progress, figures: Mapping[str, float], phase: Phase, best: Path) -> Progress:
     """The progress after a look; the best weights so far are in the file `best`."""
-    if "valid_kl_nats" in figures:
-        progress = progress._replace(holder=progress.holder.looked(figures["valid_kl_nats"]))
     if phase.score and figures[phase.score] < progress.best_nats:
         save_best(best, phase.model)
         progress = progress._replace(best_nats=figures[phase.score])

@@ -20,6 +20,7 @@ from textvae.model.network import (
     Dropped,
     LanguageModel,
     SentenceVae,
+    begin_as,
     fold_batchnorm,
     reset_decoder,
 )
@@ -29,7 +30,13 @@ from textvae.text.batches import Batches, TokenStore, store_tokens
 from textvae.text.spans import Corpus
 from textvae.text.tokenizer import Tokenizer, train_tokenizer
 from textvae.training.loop import Phase, Step, Tell, arithmetic, fit
-from textvae.training.validation import look, look_at_language_model, watch, watched_steps
+from textvae.training.validation import (
+    held_out_kl_nats,
+    look,
+    look_at_language_model,
+    watch,
+    watched_steps,
+)
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +55,11 @@ class Recipe(NamedTuple):
         return self._replace(
             model=dataclasses.replace(self.model, batchnorm_scale=0.0),
             training=dataclasses.replace(
-                self.training, free_bits=0.0, target_kl_nats=0.0, select="last"
+                self.training,
+                free_bits=0.0,
+                target_kl_nats=0.0,
+                select="last",
+                decoder_start="new",
             ),
         )
 
@@ -84,8 +95,13 @@ def train(recipe: Recipe, corpus: Corpus, run: Path, parent: str, tell: Tell) ->
     """
     recipe = recipe.resolved()
     learned = tokenized(recipe, corpus, run)
-    vae = train_vae(recipe, learned, run, tell)
-    language_model = train_language_model(recipe, learned, run, tell)
+    if recipe.training.decoder_start == "language-model":
+        language_model = train_language_model(recipe, learned, run, tell)
+        vae = train_vae(recipe, learned, run, tell, language_model)
+    else:
+        # The VAE first: where it collapses, the language model is not paid for.
+        vae = train_vae(recipe, learned, run, tell)
+        language_model = train_language_model(recipe, learned, run, tell)
     return candidate(recipe, corpus, parent, learned.tokenizer, vae, language_model)
 
 
@@ -103,12 +119,24 @@ def tokenized(recipe: Recipe, corpus: Corpus, run: Path) -> Tokenized:
     return Tokenized(data, tokenizer.vocab, *stores)
 
 
-def train_vae(recipe: Recipe, learned: Tokenized, run: Path, tell: Tell) -> SentenceVae:
-    """The VAE, its BatchNorm folded, in evaluation mode on the CPU."""
+def train_vae(
+    recipe: Recipe,
+    learned: Tokenized,
+    run: Path,
+    tell: Tell,
+    language_model: LanguageModel | None = None,
+) -> SentenceVae:
+    """The VAE, its BatchNorm folded, in evaluation mode on the CPU.
+
+    `language_model` is needed where the decoder starts as it.
+    """
     config = recipe.training
     batches = Batches(learned.train, config.batch, config.seed)
     torch.manual_seed(config.seed)  # the first weights; all else draws from the loop's generator
     vae = SentenceVae(recipe.model, learned.vocab).to(config.device)
+    if config.decoder_start == "language-model":
+        assert language_model is not None, "the decoder starts as a language model"
+        begin_as(vae, language_model)
     if config.autoencoder_steps and config.objective == "vae":
         fit(_warm_up_phase(vae, recipe, learned.valid), batches, config, run, tell)
         reset_decoder(vae, recipe.model, config.seed)
@@ -190,9 +218,9 @@ def _vae_phase(vae: SentenceVae, recipe: Recipe, valid: TokenStore) -> Phase:
     config = recipe.training
 
     def step(
-        tokens: Tensor, lengths: Tensor, number: int, holder: RateHolder, chance: torch.Generator
+        tokens: Tensor, lengths: Tensor, number: int, factor: float, chance: torch.Generator
     ) -> Step:
-        weight = kl_weight(config, number) * holder.factor
+        weight = kl_weight(config, number) * factor
         loss = vae_loss(
             vae,
             tokens,
@@ -202,15 +230,15 @@ def _vae_phase(vae: SentenceVae, recipe: Recipe, valid: TokenStore) -> Phase:
             free_bits=config.free_bits,
             dropped=Dropped(recipe.model.dropout, config.word_noise, config.word_dropout, chance),
         )
-        kl = float(loss.kl.detach().sum())
-        if config.target_kl_nats > 0:
-            holder = holder.after(kl, config.target_kl_nats, warm=number > 0)
         figures = {
             "reconstruction_nats": float(loss.reconstruction.detach()),
-            "kl_nats": kl,
+            "kl_nats": float(loss.kl.detach().sum()),
             "kl_weight": weight,
         }
-        return Step(loss.total, figures, holder)
+        return Step(loss.total, figures)
+
+    def hold(holder: RateHolder) -> RateHolder:
+        return holder.after(held_out_kl_nats(vae, valid, config), config.target_kl_nats)
 
     def validate(number: int) -> Mapping[str, float]:
         figures = look(vae, valid, config)
@@ -220,7 +248,8 @@ def _vae_phase(vae: SentenceVae, recipe: Recipe, valid: TokenStore) -> Phase:
 
     looks = watched_steps(config) if config.objective != "autoencoder" else frozenset[int]()
     score = "valid_iw_nll_nats" if config.select == "iw-nll" else ""
-    return Phase("vae", vae, config.steps, step, validate, looks, score)
+    held = hold if config.target_kl_nats > 0 else None
+    return Phase("vae", vae, config.steps, step, held, validate, looks, score)
 
 
 def _warm_up_phase(vae: SentenceVae, recipe: Recipe, valid: TokenStore) -> Phase:
@@ -240,17 +269,17 @@ def _language_model_phase(model: LanguageModel, recipe: Recipe, valid: TokenStor
     """How the language model learns: the same decoder without a latent and without word dropout."""
 
     def step(
-        tokens: Tensor, lengths: Tensor, number: int, holder: RateHolder, chance: torch.Generator
+        tokens: Tensor, lengths: Tensor, number: int, factor: float, chance: torch.Generator
     ) -> Step:
         dropped = Dropped(recipe.model.dropout, 0.0, 0.0, chance)
-        nats = model.nats(tokens, lengths, None, dropped).mean()
-        return Step(nats, {"reconstruction_nats": float(nats.detach())}, holder)
+        nats = model.mean_nats(tokens, lengths, None, dropped)
+        return Step(nats, {"reconstruction_nats": float(nats.detach())})
 
     def validate(number: int) -> Mapping[str, float]:
         return look_at_language_model(model, valid, recipe.training)
 
     steps = recipe.training.language_model_steps
-    return Phase("language-model", model, steps, step, validate, score="valid_nats")
+    return Phase("language-model", model, steps, step, validate=validate, score="valid_nats")
 
 
 def _weights(model: torch.nn.Module) -> dict[str, Tensor]:
