@@ -164,6 +164,10 @@ BAD = {
     "too much probability": Bad(
         lambda _: sample(top_p=1.5), "top_p: must be above 0 and at most 1, got 1.5"
     ),
+    "more than the likeliest": Bad(
+        lambda _: sample(min_p=1.5), "min_p: must be 0.0 to 1.0, got 1.5"
+    ),
+    "too long a run": Bad(lambda _: sample(no_repeat=129), "no_repeat: must be 0 to 128, got 129"),
     "too many tokens": Bad(
         lambda _: sample(tokens_max=129), "tokens_max: must be 0 to 128, got 129"
     ),

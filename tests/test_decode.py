@@ -1,5 +1,7 @@
 """Counter-based numbers, picking, and slots."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from textvae.config import ModelConfig
 from textvae.decode.counter import Purpose, normals, uniforms, words
 from textvae.decode.pick import Picking, pick
-from textvae.decode.slots import Finished, Row, Slots, SpecialIds
+from textvae.decode.slots import Choice, Finished, Row, Slots, SpecialIds
 from textvae.model.exact import BUCKETS, ExactDecoder
 from textvae.model.network import SentenceVae
 
@@ -67,9 +69,11 @@ def test_a_latent_does_not_depend_on_those_drawn_beside_it() -> None:
     assert np.array_equal(normals(3, np.array([4]), np.zeros(1), 5)[0], together[4])
 
 
-def picking(temperature: float, top_k: int = 0, top_p: float = 1.0, rows: int = 1) -> Picking:
+def picking(
+    temperature: float, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0, rows: int = 1
+) -> Picking:
     """The same options for all rows."""
-    return Picking(np.full(rows, temperature), np.full(rows, top_k), np.full(rows, top_p))
+    return Picking(*(np.full(rows, value) for value in (temperature, top_k, top_p, min_p)))
 
 
 def test_greedy_takes_the_likeliest_and_drawing_follows_the_softmax() -> None:
@@ -97,7 +101,54 @@ def test_top_k_and_top_p_leave_only_the_likeliest() -> None:
     assert seen(top_p=0.71) == {1, 2, 3}
     assert seen(top_p=0.01) == {1}
     assert seen(top_k=3, top_p=0.5) == {1, 3}
+    assert seen(min_p=0.6) == {1, 3}
+    assert seen(top_p=0.95, min_p=0.4) == {1, 2, 3}
+    assert seen(top_k=3, top_p=0.95, min_p=0.6) == {1, 3}
     assert seen() == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("options", [{}, {"top_k": 50}, {"top_p": 0.9}, {"min_p": 0.02}])
+def test_a_large_vocabulary_is_drawn_from_as_its_shares_say(options: dict[str, float]) -> None:
+    """The token on whose edge a number falls, of all shares summed one by one in float64."""
+    random = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(1, 5003, generator=random)
+    grid = (np.arange(500) + 0.5) / 500
+    drawn = pick(logits.expand(500, -1), picking(0.8, rows=500, **options), grid)  # type: ignore[arg-type]
+    shares = torch.softmax(logits[0].double() / 0.8, 0).numpy()
+    order = np.argsort(-shares, kind="stable") if options.keys() & {"top_k", "top_p"} else None
+    mass = shares if order is None else shares[order]
+    before = np.cumsum(mass) - mass
+    kept = before < options.get("top_p", 1.0)
+    kept &= np.arange(len(mass)) < options.get("top_k", len(mass))
+    kept &= mass >= options.get("min_p", 0.0) * mass.max()
+    edges = np.cumsum(mass * kept)
+    wanted = np.searchsorted(edges, grid * edges[-1], side="right")
+    wanted = wanted if order is None else order[wanted]
+    # A number within rounding of an edge may fall on either side of it.
+    assert float(np.mean(drawn == wanted)) > 0.99
+    assert set(drawn) <= set(np.flatnonzero(kept) if order is None else order[kept])
+
+
+def test_top_p_of_a_flat_distribution_takes_more_tokens_than_are_sorted_at_first() -> None:
+    logits = torch.zeros(200, 1000)
+    grid = (np.arange(200) + 0.5) / 200
+    drawn = pick(logits, picking(1.0, top_p=0.9, rows=200), grid)
+    assert drawn.max() == pytest.approx(900, abs=10)
+
+
+def test_rows_of_all_kinds_pick_the_same_alone_and_together() -> None:
+    random = torch.Generator().manual_seed(1)
+    logits = 2 * torch.randn(96, 3000, generator=random)
+    kinds = [(0.0, 0, 1.0, 0.0), (1.0, 0, 1.0, 0.0), (0.7, 40, 1.0, 0.0), (1.2, 0, 0.9, 0.0)]
+    kinds += [(5.0, 0, 0.99, 0.0), (1.0, 0, 1.0, 0.05), (1.0, 7, 0.8, 0.1), (2.0, 4000, 1.0, 0.0)]
+    mixed = Picking(*(np.array([kinds[row % 8][part] for row in range(96)]) for part in range(4)))
+    numbers = np.random.default_rng(0).random(96)
+    together = pick(logits, mixed, numbers)
+    for size in (1, 3, 8, 41):
+        for first in range(0, 96, size):
+            part = slice(first, first + size)
+            own = Picking(*(values[part] for values in mixed))
+            assert (pick(logits[part], own, numbers[part]) == together[part]).all()
 
 
 def test_the_smallest_options_allowed_take_the_likeliest() -> None:
@@ -127,11 +178,11 @@ def slots(decoder: ExactDecoder) -> Slots:
     return Slots(decoder, SpecialIds(1, END, (0, 1, 3)), BUCKETS)
 
 
-def rows(owner: str, count: int, **options: float) -> list[Row]:
+def rows(owner: str, count: int, **choice: float) -> list[Row]:
     """Rows with latents of their own, seeded by the owner's name."""
     latents = normals(len(owner), np.arange(count), np.zeros(count), LATENT).astype(np.float32)
     return [
-        Row(owner, place, latent, 12, item=place, seed=len(owner), **options)  # type: ignore[arg-type]
+        Row(owner, place, latent, 12, Choice(**choice), item=place, seed=len(owner))  # type: ignore[arg-type]
         for place, latent in enumerate(latents)
     ]
 
@@ -176,6 +227,22 @@ def test_a_sentence_has_a_token_and_no_more_than_its_limit(decoder: ExactDecoder
         assert not {0, 1, END, 3} & set(finished.tokens)
     assert any(not finished.ended for finished in done.values())
     assert any(finished.ended for finished in done.values())
+
+
+def test_a_guarded_row_never_writes_a_run_twice(decoder: ExactDecoder) -> None:
+    """And writes what it would have written as long as that has no run twice."""
+    free, guarded = (run(slots(decoder), rows("any", 64, no_repeat=run_)) for run_ in (0, 2))
+    changed = 0
+    for key, finished in guarded.items():
+        pairs = list(itertools.pairwise(finished.tokens))
+        assert len(set(pairs)) == len(pairs)
+        others = list(itertools.pairwise(free[key].tokens))
+        repeats = len(set(others)) < len(others)
+        assert repeats or finished.tokens == free[key].tokens
+        changed += repeats
+    assert changed > 5, "hardly a row repeats itself, so the guard is not tried"
+    once = run(slots(decoder), rows("any", 64, no_repeat=1, temperature=1.0))
+    assert all(len(set(one.tokens)) == len(one.tokens) for one in once.values())
 
 
 def test_a_given_sentence_is_judged_with_its_end(decoder: ExactDecoder) -> None:

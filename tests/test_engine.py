@@ -30,6 +30,7 @@ from textvae.store.promotions import champion
 
 ONE, OTHER = "The child will sing a song at home.", "The old kings rode the brown horse outside."
 DRAWING = Options(temperature=0.9, top_k=40)
+GUARDED = Options(temperature=1.5, min_p=0.05, no_repeat=2)
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,7 @@ def fields_of(done: Done) -> dict[str, Any]:
 REQUESTS: list[Request] = [
     EncodeRequest((ONE, OTHER), samples=2, seed=5),
     SampleRequest(3, options=DRAWING, seed=6),
+    SampleRequest(3, options=GUARDED, seed=9),
     SampleRequest(3, "standard", 1.2, seed=16),
     InterpolateRequest((ONE, OTHER), 5, seed=1),
     InterpolateRequest((ONE, OTHER), 5, "slerp", DRAWING, seed=2),

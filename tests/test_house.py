@@ -37,6 +37,7 @@ HOUSE = {
     "latent": Room(1, uses="torch", never="files v1"),
     "client": Room(1, uses="protobuf"),
     "cli": Room(3, never="text model latent v1"),
+    "cli_flags": Room(2, never="text model latent v1"),
     "decode": Room(3, uses="torch", never="text files client v1"),
     "store": Room(3, never="client v1"),
     "training": Room(3, uses="torch", never="client v1"),

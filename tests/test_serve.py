@@ -78,6 +78,19 @@ def test_the_generated_stubs_alone_walk_from_sentences_to_latents_and_back(
     assert walked.steps[-1].sentence == decoded.sentences[1]
 
 
+@pytest.mark.parametrize(
+    "option", [{"top_k": 2}, {"top_p": 0.3}, {"min_p": 0.5}, {"no_repeat": 1}, {"tokens_max": 3}]
+)
+def test_every_option_of_writing_reaches_the_decoder(
+    stub: TextVaeServiceStub, option: dict[str, Any]
+) -> None:
+    free, bound = (
+        stub.Sample(pb.SampleRequest(count=64, seed=3, options=pb.Options(temperature=1.5, **some)))
+        for some in ({}, option)
+    )
+    assert bound.sentences != free.sentences
+
+
 def test_reflection_alone_walks_from_sentences_to_latents_and_back(channel: grpc.Channel) -> None:
     known = ProtoReflectionDescriptorDatabase(channel)
     assert sorted(known.get_services()) == [

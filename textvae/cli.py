@@ -9,8 +9,8 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
+from textvae import cli_flags
 from textvae.client import Client, Options, saved
 from textvae.client.clients import TARGET, TIMEOUT_S
 from textvae.client.results import Written
@@ -190,105 +190,15 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help="print one JSON object a line")
         return command
 
-    _flag_encode(add("encode", _encode, "sentences to posteriors"))
-    _flag_decode(add("decode", _decode, "latents of a file to sentences"))
-    _flag_sample(add("sample", _sample, "draws of a prior to sentences"))
-    _flag_interpolate(add("interpolate", _interpolate, "sentences on a path through sentences"))
-    _flag_paraphrase(add("paraphrase", _paraphrase, "variations of sentences"))
-    _flag_score(add("score", _score, "how likely the model finds sentences, in nats"))
+    cli_flags.encode(add("encode", _encode, "sentences to posteriors"))
+    cli_flags.decode(add("decode", _decode, "latents of a file to sentences"))
+    cli_flags.sample(add("sample", _sample, "draws of a prior to sentences"))
+    cli_flags.interpolate(add("interpolate", _interpolate, "sentences on a path through sentences"))
+    cli_flags.paraphrase(add("paraphrase", _paraphrase, "variations of sentences"))
+    cli_flags.score(add("score", _score, "how likely the model finds sentences, in nats"))
     add("info", _info, "what serves, its limits and its load")
     add("health", _health, "whether a server serves: exit code 0, else 1")
     return parser
-
-
-def _flag_encode(command: argparse.ArgumentParser) -> None:
-    _flag_sentences(command)
-    command.add_argument("--output", type=Path, help="write latents and version to this .npz file")
-    command.add_argument("--logvar", action="store_true", help="also the log-variances")
-    command.add_argument("--samples", type=int, default=0, help="posterior samples a sentence")
-    _flag_seed(command)
-
-
-def _flag_decode(command: argparse.ArgumentParser) -> None:
-    command.add_argument("file", type=Path, help=".npz file of textvae encode --output")
-    command.add_argument("--part", choices=saved.PARTS, default="mean", help="which latents of it")
-    _flag_options(command)
-
-
-def _flag_sample(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--count", type=int, default=10, help="sentences (default %(default)s)")
-    priors = ("auto", "standard", "fitted")
-    command.add_argument(
-        "--prior", choices=priors, default="auto", help="auto: fitted where the version has one"
-    )
-    command.add_argument("--scale", type=float, default=1.0, help="factor on the draws' distance")
-    _flag_options(command)
-
-
-def _flag_interpolate(command: argparse.ArgumentParser) -> None:
-    _flag_sentences(command)
-    command.add_argument(
-        "--steps", type=int, default=7, help="sentences, ends counted (default %(default)s)"
-    )
-    command.add_argument(
-        "--path", choices=("lerp", "slerp"), default="lerp", help="straight line or great circle"
-    )
-    _flag_options(command)
-
-
-def _flag_paraphrase(command: argparse.ArgumentParser) -> None:
-    _flag_sentences(command)
-    command.add_argument(
-        "--count", type=int, default=5, help="variations a sentence (default %(default)s)"
-    )
-    command.add_argument(
-        "--radius", type=float, default=1.0, help="how far, 0 to 10 posterior deviations"
-    )
-    command.add_argument(
-        "--distinct", action="store_true", help="leave out repeats and the sentence"
-    )
-    _flag_options(command)
-
-
-def _flag_score(command: argparse.ArgumentParser) -> None:
-    _flag_sentences(command)
-    command.add_argument(
-        "--importance-samples", type=int, default=100, help="draws a sentence (default %(default)s)"
-    )
-    _flag_seed(command)
-
-
-def _flag_sentences(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "sentences", nargs="*", metavar="SENTENCE", help="a sentence; none: one a line of stdin"
-    )
-
-
-def _flag_seed(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--seed", type=int, help="seed of all draws; the server's choice if left out"
-    )
-
-
-def _flag_options(command: argparse.ArgumentParser) -> None:
-    """The flags of how to write."""
-    none = Options()
-    command.add_argument(
-        "--temperature", type=float, default=none.temperature, help="0 to 10; 0 is greedy"
-    )
-    command.add_argument(
-        "--top-k", type=int, default=none.top_k, help="draw among so many likeliest tokens; 0: all"
-    )
-    command.add_argument(
-        "--top-p",
-        type=float,
-        default=none.top_p,
-        help="draw among the likeliest of this mass, to 1",
-    )
-    command.add_argument(
-        "--tokens-max", type=int, default=none.tokens_max, help="most tokens; 0 is the server's"
-    )
-    _flag_seed(command)
 
 
 if __name__ == "__main__":

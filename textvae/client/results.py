@@ -24,6 +24,10 @@ class Options(NamedTuple):
     """Draws among the likeliest tokens that together have this probability, above 0 to 1."""
     tokens_max: int = 0
     """Most tokens written; 0 for the server's limit."""
+    min_p: float = 0.0
+    """Draws among the tokens at least this times as probable as the likeliest, 0 to 1."""
+    no_repeat: int = 0
+    """Never writes a run of this many tokens that the sentence already has; 0 for no guard."""
 
 
 GREEDY = Options()

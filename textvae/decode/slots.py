@@ -17,6 +17,24 @@ from textvae.decode.pick import Picking, pick
 from textvae.model.exact import ExactDecoder, LatentInputs, bucket_of, padded
 
 
+class Choice(NamedTuple):
+    """How a row chooses its tokens; greedily where nothing is said."""
+
+    temperature: float = 0.0
+    """0 takes the likeliest token."""
+    top_k: int = 0
+    """Draws among the k likeliest tokens; 0 for all."""
+    top_p: float = 1.0
+    """Draws among the likeliest tokens that together have this probability."""
+    min_p: float = 0.0
+    """Draws among tokens at least this times as probable as the likeliest."""
+    no_repeat: int = 0
+    """Never a run of this many tokens that the row already has; 0 for no guard."""
+
+
+GREEDY = Choice()
+
+
 class Row(NamedTuple):
     """One sentence to be written or, where `given` is set, to be judged."""
 
@@ -28,9 +46,7 @@ class Row(NamedTuple):
     """(latent,) float32"""
     tokens_max: int
     """Most tokens written, the end not counted."""
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
+    choice: Choice = GREEDY
     seed: int = 0
     item: int = 0
     draw: int = 0
@@ -80,6 +96,7 @@ class Slots:
         self.special = special
         self.buckets = buckets
         self.capacity = buckets[-1]
+        self._forbidden = torch.tensor(special.forbidden)
         self._live: list[_Live] = []
         # (running rows, width) each; row i belongs to _live[i].
         self._state = torch.zeros(0, decoder.hidden)
@@ -142,16 +159,15 @@ class Slots:
     def _choose(self, logits: Tensor) -> np.ndarray:
         """(bucket, vocab) -> (running,) the next token of each row: given, likeliest or drawn."""
         rows = [live.row for live in self._live]
-        allowed = logits[: self.running].clone()
-        allowed[:, list(self.special.forbidden)] = -torch.inf
-        # A sentence has at least one token.
-        fresh = [place for place, live in enumerate(self._live) if not live.tokens]
-        allowed[fresh, self.special.end] = -torch.inf
-        picking = Picking(
-            np.array([0.0 if row.given is not None else row.temperature for row in rows]),
-            np.array([row.top_k for row in rows]),
-            np.array([row.top_p for row in rows]),
-        )
+        allowed = logits[: self.running].index_fill(1, self._forbidden, -torch.inf)
+        for place, live in enumerate(self._live):
+            if not live.tokens:  # a sentence has at least one token
+                allowed[place, self.special.end] = -torch.inf
+            elif live.row.choice.no_repeat:
+                allowed[place, repeating(live.tokens, live.row.choice.no_repeat)] = -torch.inf
+        choices = [GREEDY if row.given is not None else row.choice for row in rows]
+        columns = zip(*choices, strict=True)
+        temperature, top_k, top_p, min_p, _ = map(np.array, columns)
         numbers = uniforms(
             np.array([row.seed for row in rows], np.uint64),
             np.array([row.item for row in rows], np.uint64),
@@ -159,7 +175,7 @@ class Slots:
             np.array([len(live.tokens) for live in self._live], np.uint64),
             Purpose.TOKEN,
         )
-        tokens = pick(allowed, picking, numbers)
+        tokens = pick(allowed, Picking(temperature, top_k, top_p, min_p), numbers)
         for place, live in enumerate(self._live):
             if live.row.given is not None:
                 tokens[place] = [*live.row.given, self.special.end][len(live.tokens)]
@@ -192,6 +208,17 @@ class Slots:
         index = torch.tensor(places, dtype=torch.long)
         self._state = self._state[index]
         self._inputs = LatentInputs(*(part[index] for part in self._inputs))
+
+
+def repeating(tokens: Sequence[int], run: int) -> list[int]:
+    """The tokens that would end a run of `run` tokens which `tokens` already has."""
+    begun = run - 1
+    last = list(tokens[len(tokens) - begun :]) if begun else []
+    return [
+        tokens[place + begun]
+        for place in range(len(tokens) - begun)
+        if list(tokens[place : place + begun]) == last
+    ]
 
 
 def padded_ids(tokens: np.ndarray, size: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from textvae.decode.counter import Purpose, normals, uniforms
-from textvae.decode.slots import Finished, Row
+from textvae.decode.slots import Choice, Finished, Row
 from textvae.engine.answers import (
     Drawn,
     Encoded,
@@ -201,9 +201,13 @@ def _rows(
             place,
             latent,
             tokens_max,
-            options.temperature,
-            options.top_k,
-            options.top_p,
+            Choice(
+                options.temperature,
+                options.top_k,
+                options.top_p,
+                options.min_p,
+                options.no_repeat,
+            ),
             request.seed,
             request.first_index + place // draws,
             place % draws,

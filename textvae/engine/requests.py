@@ -50,6 +50,10 @@ class Options(NamedTuple):
     """Only the likeliest tokens that together have this mass, above 0 to 1."""
     tokens_max: int = 0
     """Most tokens written; 0 for the server's limit."""
+    min_p: float = 0.0
+    """Only tokens at least this times as probable as the likeliest, 0 to 1."""
+    no_repeat: int = 0
+    """Never a run of this many tokens that the sentence already has; 0 for no guard."""
 
     def check(self, limits: Limits) -> None:
         """InputError unless every option is within its limits."""
@@ -58,6 +62,8 @@ class Options(NamedTuple):
         if not (math.isfinite(self.top_p) and 0 < self.top_p <= 1):
             raise InputError("top_p", f"must be above 0 and at most 1, got {self.top_p}")
         _within("tokens_max", self.tokens_max, 0, limits.tokens_max)
+        _within("min_p", self.min_p, 0.0, 1.0)
+        _within("no_repeat", self.no_repeat, 0, limits.tokens_max)
 
 
 GREEDY = Options()

@@ -113,6 +113,8 @@ def _options(message: pb.Options) -> Options:
         temperature=message.temperature,
         top_k=message.top_k,
         tokens_max=message.tokens_max,
+        min_p=message.min_p,
+        no_repeat=message.no_repeat,
         **_given(message, "top_p"),
     )
 

@@ -161,9 +161,12 @@ class Options(_message.Message):
     TOP_K_FIELD_NUMBER: _builtins.int
     TOP_P_FIELD_NUMBER: _builtins.int
     TOKENS_MAX_FIELD_NUMBER: _builtins.int
+    MIN_P_FIELD_NUMBER: _builtins.int
+    NO_REPEAT_FIELD_NUMBER: _builtins.int
     temperature: _builtins.float
     """Softmax temperature, 0 to 10; 0 or unset takes the likeliest token at each step (greedy), and
-    `top_k` and `top_p` then change nothing.
+    `top_k`, `top_p` and `min_p` then change nothing. Where more than one of them is set, `top_p`
+    chooses among what `top_k` leaves, and `min_p` among what `top_p` leaves.
     """
     top_k: _builtins.int
     """Draws among the k likeliest tokens only; 0 or unset for all."""
@@ -173,6 +176,14 @@ class Options(_message.Message):
     """
     tokens_max: _builtins.int
     """Most tokens written, 0 to `Limits.tokens_max`; 0 or unset for that limit."""
+    min_p: _builtins.float
+    """Draws among the tokens that are at least this times as probable as the likeliest, 0 to 1; 0 or
+    unset for all.
+    """
+    no_repeat: _builtins.int
+    """Guard against repetition: never writes a run of this many tokens that the sentence already has,
+    0 to `Limits.tokens_max`; 0 or unset for no guard. Changes greedy writing too.
+    """
     def __init__(
         self,
         *,
@@ -180,10 +191,12 @@ class Options(_message.Message):
         top_k: _builtins.int = ...,
         top_p: _builtins.float | None = ...,
         tokens_max: _builtins.int = ...,
+        min_p: _builtins.float = ...,
+        no_repeat: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_top_p", b"_top_p", "top_p", b"top_p"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_top_p", b"_top_p", "temperature", b"temperature", "tokens_max", b"tokens_max", "top_k", b"top_k", "top_p", b"top_p"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_top_p", b"_top_p", "min_p", b"min_p", "no_repeat", b"no_repeat", "temperature", b"temperature", "tokens_max", b"tokens_max", "top_k", b"top_k", "top_p", b"top_p"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__top_p: _TypeAlias = _typing.Literal["top_p"]  # noqa: Y015
     _WhichOneofArgType__top_p: _TypeAlias = _typing.Literal["_top_p", b"_top_p"]  # noqa: Y015
