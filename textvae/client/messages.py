@@ -10,6 +10,7 @@ from textvae.client.results import Facts, Latents, Options, Written
 from textvae.errors import InputError, VersionError
 from textvae.v1 import model_pb2
 from textvae.v1 import textvae_pb2 as pb
+from textvae.wire import latents_message
 
 STARTS_MAX = 3
 """Most times that an input in chunks is begun, should the champion change in the midst of each."""
@@ -93,8 +94,7 @@ def rows_message(field: str, latents: Latents, start: int, end: int) -> pb.Laten
     rows = np.asarray(latents.values, dtype=np.float32)
     if rows.ndim != 2:
         raise InputError(field, f"must be an array (n, latent), got the shape {rows.shape}")
-    values = rows[start:end].ravel().tolist()
-    return pb.Latents(values=values, columns=rows.shape[1], version=latents.version)
+    return latents_message(rows[start:end], latents.version)
 
 
 def endpoint(field: str, point: str | Latents) -> pb.Endpoint:

@@ -1,6 +1,5 @@
 """The engine's results to messages."""
 
-import numpy as np
 
 from textvae.engine.answers import (
     Done,
@@ -12,6 +11,7 @@ from textvae.engine.answers import (
     Written,
 )
 from textvae.v1 import textvae_pb2 as pb
+from textvae.wire import latents_message
 
 _PRIORS = {"standard": pb.PRIOR_STANDARD, "fitted": pb.PRIOR_FITTED}
 
@@ -21,12 +21,12 @@ def encode(done: Done, message: pb.EncodeRequest, version: str) -> pb.EncodeResp
     result = done.result
     assert isinstance(result, Encoded)
     response = pb.EncodeResponse(
-        mean=_latents(result.mean, version), metadata=_metadata(done, version)
+        mean=latents_message(result.mean, version), metadata=_metadata(done, version)
     )
     if message.include_logvar:
-        response.logvar.CopyFrom(_latents(result.logvar, version))
+        response.logvar.CopyFrom(latents_message(result.logvar, version))
     if message.sample_count:
-        response.samples.CopyFrom(_latents(result.samples, version))
+        response.samples.CopyFrom(latents_message(result.samples, version))
     return response
 
 
@@ -45,7 +45,7 @@ def sample(done: Done, message: pb.SampleRequest, version: str) -> pb.SampleResp
     assert isinstance(result, Drawn)
     return pb.SampleResponse(
         sentences=map(_sentence, result.written),
-        latents=_latents(result.latents, version),
+        latents=latents_message(result.latents, version),
         prior=_PRIORS[result.prior],
         metadata=_metadata(done, version),
     )
@@ -60,7 +60,7 @@ def interpolate(done: Done, message: pb.InterpolateRequest, version: str) -> pb.
             pb.Step(position=position, sentence=_sentence(written))
             for position, written in zip(result.positions, result.written, strict=True)
         ),
-        latents=_latents(result.latents, version),
+        latents=latents_message(result.latents, version),
         metadata=_metadata(done, version),
     )
 
@@ -75,7 +75,7 @@ def paraphrase(done: Done, message: pb.ParaphraseRequest, version: str) -> pb.Pa
                 pb.Variation(sentence=_sentence(written), distance=distance)
                 for written, distance in zip(variations, distances, strict=True)
             ),
-            latents=_latents(latents, version),
+            latents=latents_message(latents, version),
         )
         for variations, latents, distances in zip(*result, strict=True)
     )
@@ -97,24 +97,6 @@ def score(done: Done, message: pb.ScoreRequest, version: str) -> pb.ScoreRespons
         for reconstruction, kl, elbo, iw_nll, tokens in zip(*result, strict=True)
     )
     return pb.ScoreResponse(scores=scores, metadata=_metadata(done, version))
-
-
-def _latents(rows: np.ndarray, version: str) -> pb.Latents:
-    """A (rows, latent) array as a message.
-
-    On the wire a packed `repeated float` is a length and the little-endian values, so the array's
-    own bytes are parsed as that field. This is a hundred times faster than handing over a list.
-    """
-    values = np.ascontiguousarray(rows, dtype="<f4").tobytes()
-    head = pb.Latents(columns=rows.shape[1], version=version).SerializeToString()
-    packed = bytes([pb.Latents.VALUES_FIELD_NUMBER << 3 | 2]) + _varint(len(values)) + values
-    return pb.Latents.FromString(head + packed)
-
-
-def _varint(number: int) -> bytes:
-    """A non-negative number as protobuf writes it: 7 bits a byte, lowest first."""
-    groups = [number >> shift & 0x7F for shift in range(0, max(number.bit_length(), 1), 7)]
-    return bytes([group | 0x80 for group in groups[:-1]] + groups[-1:])
 
 
 def _sentence(written: Written) -> pb.GeneratedSentence:
