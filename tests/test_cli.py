@@ -172,3 +172,43 @@ def test_serve_becomes_the_server_s_own_command(tmp_path: Path) -> None:
     lost = terminal("serve", "--registry", str(tmp_path), "--model", "toy", "--port", "0")
     assert lost.returncode == 66
     assert "no champion" in lost.stderr
+
+
+COMMANDS = {
+    "encode": ("encode", *SENTENCES, "--samples", "2", "--logvar"),
+    "sample": ("sample", "--count", "3", "--temperature", "1", "--no-repeat", "3"),
+    "interpolate": ("interpolate", *SENTENCES, "--steps", "4"),
+    "paraphrase": ("paraphrase", *SENTENCES, "--distinct"),
+    "score": ("score", *SENTENCES, "--importance-samples", "3"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_was_recorded_is_answered_the_same_again(
+    run: Any, tmp_path: Path, command: str
+) -> None:
+    """Without a seed of its own the request is asked again with the one that the server drew."""
+    path = str(tmp_path / "calls.json")
+    assert run(*COMMANDS[command], "--record", path)[0] == 0
+    code, said, _ = run("replay", path, "--json")
+    assert lines(said) == [{"method": command.capitalize(), "same": True, "differs": ""}]
+    assert code == 0
+
+
+def test_another_answer_is_named_and_is_exit_code_1(run: Any, tmp_path: Path) -> None:
+    path = tmp_path / "calls.json"
+    run("sample", "--count", "2", "--record", str(path))
+    recorded = json.loads(path.read_text())
+    recorded["calls"][0]["response"]["sentences"][1]["text"] += "!"
+    path.write_text(json.dumps(recorded))
+    code, said, _ = run("replay", str(path), "--json")
+    assert lines(said) == [{"method": "Sample", "same": False, "differs": "sentences"}]
+    assert code == 1
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"calls": [{"method": "Nothing"}]}', "[1]"])
+def test_a_file_without_calls_is_refused(run: Any, tmp_path: Path, content: str) -> None:
+    path = tmp_path / "calls.json"
+    path.write_text(content)
+    code, _, said = run("replay", str(path))
+    assert (code, said) == (65, f"textvae: {path}: holds no calls; write it with --record\n")

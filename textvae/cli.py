@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from textvae import cli_flags
-from textvae.client import Client, Options, saved
+from textvae.client import Client, Options, recorded, saved
 from textvae.client.clients import TARGET, TIMEOUT_S
 from textvae.client.results import Written
 from textvae.client.shown import Answer, Row, print_json, print_table
@@ -24,14 +24,18 @@ Run = Callable[[Client, argparse.Namespace], Answer]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command. The exit code is 0, that of the error, or 1 where health finds no server."""
+    """Runs a command. The exit code is 0, that of the error, or 1 where health finds no server
+    or replay another answer."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if words and words[0] in _PROGRAMS:
             _become(words[0], words[1:])
         flags = _parser().parse_args(words)
-        with Client(flags.address, flags.timeout) as client:
+        calls: list[recorded.Exchange] = []
+        with Client(flags.address, flags.timeout, calls.append) as client:
             answer = flags.run(client, flags)
+        if getattr(flags, "record", None):
+            recorded.save(flags.record, calls)
         (print_json if flags.json else print_table)(answer)
         return int(answer.exit_code)
     except TextVaeError as error:
@@ -133,6 +137,15 @@ def _score(client: Client, flags: argparse.Namespace) -> Answer:
     return Answer(rows, scored.facts)
 
 
+def _replay(client: Client, flags: argparse.Namespace) -> Answer:
+    calls = recorded.load(flags.file)
+    rows: list[Row] = []
+    for call in calls:
+        differs = client.replay(call)
+        rows.append({"method": call.method, "same": not differs, "differs": ", ".join(differs)})
+    return Answer(rows, exit_code=0 if all(row["same"] for row in rows) else 1)
+
+
 def _info(client: Client, flags: argparse.Namespace) -> Answer:
     info = client.info()
     limits, load = info.limits._asdict(), info.load._asdict()
@@ -196,6 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_flags.interpolate(add("interpolate", _interpolate, "sentences on a path through sentences"))
     cli_flags.paraphrase(add("paraphrase", _paraphrase, "variations of sentences"))
     cli_flags.score(add("score", _score, "how likely the model finds sentences, in nats"))
+    cli_flags.replay(add("replay", _replay, "ask again what a file recorded: 0 if all is the same"))
     add("info", _info, "what serves, its limits and its load")
     add("health", _health, "whether a server serves: exit code 0, else 1")
     return parser

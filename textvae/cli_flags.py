@@ -69,6 +69,11 @@ def score(command: argparse.ArgumentParser) -> None:
     _flag_seed(command)
 
 
+def replay(command: argparse.ArgumentParser) -> None:
+    """Of calls asked again."""
+    command.add_argument("file", type=Path, help="file of --record")
+
+
 def _flag_sentences(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "sentences", nargs="*", metavar="SENTENCE", help="a sentence; none: one a line of stdin"
@@ -78,6 +83,9 @@ def _flag_sentences(command: argparse.ArgumentParser) -> None:
 def _flag_seed(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--seed", type=int, help="seed of all draws; the server's choice if left out"
+    )
+    command.add_argument(
+        "--record", type=Path, help="write what was asked and answered to this file, for replay"
     )
 
 

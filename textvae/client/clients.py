@@ -7,7 +7,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import grpc
 
-from textvae.client import looks, talks
+from textvae.client import looks, recorded, talks
 from textvae.client.failures import error_of
 from textvae.client.messages import LIMITS, Ask, Talk
 from textvae.errors import TextVaeError
@@ -36,6 +36,8 @@ _CHANNEL = (
     ("grpc.service_config", json.dumps(_RETRIES)),
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
 )
+
+Record = Callable[[recorded.Exchange], object]
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -70,10 +72,17 @@ def _awaiting(
 class Client:
     """A server's methods; may be used from several threads. Closes with `with` or `close`."""
 
-    def __init__(self, target: str = TARGET, timeout_s: float = TIMEOUT_S) -> None:
-        """`target` is host:port; nothing is connected before the first call."""
+    def __init__(
+        self, target: str = TARGET, timeout_s: float = TIMEOUT_S, record: Record | None = None
+    ) -> None:
+        """`target` is host:port; nothing is connected before the first call.
+
+        `record` is called with each call on sentences that was answered; see
+        `textvae.client.recorded`.
+        """
         self._target = target
         self._timeout_s = timeout_s
+        self._record = record
         self._channel = grpc.insecure_channel(target, _CHANNEL)
         self._methods = _methods(self._channel)
         self._limits: Any = None
@@ -84,6 +93,7 @@ class Client:
     interpolate = _waiting(talks.interpolate)
     paraphrase = _waiting(talks.paraphrase)
     score = _waiting(talks.score)
+    replay = _waiting(recorded.replay)
     info = _waiting(looks.info)
     models = _waiting(looks.models)
     model = _waiting(looks.model)
@@ -124,16 +134,25 @@ class Client:
             raise error_of(error, self._target, self._timeout_s) from error
         if ask is LIMITS:
             self._limits = response
+        if self._record and ask.method in recorded.KINDS:
+            self._record(recorded.Exchange(*ask, response))
         return response
 
 
 class AsyncClient:
     """The same methods to be awaited, in one event loop. Closes with `async with` or `close`."""
 
-    def __init__(self, target: str = TARGET, timeout_s: float = TIMEOUT_S) -> None:
-        """`target` is host:port; nothing is connected before the first call."""
+    def __init__(
+        self, target: str = TARGET, timeout_s: float = TIMEOUT_S, record: Record | None = None
+    ) -> None:
+        """`target` is host:port; nothing is connected before the first call.
+
+        `record` is called with each call on sentences that was answered; see
+        `textvae.client.recorded`.
+        """
         self._target = target
         self._timeout_s = timeout_s
+        self._record = record
         self._channel: grpc.aio.Channel | None = None
         self._methods: dict[str, Any] = {}
         self._limits: Any = None
@@ -144,6 +163,7 @@ class AsyncClient:
     interpolate = _awaiting(talks.interpolate)
     paraphrase = _awaiting(talks.paraphrase)
     score = _awaiting(talks.score)
+    replay = _awaiting(recorded.replay)
     info = _awaiting(looks.info)
     models = _awaiting(looks.models)
     model = _awaiting(looks.model)
@@ -189,6 +209,8 @@ class AsyncClient:
             raise error_of(error, self._target, self._timeout_s) from error
         if ask is LIMITS:
             self._limits = response
+        if self._record and ask.method in recorded.KINDS:
+            self._record(recorded.Exchange(*ask, response))
         return response
 
 

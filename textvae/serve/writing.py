@@ -1,6 +1,5 @@
 """The engine's results to messages."""
 
-
 from textvae.engine.answers import (
     Done,
     Drawn,
