@@ -1,0 +1,127 @@
+"""`python -m tests.drills.replay`: every answer again, to the byte, in any company and order, at
+any number of slots, and after a restart."""
+
+import dataclasses
+import itertools
+import logging
+import random
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from tests import toys
+from tests.drills.line import Found, run_drill
+from tests.serving import serving
+from textvae.client import Client, Latents, Options
+from textvae.client.recorded import Exchange, differing
+from textvae.text.grammar import sample
+
+log = logging.getLogger(__name__)
+
+CALLERS = 32
+STEPS = {True: 120, False: 1200}
+REQUESTS = {True: 300, False: 10_000}
+# Of the servers that the crowds ask.
+SLOTS = (64, 16, 8)
+
+
+def options(chance: random.Random) -> Options:
+    """Greedy, or a way of drawing."""
+    if chance.random() < 0.3:
+        return Options(tokens_max=chance.choice((0, 3, 20)))
+    return Options(
+        temperature=chance.choice((0.5, 1.0, 2.0)),
+        top_k=chance.choice((0, 0, 1, 10, 50)),
+        top_p=chance.choice((1.0, 1.0, 0.9, 0.5)),
+        min_p=chance.choice((0.0, 0.0, 0.05)),
+        no_repeat=chance.choice((0, 0, 2)),
+        tokens_max=chance.choice((0, 5, 30)),
+    )
+
+
+def ask(client: Client, number: int, sentences: Sequence[str], mean: Latents) -> None:
+    """Request `number`, a function of that alone, of any method, size and options."""
+    chance = random.Random(number)
+    some = chance.sample(sentences, chance.randint(1, 4))
+    how: dict[str, Any] = {"options": options(chance), "seed": number}
+    match chance.randrange(6):
+        case 0:
+            client.encode(some, logvar=True, samples=chance.randint(0, 3), seed=number)
+        case 1:
+            rows = chance.sample(range(len(mean.values)), chance.randint(1, 12))
+            client.decode(Latents(mean.values[rows], mean.version), **how)
+        case 2:
+            prior = chance.choice(("standard", "fitted"))
+            client.sample(chance.randint(1, 12), prior=prior, scale=chance.choice((1, 1.5)), **how)
+        case 3:
+            path = chance.choice(("lerp", "slerp"))
+            ends = chance.sample(sentences, 2)
+            client.interpolate(ends, chance.randint(2, 9), path=path, **how)
+        case 4:
+            client.paraphrase(some, chance.randint(1, 5), radius=2.0, **how)
+        case 5:
+            client.score(some, importance_samples=chance.randint(1, 5), seed=number)
+
+
+def asked(address: str, numbers: Sequence[int], callers: int) -> dict[int, Exchange]:
+    """The calls of these numbers, in this order, by so many callers at once."""
+    sentences = [row.text for row in sample(200, seed=1)]
+
+    def call(share: Sequence[int]) -> Iterator[tuple[int, Exchange]]:
+        calls: list[Exchange] = []
+        with Client(address, 600.0, calls.append) as client:
+            mean = client.encode(sentences, seed=0).mean
+            calls.clear()
+            for number in share:
+                ask(client, number, sentences, mean)
+        yield from zip(share, calls, strict=True)
+
+    shares = [numbers[first::callers] for first in range(callers)]
+    with ThreadPoolExecutor(callers) as pool:
+        answered = [pool.submit(lambda own: list(call(own)), share) for share in shares]
+        return dict(itertools.chain.from_iterable(each.result() for each in answered))
+
+
+def company(registry: Path, numbers: Sequence[int], slots: int, crowd: int) -> dict[int, Exchange]:
+    """The calls of these numbers to a server of its own; crowd 0 is one caller, in order."""
+    order = random.Random(crowd).sample(numbers, len(numbers)) if crowd else numbers
+    with serving(registry, "--slots", str(slots)) as server:
+        return asked(server.address, order, CALLERS if crowd else 1)
+
+
+def drill(quick: bool) -> Found:
+    """Each request alone, then each again in crowds, of other servers of the same version."""
+    recipe = toys.recipe()
+    short = dataclasses.replace(recipe.training, steps=STEPS[quick], collapse_stops=False)
+    numbers = list(range(REQUESTS[quick]))
+    differ, rows_most = 0, 0
+    with tempfile.TemporaryDirectory() as folder:
+        registry = Path(folder) / "registry"
+        version = toys.published(registry, Path(folder) / "run", recipe._replace(training=short))
+        toys.promoted(registry, version)
+        alone = company(registry, numbers, SLOTS[0], 0)
+        for crowd, slots in enumerate(SLOTS, 1):
+            found = company(registry, numbers, slots, crowd)
+            wrong = [
+                number
+                for number in numbers
+                if differing(alone[number].response, found[number].response)
+            ]
+            differ += len(wrong)
+            rows = max(one.response.metadata.batch_rows for one in found.values())
+            rows_most = max(rows_most, rows)
+            log.info("%d slots: %d of %d differ %s", slots, len(wrong), len(numbers), wrong[:9])
+    figures = {
+        "requests": float(len(numbers)),
+        "answers_compared": float(len(numbers) * len(SLOTS)),
+        "answers_that_differ": float(differ),
+        "rows_in_a_step_most": float(rows_most),
+    }
+    targets = {"answers_that_differ": 0.0, "rows_in_a_step_most": 33.0}
+    return Found(figures, targets, differ == 0 and rows_most >= 33)
+
+
+if __name__ == "__main__":
+    run_drill("replay", drill)
