@@ -1,8 +1,6 @@
 """The engine over a trained toy model: what it answers, to whom, and that it is always the same."""
 
-import time
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -166,17 +164,6 @@ def test_a_score_is_a_bound_and_tells_sense_from_nonsense(engine: Engine) -> Non
     assert scored.elbo_nats == pytest.approx(-(scored.reconstruction_nats + scored.kl_nats))
     assert (scored.iw_nll_nats < -scored.elbo_nats).all()
     assert scored.iw_nll_nats[1] > scored.iw_nll_nats[0] + 20
-
-
-def test_a_cancelled_request_frees_its_rows(engine: Engine) -> None:
-    long = engine.submit(ScoreRequest((ONE,) * 40, 100))
-    assert long.cancel()
-    with pytest.raises(CancelledError):
-        long.result(0)
-    until = time.monotonic() + 10
-    while engine.load().active_rows + engine.load().waiting_rows:
-        assert time.monotonic() < until, f"{engine.load()} after ten seconds"
-        time.sleep(0.01)
 
 
 def test_a_full_engine_refuses_and_recovers(engine: Engine) -> None:

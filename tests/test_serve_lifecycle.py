@@ -215,7 +215,7 @@ def test_a_full_engine_refuses_with_a_time_to_come_back_and_stays_healthy(regist
             assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
             assert error.details() == (
                 "engine: 256 rows of at most 300 are waiting and 256 more were asked; "
-                "try again later or ask for fewer"
+                "call later or ask for fewer"
             )
             status = rpc_status.from_call(error)
             info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()

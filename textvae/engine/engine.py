@@ -14,8 +14,9 @@ import torch
 from textvae.config import ServeConfig
 from textvae.decode.slots import Finished, Row, Slots, SpecialIds
 from textvae.engine.answers import Done, Drawn, Encoded, Interpolated, Paraphrased, Scored
+from textvae.engine.job import Job
 from textvae.engine.loaded import Loaded, load_version
-from textvae.engine.plans import Plan, plan
+from textvae.engine.plans import Planning, plan
 from textvae.engine.proof import Arithmetic, prove
 from textvae.engine.requests import (
     DecodeRequest,
@@ -45,24 +46,6 @@ class Load(NamedTuple):
     slots: int
 
 
-class _Job:
-    """A request on its way through the engine."""
-
-    def __init__(self, request: Request, cost: int) -> None:
-        self.request = request
-        self.cost = cost
-        self.future: Future[Done] = Future()
-        self.submitted_ns = time.perf_counter_ns()
-        self.started_ns = 0
-        self.plan: Plan | None = None
-        self.finished: dict[int, Finished] = {}
-
-    @property
-    def unwanted(self) -> bool:
-        """Whether the caller gave up."""
-        return self.future.cancelled()
-
-
 class Engine:
     """One version that answers; every method may be called from any thread."""
 
@@ -82,11 +65,12 @@ class Engine:
         self._threads = threads_of(config)
         self._condition = threading.Condition()
         # Guarded by the condition; everything below it belongs to the engine's thread.
-        self._arrived: deque[_Job] = deque()
+        self._arrived: deque[Job] = deque()
         self._cost = 0
         self._closing = False
+        self._planning: deque[Job] = deque()
         self._waiting: deque[Row] = deque()
-        self._planned: set[_Job] = set()
+        self._planned: set[Job] = set()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
@@ -96,7 +80,7 @@ class Engine:
         Cancelling the future frees the request's rows at the next step.
         """
         request.check(self.limits)
-        job = _Job(request, rows_of(request))
+        job = Job(request, rows_of(request))
         job.future.add_done_callback(
             lambda future: self._release(job) if future.cancelled() else None
         )
@@ -104,10 +88,9 @@ class Engine:
             if self._closing:
                 raise BusyError("engine: is closing; call again")
             if self._cost + job.cost > self.limits.rows_max and self._cost:
-                waiting, most = self._cost, self.limits.rows_max
+                waiting = f"{self._cost} rows of at most {self.limits.rows_max} are waiting"
                 raise BusyError(
-                    f"engine: {waiting} rows of at most {most} are waiting and {job.cost} more "
-                    "were asked; try again later or ask for fewer"
+                    f"engine: {waiting} and {job.cost} more were asked; call later or ask for fewer"
                 )
             self._cost += job.cost
             self._arrived.append(job)
@@ -158,6 +141,7 @@ class Engine:
             while self._take():
                 try:
                     self._slots.drop(_unwanted)
+                    self._plan_some()
                     self._admit()
                     for finished in self._slots.step():
                         self._collect(finished)
@@ -166,32 +150,53 @@ class Engine:
                     self._fail_running(error)
 
     def _take(self) -> bool:
-        """Plan all requests that arrived, waiting for one if there is no work; False at the end."""
+        """Take all requests that arrived, waiting for one if there is no work; False at the end."""
         with self._condition:
-            while not (self._arrived or self._waiting or self._slots.running):
+            while not (self._arrived or self._planning or self._waiting or self._slots.running):
                 if self._closing:
                     return False
                 self._condition.wait()
             arrived = list(self._arrived)
             self._arrived.clear()
         for job in arrived:
-            self._plan(job)
+            job.started_ns = time.perf_counter_ns()
+            job.planning = plan(self._loaded, job.request, self.limits, job)
+        self._planning.extend(arrived)
         return True
 
-    def _plan(self, job: _Job) -> None:
-        """Turn a request into rows; one without rows is answered here."""
-        job.started_ns = time.perf_counter_ns()
-        if job.unwanted:
-            self._release(job)
-            return
+    def _plan_some(self) -> None:
+        """Turn requests into rows, with one bucket of sentences encoded between two steps.
+
+        So running rows are never held up for longer, and requests with more to encode take turns.
+        """
+        left, unserved, served = 1, list[Job](), list[Job]()
+        for job in self._planning:
+            if job.unwanted:
+                self._release(job)
+                continue
+            before = left
+            while job.planning is not None and (left or not job.asks):
+                left -= job.asks
+                self._advance(job)
+            if job.planning is not None:
+                (served if left < before else unserved).append(job)
+        self._planning = deque(unserved + served)
+
+    def _advance(self, job: Job) -> None:
+        """Take a request's planning one bucket further; one without rows is answered here."""
         try:
-            job.plan = plan(self._loaded, job.request, self.limits, job)
+            next(cast(Planning, job.planning))
+            job.asks = True
+            return
+        except StopIteration as end:
+            job.plan = end.value
         except InputError as error:
             self._fail(job, error)
         except Exception as error:
             log.exception("engine: a request could not be planned")
             self._fail(job, error)
-        else:
+        job.planning, job.asks = None, False
+        if job.plan is not None:
             self._planned.add(job)
             self._waiting.extend(job.plan.rows)
             if not job.plan.rows:
@@ -209,13 +214,13 @@ class Engine:
 
     def _collect(self, finished: Finished) -> None:
         """Keep a finished row; answer its request when it is the last."""
-        job = cast(_Job, finished.row.owner)
+        job = cast(Job, finished.row.owner)
         job.finished[finished.row.place] = finished
         assert job.plan is not None, "a row ran before its request was planned; this is a bug"
         if len(job.finished) == len(job.plan.rows):
             self._answer(job)
 
-    def _answer(self, job: _Job) -> None:
+    def _answer(self, job: Job) -> None:
         """Give the caller the result."""
         assert job.plan is not None, "answered before it was planned; this is a bug"
         done = [job.finished[place] for place in range(len(job.plan.rows))]
@@ -238,7 +243,7 @@ class Engine:
         if job.future.set_running_or_notify_cancel():
             job.future.set_result(answer)
 
-    def _fail(self, job: _Job, error: Exception) -> None:
+    def _fail(self, job: Job, error: Exception) -> None:
         """Give the caller the error, once."""
         self._release(job)
         try:
@@ -247,7 +252,7 @@ class Engine:
         except InvalidStateError:
             log.debug("engine: a request failed twice")
 
-    def _release(self, job: _Job) -> None:
+    def _release(self, job: Job) -> None:
         """Nothing is kept of it; its cost no longer counts."""
         self._planned.discard(job)
         with self._condition:
@@ -264,7 +269,7 @@ class Engine:
 
 def _unwanted(owner: object) -> bool:
     """Whether the request behind a row was cancelled."""
-    return cast(_Job, owner).unwanted
+    return cast(Job, owner).unwanted
 
 
 def threads_of(config: ServeConfig) -> int:

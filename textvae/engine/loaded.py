@@ -1,6 +1,6 @@
 """A version in memory, ready to be asked."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,21 +53,32 @@ class Loaded(NamedTuple):
         return encoded
 
     def posteriors(self, encoded: list[list[int]]) -> Posteriors:
-        """Token ids of n sentences -> their posteriors, in the caller's order.
+        """Token ids of n sentences -> their posteriors, in the caller's order."""
+        encoding = self.encoding(encoded)
+        while True:
+            try:
+                next(encoding)
+            except StopIteration as end:
+                found: Posteriors = end.value
+                return found
+
+    def encoding(self, encoded: list[list[int]]) -> Generator[None, None, Posteriors]:
+        """`posteriors` in pieces: yields before each bucket of sentences, ends with all.
 
         Sentences of like length share a bucket; which ones do changes no number.
         """
         order = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
         mean = np.empty((len(encoded), self.latent), np.float32)
         logvar = np.empty_like(mean)
-        with torch.inference_mode():
-            for first in range(0, len(order), self.buckets[-1]):
-                chosen = order[first : first + self.buckets[-1]]
-                batch = batch_of([encoded[number] for number in chosen])
+        for first in range(0, len(order), self.buckets[-1]):
+            yield
+            chosen = order[first : first + self.buckets[-1]]
+            batch = batch_of([encoded[number] for number in chosen])
+            with torch.inference_mode():
                 tokens, lengths = torch.from_numpy(batch.tokens), torch.from_numpy(batch.lengths)
                 back = reverse(tokens, lengths)
                 posterior = self.encoder.encode(tokens, back, lengths, self.buckets)
-                mean[chosen], logvar[chosen] = posterior.mean.numpy(), posterior.logvar.numpy()
+            mean[chosen], logvar[chosen] = posterior.mean.numpy(), posterior.logvar.numpy()
         return Posteriors(mean, logvar)
 
 

@@ -1,6 +1,6 @@
 """Each request as work: what is encoded at once, rows for the decoder, the answer made of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import NamedTuple
 
 import numpy as np
@@ -43,8 +43,13 @@ class Plan(NamedTuple):
     tokens_read: int
 
 
-def plan(loaded: Loaded, request: Request, limits: Limits, owner: object) -> Plan:
-    """The work of a checked request; `owner` marks its rows. Raises InputError."""
+Planning = Generator[None, None, Plan]
+"""Yields before each bucket of sentences that is encoded, ends with the plan; may raise
+InputError."""
+
+
+def plan(loaded: Loaded, request: Request, limits: Limits, owner: object) -> Planning:
+    """The work of a checked request; `owner` marks its rows."""
     match request:
         case EncodeRequest():
             return _encode(loaded, request, limits)
@@ -60,21 +65,23 @@ def plan(loaded: Loaded, request: Request, limits: Limits, owner: object) -> Pla
             return _score(loaded, request, limits, owner)
 
 
-def _encode(loaded: Loaded, request: EncodeRequest, limits: Limits) -> Plan:
+def _encode(loaded: Loaded, request: EncodeRequest, limits: Limits) -> Planning:
     ids = loaded.tokens(_fields(request.sentences), limits.tokens_max)
-    posteriors = loaded.posteriors(ids)
+    posteriors = yield from loaded.encoding(ids)
     samples = _draws(posteriors.mean, posteriors.logvar, request.samples, request, 1.0)
     result = Encoded(posteriors.mean, posteriors.logvar, samples)
     return Plan([], lambda _: result, sum(map(len, ids)))
 
 
-def _decode(loaded: Loaded, request: DecodeRequest, limits: Limits, owner: object) -> Plan:
+def _decode(loaded: Loaded, request: DecodeRequest, limits: Limits, owner: object) -> Planning:
+    yield from ()
     latents = _of_width("latents", request.latents, loaded.latent)
     rows = _rows(owner, latents, request, request.options, limits)
     return Plan(rows, lambda done: Drawn(_written(loaded, done), latents), 0)
 
 
-def _sample(loaded: Loaded, request: SampleRequest, limits: Limits, owner: object) -> Plan:
+def _sample(loaded: Loaded, request: SampleRequest, limits: Limits, owner: object) -> Planning:
+    yield from ()
     prior = request.prior
     if prior == "auto":
         prior = "fitted" if loaded.prior else "standard"
@@ -95,12 +102,12 @@ def _sample(loaded: Loaded, request: SampleRequest, limits: Limits, owner: objec
 
 def _interpolate(
     loaded: Loaded, request: InterpolateRequest, limits: Limits, owner: object
-) -> Plan:
+) -> Planning:
     points = np.empty((len(request.points), loaded.latent), np.float32)
     sentences = [place for place, point in enumerate(request.points) if isinstance(point, str)]
     fields = {f"points[{place}].sentence": str(request.points[place]) for place in sentences}
     ids = loaded.tokens(fields, limits.tokens_max)
-    points[sentences] = loaded.posteriors(ids).mean
+    points[sentences] = (yield from loaded.encoding(ids)).mean
     for place, point in enumerate(request.points):
         if not isinstance(point, str):
             points[place] = _of_width(f"points[{place}].latents", point[None], loaded.latent)[0]
@@ -113,9 +120,11 @@ def _interpolate(
     return Plan(rows, finish, sum(map(len, ids)))
 
 
-def _paraphrase(loaded: Loaded, request: ParaphraseRequest, limits: Limits, owner: object) -> Plan:
+def _paraphrase(
+    loaded: Loaded, request: ParaphraseRequest, limits: Limits, owner: object
+) -> Planning:
     ids = loaded.tokens(_fields(request.sentences), limits.tokens_max)
-    mean, logvar = loaded.posteriors(ids)
+    mean, logvar = yield from loaded.encoding(ids)
     latents = _draws(mean, logvar, request.count, request, request.radius)
     moved = (latents - np.repeat(mean, request.count, 0)) / np.exp(
         0.5 * np.repeat(logvar, request.count, 0)
@@ -139,9 +148,9 @@ def _paraphrase(loaded: Loaded, request: ParaphraseRequest, limits: Limits, owne
     return Plan(rows, finish, sum(map(len, ids)))
 
 
-def _score(loaded: Loaded, request: ScoreRequest, limits: Limits, owner: object) -> Plan:
+def _score(loaded: Loaded, request: ScoreRequest, limits: Limits, owner: object) -> Planning:
     ids = loaded.tokens(_fields(request.sentences), limits.tokens_max)
-    mean, logvar = loaded.posteriors(ids)
+    mean, logvar = yield from loaded.encoding(ids)
     count = request.importance_samples
     latents = _draws(mean, logvar, count, request, 1.0)
     rows = _rows(owner, latents, request, GREEDY, limits, count)

@@ -86,31 +86,38 @@ class ExactEncoder:
 
         At most as many rows as the largest bucket.
         """
-        rows, size = len(tokens), bucket_of(len(tokens), buckets)
-        # Filler rows have one token, so that no mean is divided by 0.
-        lengths = torch.cat([lengths, lengths.new_ones(size - rows)])
+        size = bucket_of(len(tokens), buckets)
+        order = torch.argsort(lengths, descending=True, stable=True)
         pooled = [
-            self._pooled(cell, padded(ids, size), lengths)
+            self._pooled(cell, ids[order], lengths[order], buckets)
             for cell, ids in zip(self.cells, (tokens, back), strict=True)
         ]
-        features = torch.cat(pooled, 1)
+        features = padded(torch.cat(pooled, 1), size)
         mean = functional.linear(features, self.mean.weight, self.mean.bias)
         logvar = functional.linear(features, self.logvar.weight, self.logvar.bias)
-        return Posterior(mean[:rows], logvar.clamp(*LOGVAR_RANGE)[:rows])
+        places = torch.argsort(order)
+        return Posterior(mean[places], logvar.clamp(*LOGVAR_RANGE)[places])
 
     @staticmethod
-    def _pooled(cell: Cell, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """(rows, time), (rows,) -> (rows, 3 * hidden): last, mean and largest real state."""
-        state = torch.zeros(len(tokens), cell.recurrent.shape[1])
+    def _pooled(cell: Cell, tokens: Tensor, lengths: Tensor, buckets: tuple[int, ...]) -> Tensor:
+        """(rows, time), (rows,) -> (rows, 3 * hidden): last, mean and largest real state.
+
+        The longest row comes first: one that has ended takes part no more, and the product shrinks.
+        """
+        size = bucket_of(len(tokens), buckets)
+        ids = padded(tokens, size)
+        state = torch.zeros(size, cell.recurrent.shape[1])
         total = torch.zeros_like(state)
         largest = torch.full_like(state, -torch.inf)
         for time in range(tokens.shape[1]):
-            real = (time < lengths)[:, None]
-            following = cell.step(tokens[:, time], state)
-            state = torch.where(real, following, state)
-            total = torch.where(real, total + following, total)
-            largest = torch.where(real, torch.maximum(largest, following), largest)
-        return torch.cat([state, total / lengths[:, None], largest], 1)
+            live = int((lengths > time).sum())
+            rows = bucket_of(live, buckets)
+            following = cell.step(ids[:rows, time], state[:rows])[:live]
+            state[:live] = following
+            total[:live] += following
+            torch.maximum(largest[:live], following, out=largest[:live])
+        count = len(tokens)
+        return torch.cat([state[:count], total[:count] / lengths[:, None], largest[:count]], 1)
 
 
 class LatentInputs(NamedTuple):

@@ -1,0 +1,88 @@
+"""How requests share the engine: who waits for whom, and what a cancelled one leaves behind."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from tests import toys
+from textvae.config import ServeConfig
+from textvae.engine.answers import Encoded
+from textvae.engine.engine import Engine, load_engine
+from textvae.engine.requests import EncodeRequest, InterpolateRequest, SampleRequest, ScoreRequest
+
+ONE, OTHER = "The child will sing a song at home.", "The old kings rode the brown horse outside."
+MANY = tuple(row.text for row in toys.corpus().test[:1000])
+BUCKETS = -(-len(MANY) // 64)
+
+
+@pytest.fixture(scope="module")
+def engine(registry: Path) -> Iterator[Engine]:
+    """An engine of the toy version."""
+    running = load_engine(registry, toys.MODEL, None, ServeConfig(waiting_rows_max=8192))
+    yield running
+    assert running.close(30)
+
+
+@pytest.fixture
+def encoded(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sentences of each bucket that was encoded, in order."""
+    seen: list[int] = []
+    encoder = engine._loaded.encoder
+    real = encoder.encode
+
+    def encode(tokens: Any, *rest: Any) -> Any:
+        seen.append(len(tokens))
+        return real(tokens, *rest)
+
+    monkeypatch.setattr(encoder, "encode", encode)
+    return seen
+
+
+def test_a_long_encode_holds_up_neither_rows_nor_small_requests(engine: Engine) -> None:
+    """One bucket of it is encoded between two steps, and whoever has little to encode passes it."""
+    long = engine.submit(EncodeRequest(MANY))
+    small = [engine.submit(InterpolateRequest((ONE, OTHER), 5)) for _ in range(3)]
+    drawn = engine.submit(SampleRequest(2, seed=1))
+    for future in (*small, drawn):
+        future.result(60)
+    assert not long.done(), "the long one went first"
+    together = cast(Encoded, long.result(60).result)
+    some = engine.encode(EncodeRequest(MANY[:100]))
+    assert np.array_equal(some.mean, together.mean[:100])
+
+
+def test_long_encodes_take_turns(engine: Engine, encoded: list[int]) -> None:
+    """So that the second is not behind all of the first."""
+    first = engine.submit(EncodeRequest(MANY))
+    second = engine.submit(EncodeRequest(MANY[:192]))
+    second.result(60)
+    done = len(encoded)
+    first.result(60)
+    assert done < BUCKETS + 3 == len(encoded)
+
+
+def test_a_cancelled_encode_is_given_up_between_two_buckets(
+    engine: Engine, encoded: list[int]
+) -> None:
+    long = [engine.submit(EncodeRequest(MANY)) for _ in range(4)]
+    assert all(one.cancel() for one in long)
+    engine.encode(EncodeRequest((ONE,)))
+    assert encoded[-1] == 1
+    assert len(encoded) < BUCKETS, "encoded for nobody"
+    assert engine.load().waiting_rows == 0
+
+
+def test_a_cancelled_request_frees_its_rows(engine: Engine) -> None:
+    long = engine.submit(ScoreRequest((ONE,) * 40, 100))
+    assert long.cancel()
+    with pytest.raises(CancelledError):
+        long.result(0)
+    until = time.monotonic() + 10
+    while engine.load().active_rows + engine.load().waiting_rows:
+        assert time.monotonic() < until, f"{engine.load()} after ten seconds"
+        time.sleep(0.01)
