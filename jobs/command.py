@@ -74,11 +74,13 @@ def run_job(
         with contextlib.redirect_stdout(sys.stderr):
             result = {**main(settings), "job": name, "exit_code": 0}
         assert "outcome" in result, f"{name} must say its outcome, got {sorted(result)}"
-        files.write_json(place, result)
+        if not _helps():
+            files.write_json(place, result)
     except (Exception, KeyboardInterrupt) as error:
         result = {"job": name, **_failure(error)}
         _write_failure(place, result)
-    print(json.dumps(result, sort_keys=True), flush=True)
+    if not _helps():
+        print(json.dumps(result, sort_keys=True), flush=True)
     raise SystemExit(result["exit_code"])
 
 
@@ -95,6 +97,11 @@ def actor() -> str:
 def utc_now() -> str:
     """The time of day and date in UTC, as 2026-11-23T02:15:00Z."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _helps() -> bool:
+    """Whether this is one of torchrun's processes but not the first, which speaks for all."""
+    return os.environ.get("RANK", "0") != "0"
 
 
 def _settings(
@@ -148,7 +155,7 @@ def _write_failure(place: Path | None, result: Mapping[str, Any]) -> None:
     # From here on a second signal must not cut the message short.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if place is None:
+    if place is None or _helps():
         return
     try:
         files.write_json(place, result)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from textvae import files
 from textvae.model.schedules import RateHolder
+from textvae.training.ranks import Ranks
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +41,26 @@ def save_checkpoint(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
+    ranks: Ranks,
 ) -> None:
-    """Publish `folder/<step>`; leaves the two newest. An OSError leaves what was there."""
+    """Publish `folder/<step>`; leaves the two newest. An OSError leaves what was there.
+
+    All ranks come here, the first writes, and all leave when it has.
+    """
+    generators = ranks.gathered(generator.get_state())
+    if ranks.first:
+        _publish(folder, progress, model, optimizer, generators)
+    ranks.wait()
+
+
+def _publish(
+    folder: Path,
+    progress: Progress,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    generators: list[Tensor],
+) -> None:
+    """Write the folder, unless it is there."""
     target = folder / f"{progress.step:08d}"
     if target.exists():
         return
@@ -49,7 +68,7 @@ def save_checkpoint(
         "step": progress.step,
         "holder": progress.holder._asdict(),
         "best_nats": None if math.isinf(progress.best_nats) else progress.best_nats,
-        "generator": generator.get_state().numpy().tobytes().hex(),
+        "generators": [state.numpy().tobytes().hex() for state in generators],
     }
     parts = {
         "model.safetensors": save(_owned(model.state_dict())),
@@ -66,19 +85,27 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+    ranks: Ranks,
 ) -> Progress | None:
     """Restore from the newest checkpoint that is whole; None where there is none."""
-    for candidate in sorted(folder.glob("[0-9]*"), reverse=True):
-        parts = _read_whole(candidate)
-        if parts is None:
+    if ranks.first:
+        for candidate in sorted(folder.glob("[0-9]*"), reverse=True):
+            if _read_whole(candidate) is not None:
+                break
             log.warning("%s is damaged and removed; going back to the one before it", candidate)
             files.remove_folder(candidate)
-            continue
+    ranks.wait()
+    for candidate in sorted(folder.glob("[0-9]*"), reverse=True)[:1]:
+        parts = _read_whole(candidate)
+        assert parts is not None, f"{candidate} was whole a moment ago"
         state: dict[str, Any] = json.loads(parts["state.json"])
         model.load_state_dict(load(parts["model.safetensors"]))
         _restore_optimizer(model, optimizer, load(parts["optimizer.safetensors"]))
-        bits = bytearray.fromhex(state["generator"])
+        bits = bytearray.fromhex(state["generators"][ranks.number])
         generator.set_state(torch.frombuffer(bits, dtype=torch.uint8))
         best = math.inf if state["best_nats"] is None else state["best_nats"]
         return Progress(state["step"], RateHolder(**state["holder"]), best)

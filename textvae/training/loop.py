@@ -7,7 +7,6 @@ step), so a phase that was killed and goes on ends with the weights of one that 
 
 import contextlib
 import ctypes
-import json
 import logging
 import math
 import signal
@@ -15,12 +14,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from textvae import files
 from textvae.config import TrainingConfig
 from textvae.errors import InputError
 from textvae.model.schedules import RATE_STEPS, RateHolder
@@ -32,6 +30,8 @@ from textvae.training.checkpoint import (
     save_best,
     save_checkpoint,
 )
+from textvae.training.metrics import Metrics
+from textvae.training.ranks import SEED_STRIDE, current
 
 log = logging.getLogger(__name__)
 
@@ -76,44 +76,44 @@ def fit(phase: Phase, batches: Batches, config: TrainingConfig, run: Path, tell:
     Goes on from the newest whole checkpoint. On SIGTERM or Ctrl-C a checkpoint is saved between two
     steps and KeyboardInterrupt is raised. Raises CollapsedError, InputError and OSError.
     """
-    generator = torch.Generator().manual_seed(config.seed)
+    ranks = current()
+    generator = torch.Generator().manual_seed(config.seed + SEED_STRIDE * ranks.number)
     optimizer = torch.optim.Adam(phase.model.parameters(), lr=config.learning_rate, fused=True)
     folder = run / "checkpoints" / phase.name
-    progress = load_checkpoint(folder, phase.model, optimizer, generator) or BEGIN
+    progress = load_checkpoint(folder, phase.model, optimizer, generator, ranks) or BEGIN
     log.info("%s: begins at step %d of %d", phase.name, progress.step, phase.steps)
-    metrics, best = run / "metrics.jsonl", folder / "best.safetensors"
-    _forget_later_lines(metrics, phase.name, progress.step)
+    best = folder / "best.safetensors"
+    metrics = Metrics(run / "metrics.jsonl", phase.name, ranks)
+    metrics.forget_after(progress.step)
     saved_s = logged_s = time.monotonic()
     phase.model.train()
     with _stop_flag() as stopped:
         for step in range(progress.step, phase.steps):
             batch = batches.at(*divmod(step, batches.per_epoch))
             rate = learning_rate(config, step, phase.steps)
-            with autocast(config.precision, config.device):
-                tensors = tensors_of(batch, config.device)
-                made = phase.step(*tensors, step, progress.holder.factor, generator)
-            norm = _descend(phase.model, optimizer, made.loss, rate, config.clip)
+            made = _differentiated(phase, config, batch, progress, generator)
+            norm = _descend(phase.model, optimizer, rate, config.clip)
             progress = progress._replace(step=step + 1, holder=_held(phase, progress, step + 1))
             tell(phase.name, step + 1, phase.steps, made.figures)
             now_s = time.monotonic()
             if (step + 1) % config.log_steps == 0:
                 figures = {**made.figures, "learning_rate": rate, "gradient_norm": norm}
                 figures["sentences_per_s"] = config.log_steps * len(batch.rows) / (now_s - logged_s)
-                _write_line(metrics, phase.name, step + 1, figures)
+                metrics.write(step + 1, figures)
                 logged_s = now_s
             if phase.validate and _due(step + 1, config.validation_steps, phase):
                 with _in_use(phase.model):
                     seen = phase.validate(step + 1)
-                _write_line(metrics, phase.name, step + 1, seen)
+                metrics.write(step + 1, seen)
                 progress = _looked(progress, seen, phase, best)
-            ending = stopped()
-            if ending or now_s - saved_s >= config.checkpoint_s:
-                save_checkpoint(folder, progress, phase.model, optimizer, generator)
+            ending, due = ranks.any(stopped(), now_s - saved_s >= config.checkpoint_s)
+            if ending or due:
+                save_checkpoint(folder, progress, phase.model, optimizer, generator, ranks)
                 saved_s = now_s
                 _give_memory_back()
             if ending:
                 raise KeyboardInterrupt
-    save_checkpoint(folder, progress, phase.model, optimizer, generator)
+    save_checkpoint(folder, progress, phase.model, optimizer, generator, ranks)
     if phase.score:
         load_best(best, phase.model)
     _give_memory_back()
@@ -146,15 +146,29 @@ def autocast(precision: str, device: str = "cpu") -> torch.autocast:
     return torch.autocast(device, torch.bfloat16, enabled=arithmetic(precision, device) == "bf16")
 
 
-def _descend(
-    model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, clip: float
-) -> float:
-    """One step of the optimizer; returns the gradient's norm before it was clipped.
+def _differentiated(
+    phase: Phase,
+    config: TrainingConfig,
+    batch: Batch,
+    progress: Progress,
+    generator: torch.Generator,
+) -> Step:
+    """What the next step makes of a batch, with the gradients of the whole batch on all ranks."""
+    ranks = current()
+    own = ranks.share_of(batch)
+    with autocast(config.precision, config.device):
+        tensors = tensors_of(own, config.device)
+        made = phase.step(*tensors, progress.step, progress.holder.factor, generator)
+    made.loss.backward()  # type: ignore[no-untyped-call]  # torch's own annotation is missing
+    ranks.average(phase.model, len(own.rows) / len(batch.rows))
+    return made
+
+
+def _descend(model: nn.Module, optimizer: torch.optim.Optimizer, rate: float, clip: float) -> float:
+    """One step of the optimizer, which leaves no gradient; returns its norm before it was clipped.
 
     InputError where the run has diverged.
     """
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]  # torch's own annotation is missing
     norm = nn.utils.clip_grad_norm_(model.parameters(), clip, foreach=True)
     if not math.isfinite(norm):
         # Before the weights are touched, so that the checkpoints on the disk stay good.
@@ -166,6 +180,7 @@ def _descend(
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
     return float(norm)
 
 
@@ -199,7 +214,8 @@ def _held(phase: Phase, progress: Progress, step: int) -> RateHolder:
 def _looked(progress: Progress, figures: Mapping[str, float], phase: Phase, best: Path) -> Progress:
     """The progress after a look; the best weights so far are in the file `best`."""
     if phase.score and figures[phase.score] < progress.best_nats:
-        save_best(best, phase.model)
+        if current().first:
+            save_best(best, phase.model)
         progress = progress._replace(best_nats=figures[phase.score])
     return progress
 
@@ -207,22 +223,6 @@ def _looked(progress: Progress, figures: Mapping[str, float], phase: Phase, best
 def _due(step: int, every: int, phase: Phase) -> bool:
     """Whether a look is due: every so many steps (0: never), when asked for, and at the last."""
     return step == phase.steps or step in phase.looks or (every > 0 and step % every == 0)
-
-
-def _write_line(metrics: Path, phase: str, step: int, figures: Mapping[str, float]) -> None:
-    """One line of metrics.jsonl."""
-    rounded = {name: float(f"{value:.6g}") for name, value in figures.items()}
-    files.append_line(metrics, json.dumps({"phase": phase, "step": step, **rounded}))
-
-
-def _forget_later_lines(metrics: Path, phase: str, step: int) -> None:
-    """Drop what a killed run wrote after its checkpoint, so that no step stands twice."""
-
-    def keep(line: str) -> bool:
-        entry: dict[str, Any] = json.loads(line)
-        return bool(entry["phase"] != phase or entry["step"] <= step)
-
-    files.truncate_lines(metrics, keep)
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ from textvae.text.batches import Batches, TokenStore, store_tokens
 from textvae.text.spans import Corpus
 from textvae.text.tokenizer import Tokenizer, train_tokenizer
 from textvae.training.loop import Phase, Step, Tell, arithmetic, fit
+from textvae.training.ranks import current
 from textvae.training.validation import (
     held_out_kl_nats,
     look,
@@ -74,7 +75,7 @@ class Candidate(NamedTuple):
 
 def run_name(recipe: Recipe, corpus: Corpus, parent: str) -> str:
     """The same recipe on the same text has the same run, so a killed job finds its checkpoints."""
-    what = [[to_mapping(part) for part in recipe], corpus.hashes, parent]
+    what = [[to_mapping(part) for part in recipe], corpus.hashes, parent, current().world]
     return hashlib.sha256(files.canonical_json(what)).hexdigest()[:12]
 
 
@@ -191,17 +192,18 @@ def candidate(
             "textvae": importlib.metadata.version("textvae"),
             "torch": torch.__version__,
             "train_sentences": len(corpus.train),
-            "world_size": 1,
+            "world_size": current().world,
         },
     )
 
 
 def _tokenizer(recipe: Recipe, corpus: Corpus, run: Path) -> bytes:
     """The run's tokenizer: the one it began with, or a new one."""
-    path = run / "tokenizer.model"
-    if not path.exists():
+    path, ranks = run / "tokenizer.model", current()
+    if ranks.first and not path.exists():
         texts = [row.text for row in corpus.train]
         files.write_bytes(path, train_tokenizer(texts, recipe.tokenizer, recipe.training.seed))
+    ranks.wait()
     return path.read_bytes()
 
 
