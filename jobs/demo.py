@@ -24,7 +24,7 @@ from textvae.config import (
     TokenizerConfig,
     TrainingConfig,
 )
-from textvae.engine.engine import start_engine
+from textvae.engine.start import start_engine
 from textvae.errors import NotFoundError
 from textvae.measure.evaluation import encode_all
 from textvae.measure.judge import held_out

@@ -168,6 +168,14 @@ BAD = {
         lambda _: sample(min_p=1.5), "min_p: must be 0.0 to 1.0, got 1.5"
     ),
     "too long a run": Bad(lambda _: sample(no_repeat=129), "no_repeat: must be 0 to 128, got 129"),
+    "too wide a beam": Bad(lambda _: sample(beam=9), "beam: must be 0 to 8, got 9"),
+    "a beam that draws": Bad(
+        lambda _: sample(beam=2, temperature=1),
+        "beam: must be 0 with a temperature; a beam does not draw",
+    ),
+    "alternatives without a beam": Bad(
+        lambda _: sample(alternatives=1), "alternatives: must be 0 to 0, got 1"
+    ),
     "too many tokens": Bad(
         lambda _: sample(tokens_max=129), "tokens_max: must be 0 to 128, got 129"
     ),

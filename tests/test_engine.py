@@ -10,7 +10,7 @@ import pytest
 from tests import toys
 from textvae.config import ServeConfig
 from textvae.engine.answers import Done, Drawn, Encoded, Interpolated, Paraphrased, Scored
-from textvae.engine.engine import Engine, load_engine
+from textvae.engine.engine import Engine
 from textvae.engine.loaded import load_version
 from textvae.engine.proof import prove
 from textvae.engine.requests import (
@@ -23,6 +23,7 @@ from textvae.engine.requests import (
     SampleRequest,
     ScoreRequest,
 )
+from textvae.engine.start import load_engine
 from textvae.errors import BusyError, InputError
 from textvae.store.promotions import champion
 
@@ -60,6 +61,7 @@ REQUESTS: list[Request] = [
     EncodeRequest((ONE, OTHER), samples=2, seed=5),
     SampleRequest(3, options=DRAWING, seed=6),
     SampleRequest(3, options=GUARDED, seed=9),
+    SampleRequest(3, options=Options(beam=4, alternatives=2), seed=12),
     SampleRequest(3, "standard", 1.2, seed=16),
     InterpolateRequest((ONE, OTHER), 5, seed=1),
     InterpolateRequest((ONE, OTHER), 5, "slerp", DRAWING, seed=2),

@@ -11,9 +11,10 @@ import sacrebleu
 
 from tests import toys
 from textvae.config import ServeConfig
-from textvae.engine.engine import Engine, load_engine
+from textvae.engine.engine import Engine
 from textvae.engine.loaded import load_networks
 from textvae.engine.requests import InterpolateRequest, Options, SampleRequest
+from textvae.engine.start import load_engine
 from textvae.errors import DataError, InputError
 from textvae.measure.generation import (
     distinct,

@@ -15,7 +15,7 @@ from tests import toys
 from tests.serving import another_version
 from textvae.client import Client
 from textvae.config import EvaluationConfig, GateConfig, ServeConfig
-from textvae.engine.engine import start_engine
+from textvae.engine.start import start_engine
 from textvae.errors import DataError
 from textvae.measure.evaluation import bleu, evaluate, exact_share
 from textvae.measure.gate import decide, gate_decision

@@ -8,7 +8,8 @@ import pytest
 
 from tests import toys
 from textvae.config import EvaluationConfig, ServeConfig
-from textvae.engine.engine import Engine, load_engine
+from textvae.engine.engine import Engine
+from textvae.engine.start import load_engine
 from textvae.measure import samples
 from textvae.measure.samples import label_figures, sampled
 from textvae.store.attachments import list_attachments

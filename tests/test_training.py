@@ -11,8 +11,8 @@ from safetensors.numpy import load_file
 
 from tests import toys
 from textvae.config import ModelConfig, ServeConfig, TokenizerConfig, TrainingConfig
-from textvae.engine.engine import load_engine
 from textvae.engine.requests import DecodeRequest, EncodeRequest, SampleRequest
+from textvae.engine.start import load_engine
 from textvae.errors import CollapsedError, DataError, InputError
 from textvae.store.versions import Version
 from textvae.text.grammar import parse

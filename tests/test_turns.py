@@ -12,8 +12,9 @@ import pytest
 from tests import toys
 from textvae.config import ServeConfig
 from textvae.engine.answers import Encoded
-from textvae.engine.engine import Engine, load_engine
+from textvae.engine.engine import Engine
 from textvae.engine.requests import EncodeRequest, InterpolateRequest, SampleRequest, ScoreRequest
+from textvae.engine.start import load_engine
 
 ONE, OTHER = "The child will sing a song at home.", "The old kings rode the brown horse outside."
 MANY = tuple(row.text for row in toys.corpus().test[:1000])

@@ -11,7 +11,7 @@ from textvae.config import (
     TokenizerConfig,
     TrainingConfig,
 )
-from textvae.engine.engine import start_engine
+from textvae.engine.start import start_engine
 from textvae.measure.prior import fit_version_prior
 from textvae.store.promotions import promote
 from textvae.store.versions import Version, publish

@@ -166,7 +166,9 @@ def _health(client: Client, flags: argparse.Namespace) -> Answer:
 
 def _row(written: Written) -> Row:
     """A written sentence as columns."""
-    return written._asdict()
+    row = written._asdict()
+    others = [_row(other) for other in row.pop("alternatives")]
+    return {**row, "alternatives": others} if others else row
 
 
 def _sentences(flags: argparse.Namespace) -> list[str]:

@@ -117,6 +117,15 @@ def _flag_options(command: argparse.ArgumentParser) -> None:
         help="never write a run of so many tokens twice in a sentence; 0: no guard",
     )
     command.add_argument(
+        "--beam", type=int, default=none.beam, help="hypotheses of a beam search, to 8; 0: none"
+    )
+    command.add_argument(
+        "--alternatives",
+        type=int,
+        default=none.alternatives,
+        help="other sentences of the beam to show, below --beam",
+    )
+    command.add_argument(
         "--tokens-max", type=int, default=none.tokens_max, help="most tokens; 0 is the server's"
     )
     _flag_seed(command)

@@ -28,9 +28,10 @@ SLOTS = (64, 16, 8)
 
 
 def options(chance: random.Random) -> Options:
-    """Greedy, or a way of drawing."""
-    if chance.random() < 0.3:
-        return Options(tokens_max=chance.choice((0, 3, 20)))
+    """Greedy, a beam, or a way of drawing."""
+    if chance.random() < 0.4:
+        beam = chance.choice((0, 0, 2, 5))
+        return Options(tokens_max=chance.choice((0, 3, 20)), beam=beam, alternatives=beam // 2)
     return Options(
         temperature=chance.choice((0.5, 1.0, 2.0)),
         top_k=chance.choice((0, 0, 1, 10, 50)),

@@ -120,6 +120,7 @@ def written_of(parts: Iterable[Iterable[pb.GeneratedSentence]]) -> list[Written]
             sentence.log_prob,
             sentence.tokens,
             sentence.finish_reason == pb.FINISH_REASON_ENDED,
+            tuple(written_of([sentence.alternatives])),
         )
         for part in parts
         for sentence in part

@@ -28,6 +28,10 @@ class Options(NamedTuple):
     """Draws among the tokens at least this times as probable as the likeliest, 0 to 1."""
     no_repeat: int = 0
     """Never writes a run of this many tokens that the sentence already has; 0 for no guard."""
+    beam: int = 0
+    """Hypotheses that a beam search keeps, 0 to 8; 0 and 1 for none."""
+    alternatives: int = 0
+    """Other sentences of the beam to return, below `beam`."""
 
 
 GREEDY = Options()
@@ -57,6 +61,8 @@ class Written(NamedTuple):
     tokens: int
     ended: bool
     """False where the token limit cut it."""
+    alternatives: "tuple[Written, ...]" = ()
+    """The beam's other sentences, the best first; as many as `Options.alternatives` asked for."""
 
 
 class Encoded(NamedTuple):

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from textvae.decode.beam import Beam, Hypothesis
 from textvae.decode.counter import Purpose, uniforms
 from textvae.decode.pick import Picking, pick
 from textvae.model.exact import ExactDecoder, LatentInputs, bucket_of, padded
@@ -30,6 +31,8 @@ class Choice(NamedTuple):
     """Draws among tokens at least this times as probable as the likeliest."""
     no_repeat: int = 0
     """Never a run of this many tokens that the row already has; 0 for no guard."""
+    beam: int = 1
+    """Hypotheses kept side by side, each in a slot of its own; 1 for no beam."""
 
 
 GREEDY = Choice()
@@ -54,6 +57,11 @@ class Row(NamedTuple):
     given: tuple[int, ...] | None = None
     """Token ids to judge instead of writing; the end is judged too."""
 
+    @property
+    def slots(self) -> int:
+        """How many it takes."""
+        return 1 if self.given is not None else self.choice.beam
+
 
 class Finished(NamedTuple):
     """A row that has ended."""
@@ -65,15 +73,18 @@ class Finished(NamedTuple):
     ended: bool
     batch_rows: int
     """Most rows that shared a step with it, itself counted."""
+    others: tuple[Hypothesis, ...] = ()
+    """The beam's other sentences, the best first."""
 
 
 class _Live:
-    """What changes about a row while it runs."""
+    """What changes about a row while it runs, or about one hypothesis of its beam."""
 
-    def __init__(self, row: Row) -> None:
+    def __init__(self, row: Row, beam: Beam | None = None, begun: Hypothesis | None = None) -> None:
         self.row = row
-        self.tokens: list[int] = []
-        self.log_prob = 0.0
+        self.beam = beam
+        self.tokens = list(begun.tokens) if begun else []
+        self.log_prob = begun.log_prob if begun else 0.0
         self.batch_rows = 0
 
 
@@ -110,18 +121,24 @@ class Slots:
         return len(self._live)
 
     def admit(self, rows: Sequence[Row]) -> None:
-        """Let rows join; the caller brings no more than are free."""
+        """Let rows join; the caller brings no more than there are slots for."""
         if not rows:
             return
-        assert self.running + len(rows) <= self.capacity, f"{len(rows)} rows for too few slots"
+        slots = [row.slots for row in rows]
+        assert self.running + sum(slots) <= self.capacity, f"{sum(slots)} are too many to join"
         latents = torch.from_numpy(np.stack([row.latent for row in rows]))
         state, inputs = self.decoder.start(padded(latents, bucket_of(len(rows), self.buckets)))
-        new = len(rows)
-        self._state = torch.cat([self._state, state[:new]])
+        owner = torch.arange(len(rows)).repeat_interleave(torch.tensor(slots))
+        self._state = torch.cat([self._state, state[owner]])
         self._inputs = LatentInputs(
-            *(torch.cat([old, more[:new]]) for old, more in zip(self._inputs, inputs, strict=True))
+            *(torch.cat([old, more[owner]]) for old, more in zip(self._inputs, inputs, strict=True))
         )
-        self._live += [_Live(row) for row in rows]
+        for row in rows:
+            if row.slots == 1:
+                self._live.append(_Live(row))
+            else:
+                beam = Beam(row.slots, row.tokens_max, self.special.end)
+                self._live += [_Live(row, beam, begun) for begun in beam.first()]
 
     def drop(self, unwanted: Callable[[Hashable], bool]) -> int:
         """Free the slots of owners that want nothing any more; returns how many rows left."""
@@ -151,23 +168,32 @@ class Slots:
             inputs,
         )
         self._state = state[:count]
-        tokens = self._choose(logits)
+        allowed = self._allowed(logits)
+        tokens = self._choose(allowed)
         chosen = logits[torch.arange(size), torch.from_numpy(padded_ids(tokens, size))]
-        nats = (chosen - torch.logsumexp(logits, 1))[:count].tolist()
-        return self._advance(tokens.tolist(), nats)
+        whole = torch.logsumexp(logits, 1)
+        nats = (chosen - whole)[:count].tolist()
+        return self._advance(tokens.tolist(), nats, allowed, whole)
 
-    def _choose(self, logits: Tensor) -> np.ndarray:
-        """(bucket, vocab) -> (running,) the next token of each row: given, likeliest or drawn."""
-        rows = [live.row for live in self._live]
+    def _allowed(self, logits: Tensor) -> Tensor:
+        """(bucket, vocab) -> (running, vocab): -infinity where a row may not write the token."""
         allowed = logits[: self.running].index_fill(1, self._forbidden, -torch.inf)
         for place, live in enumerate(self._live):
             if not live.tokens:  # a sentence has at least one token
                 allowed[place, self.special.end] = -torch.inf
             elif live.row.choice.no_repeat:
                 allowed[place, repeating(live.tokens, live.row.choice.no_repeat)] = -torch.inf
+        return allowed
+
+    def _choose(self, allowed: Tensor) -> np.ndarray:
+        """(running, vocab) -> (running,) the next token of each row: given, likeliest or drawn.
+
+        Of a beam's hypotheses it means nothing.
+        """
+        rows = [live.row for live in self._live]
         choices = [GREEDY if row.given is not None else row.choice for row in rows]
         columns = zip(*choices, strict=True)
-        temperature, top_k, top_p, min_p, _ = map(np.array, columns)
+        temperature, top_k, top_p, min_p, *_ = map(np.array, columns)
         numbers = uniforms(
             np.array([row.seed for row in rows], np.uint64),
             np.array([row.item for row in rows], np.uint64),
@@ -181,26 +207,62 @@ class Slots:
                 tokens[place] = [*live.row.given, self.special.end][len(live.tokens)]
         return tokens
 
-    def _advance(self, tokens: list[int], nats: list[float]) -> list[Finished]:
+    def _advance(
+        self, tokens: list[int], nats: list[float], allowed: Tensor, whole: Tensor
+    ) -> list[Finished]:
         """Write each row's token down; retire the rows that end."""
-        finished, kept = [], []
-        count = self.running
-        for place, (live, token, nat) in enumerate(zip(self._live, tokens, nats, strict=True)):
-            live.batch_rows = max(live.batch_rows, count)
-            live.log_prob += nat
-            ended = token == self.special.end
-            if not ended:
-                live.tokens.append(token)
-            full = live.row.given is None and len(live.tokens) >= live.row.tokens_max
-            if ended or full:
-                finished.append(
-                    Finished(live.row, live.tokens, live.log_prob, ended, live.batch_rows)
-                )
+        finished: list[Finished] = []
+        kept: list[tuple[int, _Live]] = []
+        place, count = 0, self.running
+        while place < count:
+            live = self._live[place]
+            slots = live.row.slots
+            for each in self._live[place : place + slots]:
+                each.batch_rows = max(each.batch_rows, count)
+            if live.beam is None:
+                ended = self._append(live, tokens[place], nats[place])
+                goes_on = [] if ended else [(place, live)]
             else:
-                kept.append(place)
-        if finished:
-            self._keep(kept)
+                part = slice(place, place + slots)
+                ended, goes_on = self._grow(live.beam, part, allowed[part] - whole[part, None])
+            finished += [ended] if ended else []
+            kept += goes_on
+            place += slots
+        if [live for _, live in kept] != self._live:
+            self._keep([place for place, _ in kept])
+            self._live = [live for _, live in kept]
         return finished
+
+    def _append(self, live: _Live, token: int, nats: float) -> Finished | None:
+        """Write a row's token down -> the row, if it ends with it."""
+        live.log_prob += nats
+        ended = token == self.special.end
+        if not ended:
+            live.tokens.append(token)
+        full = live.row.given is None and len(live.tokens) >= live.row.tokens_max
+        if not (ended or full):
+            return None
+        return Finished(live.row, live.tokens, live.log_prob, ended, live.batch_rows)
+
+    def _grow(
+        self, beam: Beam, part: slice, log_probs: Tensor
+    ) -> tuple[Finished | None, list[tuple[int, _Live]]]:
+        """A beam's step -> the row, if its search is over, else whom each slot goes on from."""
+        before = self._live[part]
+        row, batch_rows = before[0].row, before[0].batch_rows
+        grown = beam.advance(
+            [Hypothesis(tuple(live.tokens), live.log_prob) for live in before], log_probs
+        )
+        if not grown:
+            best, *others = beam.best()
+            ended = list(best.tokens), best.log_prob, best.ended
+            return Finished(row, *ended, batch_rows, tuple(others)), []
+        goes_on = []
+        for parent, hypothesis in grown:
+            live = _Live(row, beam, hypothesis)
+            live.batch_rows = batch_rows
+            goes_on.append((part.start + parent, live))
+        return None, goes_on
 
     def _keep(self, places: list[int]) -> None:
         """Only the rows at these places go on."""

@@ -15,6 +15,8 @@ class Written(NamedTuple):
     """Tokens written; the end is not counted."""
     ended: bool
     """False where the token limit cut the sentence."""
+    alternatives: "tuple[Written, ...]" = ()
+    """The beam's other sentences, the best first."""
 
 
 class Encoded(NamedTuple):

@@ -6,7 +6,6 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future, InvalidStateError
-from pathlib import Path
 from typing import NamedTuple, cast
 
 import torch
@@ -15,9 +14,9 @@ from textvae.config import ServeConfig
 from textvae.decode.slots import Finished, Row, Slots, SpecialIds
 from textvae.engine.answers import Done, Drawn, Encoded, Interpolated, Paraphrased, Scored
 from textvae.engine.job import Job
-from textvae.engine.loaded import Loaded, load_version
+from textvae.engine.loaded import Loaded
 from textvae.engine.plans import Planning, plan
-from textvae.engine.proof import Arithmetic, prove
+from textvae.engine.proof import Arithmetic
 from textvae.engine.requests import (
     DecodeRequest,
     EncodeRequest,
@@ -30,9 +29,7 @@ from textvae.engine.requests import (
     rows_of,
 )
 from textvae.errors import BusyError, InputError
-from textvae.model.exact import BUCKETS
-from textvae.store.promotions import champion
-from textvae.store.versions import Version, open_version
+from textvae.store.versions import Version
 from textvae.text.tokenizer import BOS, EOS, Tokenizer
 
 log = logging.getLogger(__name__)
@@ -206,10 +203,11 @@ class Engine:
         """Let waiting rows join, oldest first, skipping those nobody wants any more."""
         free = self._slots.capacity - self._slots.running
         rows: list[Row] = []
-        while self._waiting and len(rows) < free:
+        while self._waiting and self._waiting[0].slots <= free:
             row = self._waiting.popleft()
             if not _unwanted(row.owner):
                 rows.append(row)
+                free -= row.slots
         self._slots.admit(rows)
 
     def _collect(self, finished: Finished) -> None:
@@ -275,26 +273,3 @@ def _unwanted(owner: object) -> bool:
 def threads_of(config: ServeConfig) -> int:
     """Threads of the engine's arithmetic."""
     return config.threads or os.cpu_count() or 1
-
-
-def load_engine(registry: Path, model: str, name: str | None, config: ServeConfig) -> Engine:
-    """Verify, load and prove a version (None: the champion), and start its engine.
-
-    Raises NotFoundError, CorruptError.
-    """
-    version = open_version(registry, model, name) if name else champion(registry, model)
-    return start_engine(registry, version, config)
-
-
-def start_engine(registry: Path, version: Version, config: ServeConfig) -> Engine:
-    """The engine of a verified version. Raises CorruptError, InputError for impossible settings."""
-    if config.slots not in BUCKETS:
-        raise InputError(
-            "serve.slots", f"must be one of {', '.join(map(str, BUCKETS))}, got {config.slots}"
-        )
-    loaded = load_version(registry, version)
-    buckets = tuple(size for size in BUCKETS if size <= config.slots)
-    loaded = loaded._replace(buckets=buckets)
-    # The number of threads decides how products are rounded, so the proof needs that of the engine.
-    torch.set_num_threads(threads_of(config))
-    return Engine(version, loaded, prove(loaded), config)

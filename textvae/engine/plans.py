@@ -1,10 +1,12 @@
 """Each request as work: what is encoded at once, rows for the decoder, the answer made of them."""
 
+import itertools
 from collections.abc import Callable, Generator
 from typing import NamedTuple
 
 import numpy as np
 
+from textvae.decode.beam import Hypothesis
 from textvae.decode.counter import Purpose, normals, uniforms
 from textvae.decode.slots import Choice, Finished, Row
 from textvae.engine.answers import (
@@ -77,7 +79,7 @@ def _decode(loaded: Loaded, request: DecodeRequest, limits: Limits, owner: objec
     yield from ()
     latents = _of_width("latents", request.latents, loaded.latent)
     rows = _rows(owner, latents, request, request.options, limits)
-    return Plan(rows, lambda done: Drawn(_written(loaded, done), latents), 0)
+    return Plan(rows, lambda done: Drawn(_written(loaded, done, request.options), latents), 0)
 
 
 def _sample(loaded: Loaded, request: SampleRequest, limits: Limits, owner: object) -> Planning:
@@ -97,7 +99,11 @@ def _sample(loaded: Loaded, request: SampleRequest, limits: Limits, owner: objec
         chosen = uniforms(seeds, items, zeros, zeros, Purpose.COMPONENT)
         latents = loaded.prior.draw(chosen, noise, request.scale)
     rows = _rows(owner, latents, request, request.options, limits)
-    return Plan(rows, lambda done: Drawn(_written(loaded, done), latents, prior), 0)
+
+    def finish(done: list[Finished]) -> Drawn:
+        return Drawn(_written(loaded, done, request.options), latents, prior)
+
+    return Plan(rows, finish, 0)
 
 
 def _interpolate(
@@ -115,7 +121,8 @@ def _interpolate(
     rows = _rows(owner, way.latents, request, request.options, limits)
 
     def finish(done: list[Finished]) -> Interpolated:
-        return Interpolated(way.positions.tolist(), _written(loaded, done), way.latents)
+        written = _written(loaded, done, request.options)
+        return Interpolated(way.positions.tolist(), written, way.latents)
 
     return Plan(rows, finish, sum(map(len, ids)))
 
@@ -133,7 +140,7 @@ def _paraphrase(
     rows = _rows(owner, latents, request, request.options, limits, request.count)
 
     def finish(done: list[Finished]) -> Paraphrased:
-        written = _written(loaded, done)
+        written = _written(loaded, done, request.options)
         answer = Paraphrased([], [], [])
         for number, sentence in enumerate(map(normalise, request.sentences)):
             first = number * request.count
@@ -216,6 +223,7 @@ def _rows(
                 options.top_p,
                 options.min_p,
                 options.no_repeat,
+                max(options.beam, 1),
             ),
             request.seed,
             request.first_index + place // draws,
@@ -225,12 +233,24 @@ def _rows(
     ]
 
 
-def _written(loaded: Loaded, done: list[Finished]) -> list[Written]:
-    """The rows' sentences."""
-    texts = loaded.tokenizer.decode([row.tokens for row in done])
+def _written(loaded: Loaded, done: list[Finished], options: Options) -> list[Written]:
+    """The rows' sentences, with those of their beams that were asked for."""
+    found = [
+        [
+            Hypothesis(tuple(row.tokens), row.log_prob, row.ended),
+            *row.others[: options.alternatives],
+        ]
+        for row in done
+    ]
+    flat = [hypothesis for one in found for hypothesis in one]
+    texts = loaded.tokenizer.decode([list(hypothesis.tokens) for hypothesis in flat])
+    written = iter(
+        Written(text, hypothesis.log_prob, len(hypothesis.tokens), hypothesis.ended)
+        for text, hypothesis in zip(texts, flat, strict=True)
+    )
     return [
-        Written(text, row.log_prob, len(row.tokens), row.ended)
-        for text, row in zip(texts, done, strict=True)
+        next(written)._replace(alternatives=tuple(itertools.islice(written, len(one) - 1)))
+        for one in found
     ]
 
 

@@ -18,6 +18,7 @@ INDEX_MAX = 2**63 - 1
 TEMPERATURE_MAX = 10.0
 RADIUS_MAX = 10.0
 LATENT_MAX = 1e4
+BEAM_MAX = 8
 
 
 class Limits(NamedTuple):
@@ -54,6 +55,10 @@ class Options(NamedTuple):
     """Only tokens at least this times as probable as the likeliest, 0 to 1."""
     no_repeat: int = 0
     """Never a run of this many tokens that the sentence already has; 0 for no guard."""
+    beam: int = 0
+    """Hypotheses that a beam search keeps, 0 to 8; 0 and 1 for none."""
+    alternatives: int = 0
+    """Other sentences of the beam to return, below `beam`."""
 
     def check(self, limits: Limits) -> None:
         """InputError unless every option is within its limits."""
@@ -64,6 +69,10 @@ class Options(NamedTuple):
         _within("tokens_max", self.tokens_max, 0, limits.tokens_max)
         _within("min_p", self.min_p, 0.0, 1.0)
         _within("no_repeat", self.no_repeat, 0, limits.tokens_max)
+        _within("beam", self.beam, 0, BEAM_MAX)
+        if self.beam > 1 and self.temperature > 0:
+            raise InputError("beam", "must be 0 with a temperature; a beam does not draw")
+        _within("alternatives", self.alternatives, 0, max(self.beam - 1, 0))
 
 
 GREEDY = Options()
@@ -201,15 +210,20 @@ def rows_of(request: Request) -> int:
         case EncodeRequest():
             return len(request.sentences) * max(request.samples, 1)
         case DecodeRequest():
-            return len(request.latents)
+            return len(request.latents) * _slots(request)
         case SampleRequest():
-            return request.count
+            return request.count * _slots(request)
         case InterpolateRequest():
-            return request.steps
+            return request.steps * _slots(request)
         case ParaphraseRequest():
-            return len(request.sentences) * request.count
+            return len(request.sentences) * request.count * _slots(request)
         case ScoreRequest():
             return len(request.sentences) * request.importance_samples
+
+
+def _slots(request: DecodeRequest | SampleRequest | InterpolateRequest | ParaphraseRequest) -> int:
+    """Slots that a sentence takes."""
+    return max(request.options.beam, 1)
 
 
 def _within(name: str, value: float, low: float, high: float, noun: str = "") -> None:

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from textvae import files
 from textvae.config import EvaluationConfig, GateConfig, ServeConfig, StoreConfig
-from textvae.engine.engine import start_engine
 from textvae.engine.loaded import PRIOR_ATTACHMENT
+from textvae.engine.start import start_engine
 from textvae.errors import DataError, NotFoundError
 from textvae.measure.doctor import Diagnosis, diagnose
 from textvae.measure.evaluation import Evaluation, Tell, evaluate

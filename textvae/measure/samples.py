@@ -12,8 +12,9 @@ from typing import Any
 
 from textvae import files
 from textvae.config import EvaluationConfig, ServeConfig
-from textvae.engine.engine import Engine, start_engine
+from textvae.engine.engine import Engine
 from textvae.engine.loaded import load_networks
+from textvae.engine.start import start_engine
 from textvae.measure.evaluation import Tell, encode_all
 from textvae.measure.generation import generation_figures
 from textvae.measure.holes import write_all

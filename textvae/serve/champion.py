@@ -6,7 +6,8 @@ import logging
 from pathlib import Path
 
 from textvae.config import ServeConfig
-from textvae.engine.engine import Engine, load_engine
+from textvae.engine.engine import Engine
+from textvae.engine.start import load_engine
 from textvae.errors import UnavailableError
 from textvae.store import promotions
 

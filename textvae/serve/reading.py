@@ -115,6 +115,8 @@ def _options(message: pb.Options) -> Options:
         tokens_max=message.tokens_max,
         min_p=message.min_p,
         no_repeat=message.no_repeat,
+        beam=message.beam,
+        alternatives=message.alternatives,
         **_given(message, "top_p"),
     )
 

@@ -106,6 +106,7 @@ def _sentence(written: Written) -> pb.GeneratedSentence:
         log_prob=written.log_prob,
         tokens=written.tokens,
         finish_reason=reason,
+        alternatives=map(_sentence, written.alternatives),
     )
 
 

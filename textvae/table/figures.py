@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from textvae.config import EvaluationConfig, ServeConfig, TrainingConfig
-from textvae.engine.engine import start_engine
 from textvae.engine.loaded import PRIOR_ATTACHMENT
+from textvae.engine.start import start_engine
 from textvae.errors import CollapsedError
 from textvae.measure.doctor import diagnose
 from textvae.measure.evaluation import Evaluation, evaluate

@@ -163,6 +163,8 @@ class Options(_message.Message):
     TOKENS_MAX_FIELD_NUMBER: _builtins.int
     MIN_P_FIELD_NUMBER: _builtins.int
     NO_REPEAT_FIELD_NUMBER: _builtins.int
+    BEAM_FIELD_NUMBER: _builtins.int
+    ALTERNATIVES_FIELD_NUMBER: _builtins.int
     temperature: _builtins.float
     """Softmax temperature, 0 to 10; 0 or unset takes the likeliest token at each step (greedy), and
     `top_k`, `top_p` and `min_p` then change nothing. Where more than one of them is set, `top_p`
@@ -184,6 +186,13 @@ class Options(_message.Message):
     """Guard against repetition: never writes a run of this many tokens that the sentence already has,
     0 to `Limits.tokens_max`; 0 or unset for no guard. Changes greedy writing too.
     """
+    beam: _builtins.int
+    """Hypotheses that a beam search keeps side by side, 0 to 8; 0, 1 or unset for none. The sentence is
+    then the one of most log-probability a token, its end counted. A beam does not draw: with a
+    temperature it is FIELD_INVALID. Counts as so many rows.
+    """
+    alternatives: _builtins.int
+    """Other sentences of the beam to return, the best first, below `beam`; 0 or unset for none."""
     def __init__(
         self,
         *,
@@ -193,10 +202,12 @@ class Options(_message.Message):
         tokens_max: _builtins.int = ...,
         min_p: _builtins.float = ...,
         no_repeat: _builtins.int = ...,
+        beam: _builtins.int = ...,
+        alternatives: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_top_p", b"_top_p", "top_p", b"top_p"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_top_p", b"_top_p", "min_p", b"min_p", "no_repeat", b"no_repeat", "temperature", b"temperature", "tokens_max", b"tokens_max", "top_k", b"top_k", "top_p", b"top_p"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_top_p", b"_top_p", "alternatives", b"alternatives", "beam", b"beam", "min_p", b"min_p", "no_repeat", b"no_repeat", "temperature", b"temperature", "tokens_max", b"tokens_max", "top_k", b"top_k", "top_p", b"top_p"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__top_p: _TypeAlias = _typing.Literal["top_p"]  # noqa: Y015
     _WhichOneofArgType__top_p: _TypeAlias = _typing.Literal["_top_p", b"_top_p"]  # noqa: Y015
@@ -258,6 +269,7 @@ class GeneratedSentence(_message.Message):
     LOG_PROB_FIELD_NUMBER: _builtins.int
     TOKENS_FIELD_NUMBER: _builtins.int
     FINISH_REASON_FIELD_NUMBER: _builtins.int
+    ALTERNATIVES_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """The sentence; may be empty."""
     log_prob: _builtins.float
@@ -266,6 +278,12 @@ class GeneratedSentence(_message.Message):
     """Tokens written; the end is not counted."""
     finish_reason: Global___FinishReason.ValueType
     """Why writing stopped."""
+    @_builtins.property
+    def alternatives(self) -> _containers.RepeatedCompositeFieldContainer[Global___GeneratedSentence]:
+        """The beam's other sentences, the best first: `Options.alternatives`, or fewer where the beam
+        found no more.
+        """
+
     def __init__(
         self,
         *,
@@ -273,10 +291,11 @@ class GeneratedSentence(_message.Message):
         log_prob: _builtins.float = ...,
         tokens: _builtins.int = ...,
         finish_reason: Global___FinishReason.ValueType = ...,
+        alternatives: _abc.Iterable[Global___GeneratedSentence] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["finish_reason", b"finish_reason", "log_prob", b"log_prob", "text", b"text", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alternatives", b"alternatives", "finish_reason", b"finish_reason", "log_prob", b"log_prob", "text", b"text", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
