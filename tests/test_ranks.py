@@ -21,12 +21,21 @@ from textvae.training.ranks import Ranks, joined
 
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
 QUIET = ("--model.dropout", "0", "--training.word-noise", "0", "--training.word-dropout", "0")
-EXACT = (*QUIET, "--training.objective", "autoencoder", "--training.precision", "fp32")
+# Batches of five are shared as three and two.
+FAST = ("--training.batch", "5", "--training.learning-rate", "0.02", "--training.warmup-steps", "0")
+EXACT = (*QUIET, *FAST, "--training.objective", "autoencoder")
 
 
 def learned(folder: Path, *flags: str) -> Ended:
     """`jobs.train` by two processes."""
     return ran(folder, *TORCHRUN, "jobs.train", "--config", "toy.toml", *flags)
+
+
+def children(parent: int) -> list[int]:
+    """The processes that this one started."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True)
+    pairs = [line.split() for line in listed.stdout.splitlines()]
+    return [int(child) for child, of in pairs if int(of) == parent]
 
 
 def weights(folder: Path, version: str) -> dict[str, torch.Tensor]:
@@ -61,15 +70,14 @@ def test_two_processes_make_the_same_version_every_time_and_after_a_kill(folder:
     command = [sys.executable, "-m", *TORCHRUN, "jobs.train", "--config", "toy.toml"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     slow = [*command, "--training.checkpoint-s", "0.01"]
-    with subprocess.Popen(
-        slow, cwd=folder, env=environment, stderr=subprocess.DEVNULL, start_new_session=True
-    ) as process:
+    with subprocess.Popen(slow, cwd=folder, env=environment, stderr=subprocess.DEVNULL) as process:
         until = time.monotonic() + 60
         while not list(folder.glob("runs/*/checkpoints/vae/0*")):
             assert time.monotonic() < until, "no checkpoint within a minute"
             assert process.poll() is None, "ended before it was killed"
             time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGKILL)
+        for each in (process.pid, *children(process.pid)):
+            os.kill(each, signal.SIGKILL)
     again = learned(folder, "--training.checkpoint-s", "0.01")
     assert "begins at step 0 of 20" not in again.stderr, "nothing was left to go on with"
     first = folder / "registry-before" / MODEL / "versions" / whole / "model.safetensors"
