@@ -94,9 +94,14 @@ class CutDecoder(network.Decoder):
             if self.start is not None:
                 self.start.weight.zero_()
 
-    def forward(self, embedded: Tensor, latents: Tensor | None) -> Tensor:
-        """Zeros in place of the latents, so that none of the weights above ever moves."""
-        return super().forward(embedded, None if latents is None else torch.zeros_like(latents))
+    # Zeros in place of the latents, so that none of the weights above ever moves.
+
+    def states(self, embedded: Tensor, latents: Tensor | None) -> Tensor:
+        return super().states(embedded, None if latents is None else torch.zeros_like(latents))
+
+    def written(self, states: Tensor, latents: Tensor | None, owner: Tensor) -> Tensor:
+        deaf = None if latents is None else torch.zeros_like(latents)
+        return super().written(states, deaf, owner)
 
 
 @contextlib.contextmanager
