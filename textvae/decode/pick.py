@@ -37,10 +37,11 @@ def pick(logits: Tensor, picking: Picking, uniforms: np.ndarray) -> np.ndarray:
 
     top-k, then top-p of what that leaves, then min-p, each if asked for.
     """
-    tokens = logits.argmax(1).numpy().copy()
     drawing = np.flatnonzero(picking.temperature > 0)
-    if not len(drawing):
-        return tokens
+    if len(drawing) < len(logits):
+        tokens = logits.argmax(1).numpy().copy()
+    else:
+        tokens = np.empty(len(logits), np.int64)
     vocab = logits.shape[1]
     asked = np.where(picking.top_p < 1, LIKELIEST, 0)
     asked = np.where(picking.top_k > 0, picking.top_k, asked)
@@ -56,47 +57,59 @@ def pick(logits: Tensor, picking: Picking, uniforms: np.ndarray) -> np.ndarray:
 
 def _drawn(logits: Tensor, picking: Picking, uniforms: np.ndarray, width: int) -> np.ndarray:
     """(rows, vocab) -> (rows,): draws among the `width` likeliest tokens, 0 for all."""
-    temperature = torch.from_numpy(np.maximum(picking.temperature, TEMPERATURE_MIN)).float()
-    # Shifted first: a tiny temperature would else make infinities of all logits.
-    scaled = (logits - logits.amax(1, keepdim=True)) / temperature[:, None]
-    shares = torch.softmax(scaled, 1)
+    temperature = np.maximum(picking.temperature, TEMPERATURE_MIN)
     if not width:
-        least = torch.from_numpy(picking.min_p).float()[:, None] * shares.amax(1, keepdim=True)
-        return _among_all(torch.where(shares < least, 0.0, shares), uniforms)
-    likeliest, ids = torch.topk(shares, width)
-    mass, order = likeliest.numpy().astype(np.float64), ids.numpy()
-    tokens, reached = _among_likeliest(mass, order, picking, uniforms)
-    short = np.flatnonzero(~reached & (width < logits.shape[1]))
-    for row in short:  # a flat distribution: top-p needs more tokens than were sorted
-        mass, order = _sorted(shares[row])
-        own = Picking(*(values[row : row + 1] for values in picking))
-        tokens[row] = _among_likeliest(mass, order, own, uniforms[row : row + 1])[0][0]
+        shares = torch.softmax(logits / torch.from_numpy(temperature).float()[:, None], 1)
+        if picking.min_p.any():
+            least = torch.from_numpy(picking.min_p).float()[:, None] * shares.amax(1, keepdim=True)
+            shares = torch.where(shares < least, 0.0, shares)
+        return _among_all(shares, uniforms)
+    found = torch.topk(logits, width)
+    tokens, reached = _among_likeliest(
+        found.values, found.indices, _whole(logits, picking, temperature), picking, uniforms
+    )
+    for row in np.flatnonzero(~reached & (width < logits.shape[1])):
+        # A flat distribution: top-p needs more tokens than were sorted.
+        part = slice(row, row + 1)
+        own = Picking(*(values[part] for values in picking))
+        every, ids = torch.sort(logits[part], dim=1, descending=True, stable=True)
+        whole = _whole(logits[part], own, temperature[part])
+        tokens[part], _ = _among_likeliest(every, ids, whole, own, uniforms[part])
     return tokens
 
 
-def _sorted(shares: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """(vocab,) -> (1, vocab) twice: the shares from the largest on, and whose they are."""
-    mass, order = torch.sort(shares, descending=True, stable=True)
-    return mass.numpy().astype(np.float64)[None], order.numpy()[None]
+def _whole(logits: Tensor, picking: Picking, temperature: np.ndarray) -> np.ndarray:
+    """(rows, vocab) -> (rows,): the mass of all tokens where top-p asks for it, in multiples of the
+    likeliest's; infinity for rows with a top-k, whose mass is that of the k."""
+    whole = np.full(len(logits), np.inf)
+    asking = np.flatnonzero(picking.top_k == 0)
+    if len(asking):
+        rows = torch.from_numpy(asking)
+        scaled = logits[rows] / torch.from_numpy(temperature[asking]).float()[:, None]
+        whole[asking] = 1 / torch.softmax(scaled, 1).amax(1).numpy().astype(np.float64)
+    return whole
 
 
 def _among_likeliest(
-    mass: np.ndarray, ids: np.ndarray, picking: Picking, uniforms: np.ndarray
+    likeliest: Tensor, ids: Tensor, whole: np.ndarray, picking: Picking, uniforms: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, width) shares from the largest on, and whose they are -> (rows,) tokens, and whether
+    """(rows, width) logits from the largest on, and whose they are -> (rows,) tokens, and whether
     top-p found all its tokens among these."""
+    heads = likeliest.numpy().astype(np.float64)
+    temperature = np.maximum(picking.temperature, TEMPERATURE_MIN)
+    mass = np.exp((heads - heads[:, :1]) / temperature[:, None])
     edges = np.cumsum(mass, 1)
-    # The rows without top-k share what all tokens have, which is 1.
-    whole = np.where(picking.top_k > 0, edges[:, -1], 1.0)
-    reached = (picking.top_k > 0) | (picking.top_p >= 1) | (edges[:, -1] >= picking.top_p * whole)
+    aim = picking.top_p * np.minimum(whole, np.where(picking.top_k > 0, edges[:, -1], np.inf))
+    reached = (picking.top_k > 0) | (edges[:, -1] >= aim)
     # The first token whose share brings the sum to top_p still counts (Holtzman et al. 2020).
-    kept = edges - mass < (picking.top_p * whole)[:, None]
-    kept &= mass >= (picking.min_p * mass[:, 0])[:, None]
+    kept = edges - mass < aim[:, None]
+    kept &= mass >= picking.min_p[:, None]
     kept[:, 0] = True
     edges = np.cumsum(mass * kept, 1)
     place = (edges <= (uniforms * edges[:, -1])[:, None]).sum(1)
     # Rounding may put the number on the last edge; the last token kept is meant.
-    return ids[np.arange(len(mass)), np.minimum(place, _last(kept))], reached
+    found: np.ndarray = ids.numpy()[np.arange(len(mass)), np.minimum(place, _last(kept))]
+    return found, reached
 
 
 def _among_all(shares: Tensor, uniforms: np.ndarray) -> np.ndarray:
@@ -106,7 +119,9 @@ def _among_all(shares: Tensor, uniforms: np.ndarray) -> np.ndarray:
     """
     rows, vocab = shares.shape
     blocks = -(-vocab // BLOCK)
-    filled = torch.nn.functional.pad(shares, (0, blocks * BLOCK - vocab)).view(rows, blocks, BLOCK)
+    if vocab % BLOCK:
+        shares = torch.nn.functional.pad(shares, (0, blocks * BLOCK - vocab))
+    filled = shares.view(rows, blocks, BLOCK)
     sums = filled.sum(2, dtype=torch.float64).numpy()
     edges = np.cumsum(sums, 1)
     aim = uniforms * edges[:, -1]
