@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from textvae.text import batches
 from textvae.text.batches import Batches, TokenStore, batch_of, gather, store_tokens
 from textvae.text.tokenizer import BOS, EOS, PAD
 
@@ -110,3 +111,17 @@ def test_sentences_of_like_length_share_a_batch_and_batches_are_mixed() -> None:
     assert padding < 0.1 * sum(part.tokens.size for part in parts)
     rises = np.diff([part.lengths.mean() for part in parts]) > 0
     assert 0.3 < rises.mean() < 0.7
+
+
+def test_a_store_made_in_pieces_is_the_store_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of a generator, with sentences that are cut, empty, or of large ids."""
+    sentences = [[4 + n] * (n % 5) for n in range(23)] + [[70_000, 5]]
+    whole = store_tokens(sentences, 3)
+    monkeypatch.setattr(batches, "STORED_AT_ONCE", 4)
+    pieces = store_tokens(iter(sentences), 3)
+    assert pieces.truncated == whole.truncated == 4
+    assert pieces.store.tokens.tolist() == [id_ for ids in sentences for id_ in ids[:3]]
+    assert pieces.store.tokens.dtype == whole.store.tokens.dtype == np.int32
+    assert pieces.store.offsets.tolist() == whole.store.offsets.tolist()
+    nothing = store_tokens([], 3).store
+    assert (len(nothing.tokens), nothing.offsets.tolist()) == (0, [0])

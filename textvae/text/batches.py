@@ -18,6 +18,8 @@ Ints = npt.NDArray[np.integer[Any]]
 # Sorting by length inside a pool keeps padding near 3 % of all tokens on clauses of
 # 3 to 12 words, while the shuffle before it keeps a sentence's neighbours changing.
 POOL_BATCHES = 50
+# Sentences that are lists of ids at the same time; as arrays they are a twentieth of the size.
+STORED_AT_ONCE = 10_000
 
 
 class TokenStore(NamedTuple):
@@ -49,17 +51,27 @@ class Stored(NamedTuple):
 
 
 def store_tokens(sentences: Iterable[Sequence[int]], tokens_max: int) -> Stored:
-    """The sentences' ids, flat, each cut after `tokens_max` ids (BOS and EOS not counted)."""
-    kept: list[Sequence[int]] = []
+    """The sentences' ids, flat, each cut after `tokens_max` ids (BOS and EOS not counted).
+
+    Read once and in order, so that a generator of them need never be whole in memory.
+    """
+    parts: list[npt.NDArray[np.int32]] = []
+    counts: list[npt.NDArray[np.int64]] = []
     truncated = 0
-    for ids in sentences:
-        truncated += len(ids) > tokens_max
-        kept.append(ids[:tokens_max])
-    offsets = np.zeros(len(kept) + 1, dtype=np.int64)
-    np.cumsum([len(ids) for ids in kept], out=offsets[1:])
-    flat = np.fromiter(itertools.chain.from_iterable(kept), dtype=np.int32, count=int(offsets[-1]))
-    small = not flat.size or int(flat.max()) <= np.iinfo(np.uint16).max
-    return Stored(TokenStore(flat.astype(np.uint16) if small else flat, offsets), truncated)
+    waiting = iter(sentences)
+    while some := list(itertools.islice(waiting, STORED_AT_ONCE)):
+        truncated += sum(len(ids) > tokens_max for ids in some)
+        kept = [ids[:tokens_max] for ids in some]
+        counts.append(np.array([len(ids) for ids in kept], dtype=np.int64))
+        flat = itertools.chain.from_iterable(kept)
+        parts.append(np.fromiter(flat, dtype=np.int32, count=int(counts[-1].sum())))
+    offsets = np.zeros(sum(map(len, counts)) + 1, dtype=np.int64)
+    if counts:
+        np.cumsum(np.concatenate(counts), out=offsets[1:])
+    large = any(part.size and part.max() > np.iinfo(np.uint16).max for part in parts)
+    width = np.int32 if large else np.uint16
+    tokens = np.concatenate([part.astype(width) for part in parts] or [np.zeros(0, width)])
+    return Stored(TokenStore(tokens, offsets), truncated)
 
 
 def gather(store: TokenStore, rows: Ints) -> Batch:

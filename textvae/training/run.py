@@ -26,7 +26,7 @@ from textvae.model.network import (
 )
 from textvae.model.schedules import RateHolder, kl_weight
 from textvae.settings import to_mapping, to_toml
-from textvae.text.batches import Batches, TokenStore, store_tokens
+from textvae.text.batches import STORED_AT_ONCE, Batches, TokenStore, store_tokens
 from textvae.text.spans import Corpus
 from textvae.text.tokenizer import Tokenizer, train_tokenizer
 from textvae.training.loop import Phase, Step, Tell, arithmetic, fit
@@ -209,7 +209,11 @@ def _tokenizer(recipe: Recipe, corpus: Corpus, run: Path) -> bytes:
 
 def _stored(tokenizer: Tokenizer, texts: list[str], tokens_max: int) -> TokenStore:
     """One side's tokens; sentences that lost their end are counted in the log."""
-    store, truncated = store_tokens(tokenizer.encode(texts), tokens_max)
+    parts = range(0, len(texts), STORED_AT_ONCE)
+    encoded = (
+        ids for part in parts for ids in tokenizer.encode(texts[part : part + STORED_AT_ONCE])
+    )
+    store, truncated = store_tokens(encoded, tokens_max)
     if truncated:
         log.warning("%d of %d sentences were cut at %d tokens", truncated, len(texts), tokens_max)
     return store
