@@ -13,7 +13,13 @@ from tests import toys
 from textvae.config import ServeConfig
 from textvae.engine.answers import Encoded
 from textvae.engine.engine import Engine
-from textvae.engine.requests import EncodeRequest, InterpolateRequest, SampleRequest, ScoreRequest
+from textvae.engine.requests import (
+    EncodeRequest,
+    InterpolateRequest,
+    Options,
+    SampleRequest,
+    ScoreRequest,
+)
 from textvae.engine.start import load_engine
 
 ONE, OTHER = "The child will sing a song at home.", "The old kings rode the brown horse outside."
@@ -76,6 +82,31 @@ def test_a_cancelled_encode_is_given_up_between_two_buckets(
     assert encoded[-1] == 1
     assert len(encoded) < BUCKETS, "encoded for nobody"
     assert engine.load().waiting_rows == 0
+
+
+def test_a_cancelled_row_has_left_its_slot_by_the_step_after_next(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted in steps that the engine makes, and by a request that then has the slots."""
+    rows: list[int] = []
+    real = engine._slots.step
+
+    def step() -> Any:
+        rows.append(engine._slots.running)
+        return real()
+
+    monkeypatch.setattr(engine._slots, "step", step)
+    endless = Options(temperature=10.0, tokens_max=128)
+    full = engine.submit(SampleRequest(1024, options=endless, seed=1))
+    until = time.monotonic() + 20
+    while 64 not in rows:
+        assert time.monotonic() < until, "the slots were never full"
+        time.sleep(0.001)
+    assert full.cancel()
+    made = len(rows)
+    engine.sample(SampleRequest(3, seed=1))
+    assert rows[made - 1] == 64
+    assert max(rows[made + 1 :]) <= 3
 
 
 def test_a_cancelled_request_frees_its_rows(engine: Engine) -> None:
