@@ -14,9 +14,8 @@ from textvae.config import ServeConfig
 from textvae.decode.slots import Finished, Row, Slots, SpecialIds
 from textvae.engine.answers import Done, Drawn, Encoded, Interpolated, Paraphrased, Scored
 from textvae.engine.job import Job
-from textvae.engine.loaded import Loaded
 from textvae.engine.plans import Planning, plan
-from textvae.engine.proof import Arithmetic
+from textvae.engine.proof import Proven
 from textvae.engine.requests import (
     DecodeRequest,
     EncodeRequest,
@@ -46,19 +45,18 @@ class Load(NamedTuple):
 class Engine:
     """One version that answers; every method may be called from any thread."""
 
-    def __init__(
-        self, version: Version, loaded: Loaded, arithmetic: Arithmetic, config: ServeConfig
-    ):
-        """`loaded` belongs to the engine's thread from here on; see `load_engine`."""
+    def __init__(self, version: Version, proven: Proven, config: ServeConfig):
+        """What is loaded belongs to the engine's thread from here on; see `engine/start.py`."""
+        loaded = proven.loaded
         self.version = version
         self.latent = loaded.latent
         self.vocab = loaded.tokenizer.vocab
         self.fitted_prior = loaded.prior
-        self.arithmetic = arithmetic.words
+        self.arithmetic = proven.words
         self.limits = limits_of(config)
-        self._loaded = loaded._replace(buckets=arithmetic.buckets)
+        self._loaded = loaded
         special = SpecialIds(BOS, EOS, Tokenizer.forbidden)
-        self._slots = Slots(loaded.decoder, special, arithmetic.buckets)
+        self._slots = Slots(loaded.decoder, special, loaded.buckets)
         self._threads = threads_of(config)
         self._condition = threading.Condition()
         # Guarded by the condition; everything below it belongs to the engine's thread.

@@ -15,43 +15,80 @@ from textvae.model.exact import ExactDecoder, LatentInputs, padded
 log = logging.getLogger(__name__)
 
 STEPS = 4
+# Of all numbers of rows, those that a whole step is tried in; each product alone is tried in all.
+PROBED = (1, 2, 3, 8, 21, 64)
 
 
-class Arithmetic(NamedTuple):
+class Proven(NamedTuple):
     """What the self-test found."""
 
-    buckets: tuple[int, ...]
+    loaded: Loaded
+    """The version in the arithmetic that holds, with the numbers of rows that it may run in."""
     exact: bool
     """Whether rows are the same to the bit beside any neighbours."""
     words: str
     """For GetServerInfo."""
 
 
-def prove(loaded: Loaded) -> Arithmetic:
-    """Choose the buckets in which rows do not depend on their neighbours.
+def prove(loaded: Loaded) -> Proven:
+    """Choose an arithmetic in which rows do not depend on their neighbours.
 
-    All sizes if they agree; else the largest alone, if a row's place in it does not matter; else
-    that with `exact` false, said in the log and to every client that asks.
+    Weights that oneDNN has laid out, in any number of rows; else buckets of all sizes if they
+    agree; else the largest alone, if a row's place in it does not matter; else all buckets with
+    `exact` false, said in the log and to every client that asks.
     """
     with torch.inference_mode():
+        packed = _packed(loaded)
+        if packed and _products_agree(packed) and _agree(packed, PROBED):
+            return Proven(packed, True, "fp32, rows exact in any number, by oneDNN")
         if _agree(loaded, loaded.buckets):
             sizes = ", ".join(map(str, loaded.buckets))
-            return Arithmetic(loaded.buckets, True, f"fp32, rows exact in buckets of {sizes}")
-        largest = loaded.buckets[-1:]
-        if _agree(loaded, largest):
-            return Arithmetic(largest, True, f"fp32, rows exact in one bucket of {largest[0]}")
+            return Proven(loaded, True, f"fp32, rows exact in buckets of {sizes}")
+        largest = loaded._replace(buckets=loaded.buckets[-1:])
+        if _agree(largest, largest.buckets):
+            words = f"fp32, rows exact in one bucket of {largest.buckets[0]}"
+            return Proven(largest, True, words)
     log.warning(
         "rows depend on their neighbours on this machine; equal requests may differ in bits"
     )
-    return Arithmetic(loaded.buckets, False, "fp32, rows may differ in their last bits")
+    return Proven(loaded, False, "fp32, rows may differ in their last bits")
+
+
+def _packed(loaded: Loaded) -> Loaded | None:
+    """The version with its weights laid out by oneDNN; None where torch has none here."""
+    largest = loaded.buckets[-1]
+    try:
+        encoder, decoder = loaded.encoder.packed(largest), loaded.decoder.packed(largest)
+    except (AttributeError, NotImplementedError, RuntimeError) as error:
+        log.info("no oneDNN for exact rows, so they run in buckets: %s", error)
+        return None
+    every = tuple(range(1, largest + 1))
+    return loaded._replace(encoder=encoder, decoder=decoder, buckets=every)
+
+
+def _products_agree(loaded: Loaded) -> bool:
+    """Whether every product gives a row the same bits in any number of rows, and at any place."""
+    largest = loaded.buckets[-1]
+    generator = torch.Generator().manual_seed(1)
+    for product in (*loaded.encoder.products(), *loaded.decoder.products()):
+        rows = torch.randn(largest, product.weight.shape[1], generator=generator)
+        wanted = product(rows)
+        for count in loaded.buckets:
+            if not torch.equal(product(rows[:count]), wanted[:count]):
+                return False
+        for count in PROBED:
+            if not torch.equal(product(rows[-count:]), wanted[-count:]):
+                return False
+    return True
 
 
 def _agree(loaded: Loaded, buckets: tuple[int, ...]) -> bool:
     """Whether probe rows give the same bits in every bucket, in any place."""
-    largest = buckets[-1]
+    largest = loaded.buckets[-1]
+    buckets = tuple(size for size in buckets if size <= largest)
     generator = torch.Generator().manual_seed(0)
     latents = torch.randn(largest, loaded.latent, generator=generator)
-    vocab = len(loaded.decoder.bias)
+    vocab = loaded.decoder.vocab
     tokens = torch.randint(4, vocab, (largest, STEPS), generator=generator)
     lengths = torch.randint(1, STEPS + 1, (largest,), generator=generator)
     wanted = _traces(loaded, latents, tokens, lengths, largest)

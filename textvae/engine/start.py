@@ -34,4 +34,4 @@ def start_engine(registry: Path, version: Version, config: ServeConfig) -> Engin
     loaded = loaded._replace(buckets=buckets)
     # The number of threads decides how products are rounded, so the proof needs that of the engine.
     torch.set_num_threads(threads_of(config))
-    return Engine(version, loaded, prove(loaded), config)
+    return Engine(version, prove(loaded), config)

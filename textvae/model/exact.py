@@ -1,12 +1,14 @@
 """The network as it is served: every row's numbers are its own, whatever rows run beside it.
 
-A matrix product may round a row differently for another number of rows, so rows run in buckets of
-fixed sizes. Input projections come from a table, one row a token, so that no product has as many
+A matrix product may round a row differently for another number of rows. With weights that oneDNN
+has laid out for many rows it does not; where there is no oneDNN, rows run in buckets of fixed
+sizes. Input projections come from a table, one row a token, so that no product has as many
 rows as a batch has tokens; states are pooled while they are made, so padding never enters a sum.
-`engine/proof.py` checks on the machine itself that the buckets agree.
+`engine/proof.py` checks on the machine itself which of the two holds.
 """
 
-from typing import NamedTuple
+import copy
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +16,8 @@ from torch.nn import functional
 
 from textvae.model.network import LOGVAR_RANGE, SentenceVae
 from textvae.model.posterior import Posterior
+
+mkldnn = torch.ops.mkldnn
 
 # Products of 1 to 7 and 9 to 11 rows are rounded differently from others by common CPU libraries.
 BUCKETS = (8, 16, 32, 64)
@@ -31,15 +35,37 @@ def padded(values: Tensor, size: int) -> Tensor:
     return torch.cat([values, values.new_zeros(size - len(values), *values.shape[1:])])
 
 
+class Product(NamedTuple):
+    """A linear layer."""
+
+    weight: Tensor
+    """(outputs, inputs), or the same in oneDNN's own layout."""
+    bias: Tensor | None = None
+    """(outputs,)"""
+    packed: bool = False
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """(rows, inputs) -> (rows, outputs)."""
+        if self.packed:
+            return cast(Tensor, mkldnn._linear_pointwise(rows, *self[:2], "none", [], ""))
+        return functional.linear(rows, self.weight, self.bias)
+
+    def packed_for(self, rows: int) -> "Product":
+        """The same layer, laid out by oneDNN for this many rows.
+
+        NotImplementedError, AttributeError or RuntimeError where torch has no oneDNN here.
+        """
+        laid_out = mkldnn._reorder_linear_weight(self.weight.contiguous(), rows)
+        return Product(laid_out, self.bias, True)
+
+
 class Cell(NamedTuple):
     """One direction of a GRU, a row at a time."""
 
     table: Tensor
     """(vocab, 3 * hidden) input projection of every token, its bias included."""
-    recurrent: Tensor
-    """(3 * hidden, hidden)"""
-    bias: Tensor
-    """(3 * hidden,) of the recurrent product."""
+    recurrent: Product
+    """hidden -> 3 * hidden"""
 
     def step(self, tokens: Tensor, state: Tensor, extra: Tensor | None = None) -> Tensor:
         """(rows,), (rows, hidden), more input projected as (rows, 3 * hidden) -> (rows, hidden).
@@ -49,7 +75,7 @@ class Cell(NamedTuple):
         given = self.table[tokens]
         if extra is not None:
             given = given + extra
-        reset, update, new = functional.linear(state, self.recurrent, self.bias).chunk(3, 1)
+        reset, update, new = self.recurrent(state).chunk(3, 1)
         given_reset, given_update, given_new = given.chunk(3, 1)
         reset = torch.sigmoid(given_reset + reset)
         update = torch.sigmoid(given_update + update)
@@ -62,7 +88,12 @@ def cell_of(gru: nn.GRU, embedding: Tensor) -> Cell:
     weight = gru.get_parameter("weight_ih_l0")[:, : embedding.shape[1]]
     table = functional.linear(embedding, weight, gru.get_parameter("bias_ih_l0"))
     recurrent = gru.get_parameter("weight_hh_l0"), gru.get_parameter("bias_hh_l0")
-    return Cell(table, recurrent[0].clone(), recurrent[1].clone())
+    return Cell(table, Product(recurrent[0].clone(), recurrent[1].clone()))
+
+
+def _product_of(layer: nn.Linear) -> Product:
+    """The layer's weights."""
+    return Product(layer.weight.clone(), layer.bias.clone())
 
 
 class ExactEncoder:
@@ -76,8 +107,23 @@ class ExactEncoder:
             cell_of(model.encoder.forward_gru, embedding),
             cell_of(model.encoder.backward_gru, embedding),
         )
-        self.mean = model.encoder.mean
-        self.logvar = model.encoder.logvar
+        self.hidden = model.encoder.forward_gru.hidden_size
+        self.mean = _product_of(model.encoder.mean)
+        self.logvar = _product_of(model.encoder.logvar)
+
+    def packed(self, rows: int) -> "ExactEncoder":
+        """The same encoder with its products laid out by oneDNN; raises as `Product.packed_for`."""
+        other = copy.copy(self)
+        ahead, back = (
+            cell._replace(recurrent=cell.recurrent.packed_for(rows)) for cell in self.cells
+        )
+        other.cells = ahead, back
+        other.mean, other.logvar = self.mean.packed_for(rows), self.logvar.packed_for(rows)
+        return other
+
+    def products(self) -> list[Product]:
+        """All of its matrix products."""
+        return [*(cell.recurrent for cell in self.cells), self.mean, self.logvar]
 
     def encode(
         self, tokens: Tensor, back: Tensor, lengths: Tensor, buckets: tuple[int, ...] = BUCKETS
@@ -93,20 +139,20 @@ class ExactEncoder:
             for cell, ids in zip(self.cells, (tokens, back), strict=True)
         ]
         features = padded(torch.cat(pooled, 1), size)
-        mean = functional.linear(features, self.mean.weight, self.mean.bias)
-        logvar = functional.linear(features, self.logvar.weight, self.logvar.bias)
         places = torch.argsort(order)
-        return Posterior(mean[places], logvar.clamp(*LOGVAR_RANGE)[places])
+        logvar = self.logvar(features).clamp(*LOGVAR_RANGE)
+        return Posterior(self.mean(features)[places], logvar[places])
 
-    @staticmethod
-    def _pooled(cell: Cell, tokens: Tensor, lengths: Tensor, buckets: tuple[int, ...]) -> Tensor:
+    def _pooled(
+        self, cell: Cell, tokens: Tensor, lengths: Tensor, buckets: tuple[int, ...]
+    ) -> Tensor:
         """(rows, time), (rows,) -> (rows, 3 * hidden): last, mean and largest real state.
 
         The longest row comes first: one that has ended takes part no more, and the product shrinks.
         """
         size = bucket_of(len(tokens), buckets)
         ids = padded(tokens, size)
-        state = torch.zeros(size, cell.recurrent.shape[1])
+        state = torch.zeros(size, self.hidden)
         total = torch.zeros_like(state)
         largest = torch.full_like(state, -torch.inf)
         for time in range(tokens.shape[1]):
@@ -138,27 +184,41 @@ class ExactDecoder:
         embed, hidden = embedding.shape[1], decoder.gru.hidden_size
         assert decoder.start is not None, "a decoder that is served has a latent"
         self.cell = cell_of(decoder.gru, embedding)
-        self.start_layer = decoder.start
-        self.latent_gates = decoder.gru.get_parameter("weight_ih_l0")[:, embed:].clone()
-        self.latent_output = decoder.output.weight[:, hidden:].clone()
-        self.state_output = decoder.output.weight[:, :hidden].clone()
-        self.output_bias = decoder.output.bias
-        self.embedding = embedding
-        self.bias = decoder.bias
+        self.start_layer = _product_of(decoder.start)
+        self.latent_gates = Product(decoder.gru.get_parameter("weight_ih_l0")[:, embed:].clone())
+        self.latent_output = Product(
+            decoder.output.weight[:, hidden:].clone(), decoder.output.bias.clone()
+        )
+        self.state_output = Product(decoder.output.weight[:, :hidden].clone())
+        self.logits = Product(embedding.clone(), decoder.bias.clone())
+        self.vocab = len(embedding)
+        self.latent = decoder.latent
         self.hidden = hidden
         self.embed = embed
+
+    def packed(self, rows: int) -> "ExactDecoder":
+        """The same decoder with its products laid out by oneDNN; raises as `Product.packed_for`."""
+        other = copy.copy(self)
+        other.cell = self.cell._replace(recurrent=self.cell.recurrent.packed_for(rows))
+        other.start_layer = self.start_layer.packed_for(rows)
+        other.latent_gates = self.latent_gates.packed_for(rows)
+        other.latent_output = self.latent_output.packed_for(rows)
+        other.state_output = self.state_output.packed_for(rows)
+        other.logits = self.logits.packed_for(rows)
+        return other
+
+    def products(self) -> list[Product]:
+        """All of its matrix products."""
+        by_latent = [self.start_layer, self.latent_gates, self.latent_output]
+        return [self.cell.recurrent, *by_latent, self.state_output, self.logits]
 
     def start(self, latents: Tensor) -> tuple[Tensor, LatentInputs]:
         """(rows, latent) -> first states (rows, hidden) and what enters every step.
 
         As many rows as a bucket has.
         """
-        state = torch.tanh(
-            functional.linear(latents, self.start_layer.weight, self.start_layer.bias)
-        )
-        gates = functional.linear(latents, self.latent_gates)
-        output = functional.linear(latents, self.latent_output, self.output_bias)
-        return state, LatentInputs(gates, output)
+        state = torch.tanh(self.start_layer(latents))
+        return state, LatentInputs(self.latent_gates(latents), self.latent_output(latents))
 
     def step(self, tokens: Tensor, state: Tensor, inputs: LatentInputs) -> tuple[Tensor, Tensor]:
         """(rows,), (rows, hidden) -> logits (rows, vocab) and states (rows, hidden).
@@ -166,5 +226,4 @@ class ExactDecoder:
         As many rows as a bucket has.
         """
         state = self.cell.step(tokens, state, inputs.gates)
-        written = functional.linear(state, self.state_output) + inputs.output
-        return functional.linear(written, self.embedding, self.bias), state
+        return self.logits(self.state_output(state) + inputs.output), state
