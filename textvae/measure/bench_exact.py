@@ -1,0 +1,208 @@
+"""Benchmarks of the network as it is served, against what most write with the parts of torch."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from textvae.config import ModelConfig
+from textvae.decode.pick import Picking, pick
+from textvae.measure.bench import Arm, Result, measured
+from textvae.model.exact import BUCKETS, ExactDecoder, ExactEncoder
+from textvae.model.network import SentenceVae, pool, reverse
+from textvae.text.batches import batch_of
+
+VOCAB = 8192
+STEPS = 24
+# Sentences of 3 to 60 tokens, 22 in the mean.
+LENGTHS = (4.3, 5.1)
+
+
+class Sizes(NamedTuple):
+    """How large a benchmark is."""
+
+    config: ModelConfig
+    vocab: int
+    sentences: int
+    rounds: int
+
+
+def sizes_of(quick: bool) -> Sizes:
+    """Those that the targets are for, or small ones."""
+    if quick:
+        return Sizes(ModelConfig(embed=64, hidden=128, latent=16), 1000, 64, 3)
+    return Sizes(ModelConfig(), VOCAB, 1024, 7)
+
+
+def bench_encode(quick: bool) -> Result:
+    """Sentences of all lengths to posteriors: packed sequences of 128 in arrival order, against
+    the exact encoder on sentences by length; fp32 both, with the largest relative difference."""
+    sizes = sizes_of(quick)
+    torch.manual_seed(0)
+    model = SentenceVae(sizes.config, sizes.vocab).eval()
+    random = np.random.default_rng(0)
+    lengths = np.clip(random.gamma(*LENGTHS, sizes.sentences), 3, 60).astype(int)
+    ids = [random.integers(4, sizes.vocab, length).tolist() for length in lengths]
+    with torch.inference_mode():
+        exact = ExactEncoder(model).packed(BUCKETS[-1])
+
+        def textbook() -> Tensor:
+            return torch.cat([_packed(model, ids[at : at + 128]) for at in range(0, len(ids), 128)])
+
+        def ours() -> Tensor:
+            order = sorted(range(len(ids)), key=lambda number: len(ids[number]))
+            means = torch.empty(len(ids), sizes.config.latent)
+            for first in range(0, len(order), BUCKETS[-1]):
+                chosen = order[first : first + BUCKETS[-1]]
+                batch = batch_of([ids[number] for number in chosen])
+                tokens, counts = torch.from_numpy(batch.tokens), torch.from_numpy(batch.lengths)
+                every = tuple(range(1, BUCKETS[-1] + 1))
+                means[chosen] = exact.encode(tokens, reverse(tokens, counts), counts, every).mean
+            return means
+
+        wanted = textbook()
+        error = float((ours() - wanted).norm() / wanted.norm())
+        result = measured(
+            "encode",
+            "sentences",
+            Arm("textbook", lambda: len(textbook())),
+            Arm("exact", lambda: len(ours())),
+            sizes.rounds,
+            3.5,
+        )
+    figures = {**result.figures, "relative_error": error}
+    targets = {**result.targets, "relative_error": 1e-6}
+    return result._replace(
+        figures=figures, targets=targets, held=result.held and error <= targets["relative_error"]
+    )
+
+
+def _packed(model: SentenceVae, ids: list[list[int]]) -> Tensor:
+    """Posterior means as most write it: torch's packed GRU in the order of arrival."""
+    batch = batch_of(ids)
+    tokens, lengths = torch.from_numpy(batch.tokens), torch.from_numpy(batch.lengths)
+    pooled = []
+    for gru, read in (
+        (model.encoder.forward_gru, tokens),
+        (model.encoder.backward_gru, reverse(tokens, lengths)),
+    ):
+        embedded = model.embedding(read)
+        packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
+        states, _ = pad_packed_sequence(gru(packed)[0], batch_first=True)
+        pooled.append(pool(states, lengths))
+    return model.encoder.posterior(torch.cat(pooled, 1)).mean
+
+
+def bench_decode(quick: bool) -> Result:
+    """Greedy writing of one sentence and of 32: a loop over GRUCell, at its better number of
+    threads, against the exact decoder; and what drawing by top-k costs of a step."""
+    sizes = sizes_of(quick)
+    torch.manual_seed(0)
+    model = SentenceVae(sizes.config, sizes.vocab).eval()
+    with torch.inference_mode():
+        exact = ExactDecoder(model).packed(BUCKETS[-1])
+        found = {}
+        for rows, target in ((1, 4.5), (32, 3.5)):
+            latents = torch.randn(rows, sizes.config.latent)
+            slow = _better_threads(Arm("textbook", _cell_loop(model, latents)))
+            fast = Arm("exact", _exact_loop(exact, latents))
+            found[rows] = measured("decode", "tokens", slow, fast, sizes.rounds, target)
+        share = _drawing_share(exact, sizes)
+    figures = {
+        f"{name}_at_{rows}": value
+        for rows, result in found.items()
+        for name, value in result.figures.items()
+    }
+    targets = {f"ratio_at_{rows}": result.targets["ratio"] for rows, result in found.items()}
+    held = all(result.held for result in found.values()) and share <= 0.5
+    return found[1]._replace(
+        figures={**figures, "top_k_share_of_a_step": share},
+        targets={**targets, "top_k_share_of_a_step": 0.5},
+        held=held,
+    )
+
+
+def _cell_loop(model: SentenceVae, latents: Tensor) -> Callable[[], int]:
+    """The decoder as most write it, a step at a time."""
+    decoder, embedding = model.decoder, model.embedding.weight
+    assert decoder.start is not None, "a VAE's decoder has a latent"
+    start = decoder.start
+    cell = nn.GRUCell(decoder.gru.input_size, decoder.gru.hidden_size)
+    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+        cell.get_parameter(name).copy_(decoder.gru.get_parameter(f"{name}_l0"))
+
+    def run() -> int:
+        state = torch.tanh(start(latents))
+        tokens = torch.ones(len(latents), dtype=torch.long)
+        for _ in range(STEPS):
+            state = cell(torch.cat([embedding[tokens], latents], 1), state)
+            written = decoder.output(torch.cat([state, latents], 1))
+            tokens = functional.linear(written, embedding, decoder.bias).argmax(1)
+        return STEPS * len(latents)
+
+    return run
+
+
+def _exact_loop(decoder: ExactDecoder, latents: Tensor) -> Callable[[], int]:
+    """The decoder as it is served."""
+
+    def run() -> int:
+        state, inputs = decoder.start(latents)
+        tokens = torch.ones(len(latents), dtype=torch.long)
+        for _ in range(STEPS):
+            logits, state = decoder.step(tokens, state, inputs)
+            tokens = logits.argmax(1)
+        return STEPS * len(latents)
+
+    return run
+
+
+def _better_threads(arm: Arm) -> Arm:
+    """The arm at one thread or at all, whichever was faster in a trial."""
+    every = torch.get_num_threads()
+
+    def at(threads: int) -> Callable[[], int]:
+        def run() -> int:
+            torch.set_num_threads(threads)
+            try:
+                return arm.run()
+            finally:
+                torch.set_num_threads(every)
+
+        return run
+
+    trial = measured("threads", "units", Arm("one", at(1)), Arm("all", at(every)), 2, 1.0)
+    return Arm(arm.name, at(every if trial.held else 1))
+
+
+def _drawing_share(decoder: ExactDecoder, sizes: Sizes) -> float:
+    """Time of drawing 32 tokens by temperature and top-k 50, over that of their step."""
+    rows = 32
+    state, inputs = decoder.start(torch.randn(rows, sizes.config.latent))
+    tokens = torch.ones(rows, dtype=torch.long)
+    logits, _ = decoder.step(tokens, state, inputs)
+    picking = Picking(np.ones(rows), np.full(rows, 50), np.ones(rows), np.zeros(rows))
+    uniforms = np.random.default_rng(0).random(rows)
+
+    def step() -> int:
+        for _ in range(STEPS):
+            decoder.step(tokens, state, inputs)
+        return STEPS
+
+    def draw() -> int:
+        for _ in range(STEPS):
+            pick(logits, picking, uniforms)
+        return STEPS
+
+    found = measured("drawing", "steps", Arm("step", step), Arm("draw", draw), sizes.rounds, 2.0)
+    return 1 / found.figures["ratio"]
+
+
+EXACT_BENCHES: dict[str, Callable[[bool], Result]] = {
+    "encode": bench_encode,
+    "decode": bench_decode,
+}
