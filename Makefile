@@ -22,6 +22,8 @@ test-extras: .venv/extras
 
 bench: .venv/dev
 	$(BIN)/python -m jobs.bench train
+	$(BIN)/python -m jobs.bench encode
+	$(BIN)/python -m jobs.bench decode
 	$(BIN)/python -m jobs.bench slots
 
 # Generated code is committed; a test compares it with what this makes.
