@@ -101,7 +101,7 @@ def utc_now() -> str:
 
 def _helps() -> bool:
     """Whether this is one of torchrun's processes but not the first, which speaks for all."""
-    return os.environ.get("RANK", "0") != "0"
+    return os.environ.get("WORLD_SIZE", "1") != "1" and os.environ["RANK"] != "0"
 
 
 def _settings(

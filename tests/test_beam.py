@@ -6,11 +6,10 @@ import math
 import pytest
 import torch
 
-from textvae.config import ModelConfig
+from tests import toys
 from textvae.decode.beam import Beam, Hypothesis
 from textvae.decode.slots import Choice, Finished, Row, Slots, SpecialIds
 from textvae.model.exact import BUCKETS, ExactDecoder
-from textvae.model.network import SentenceVae
 
 BEGIN, END, VOCAB, LATENT = 0, 1, 6, 3
 LENGTH = 4
@@ -18,12 +17,8 @@ LENGTH = 4
 
 @pytest.fixture(scope="module")
 def decoder() -> ExactDecoder:
-    """Untrained weights, large enough for sentences to differ."""
-    torch.manual_seed(1)
-    model = SentenceVae(ModelConfig(embed=12, hidden=20, latent=LATENT), VOCAB)
-    with torch.inference_mode():
-        model.embedding.weight.mul_(6)
-        return ExactDecoder(model)
+    """Untrained weights."""
+    return toys.untrained_decoder(VOCAB, LATENT, seed=1)
 
 
 def rows(count: int, beam: int, tokens_max: int = LENGTH, owner: str = "any") -> list[Row]:

@@ -38,6 +38,7 @@ METHODS: dict[str, Callable[[Any, Latents], Any]] = {
     "interpolate": lambda client, mean: client.interpolate(
         [SENTENCES[0], Latents(mean.values[1:2], mean.version)], 4, path="slerp", seed=3
     ),
+    "beam": lambda client, _: client.paraphrase(SENTENCES, 3, options=Options(beam=2), seed=3),
     "paraphrase": lambda client, _: client.paraphrase(SENTENCES, 3, options=DRAWN, seed=3),
     "score": lambda client, _: client.score(SENTENCES, importance_samples=3, seed=3),
 }

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from textvae.config import ModelConfig
+from tests import toys
 from textvae.decode.counter import Purpose, normals, uniforms, words
 from textvae.decode.pick import Picking, pick
 from textvae.decode.slots import Choice, Finished, Row, Slots, SpecialIds
 from textvae.model.exact import BUCKETS, ExactDecoder
-from textvae.model.network import SentenceVae
 
 VOCAB, LATENT = 60, 6
 END = 2
@@ -165,12 +164,8 @@ def test_a_forbidden_token_is_never_drawn_at_the_edge() -> None:
 
 @pytest.fixture
 def decoder() -> ExactDecoder:
-    """Untrained weights, large enough for sentences to differ."""
-    torch.manual_seed(0)
-    model = SentenceVae(ModelConfig(embed=12, hidden=20, latent=LATENT), VOCAB)
-    with torch.inference_mode():
-        model.embedding.weight.mul_(6)
-        return ExactDecoder(model)
+    """Untrained weights."""
+    return toys.untrained_decoder(VOCAB, LATENT, seed=0)
 
 
 def slots(decoder: ExactDecoder) -> Slots:

@@ -4,6 +4,8 @@ import logging
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from textvae.config import (
     EvaluationConfig,
     ModelConfig,
@@ -13,6 +15,8 @@ from textvae.config import (
 )
 from textvae.engine.start import start_engine
 from textvae.measure.prior import fit_version_prior
+from textvae.model.exact import ExactDecoder
+from textvae.model.network import SentenceVae
 from textvae.store.promotions import promote
 from textvae.store.versions import Version, publish
 from textvae.text.corpus import Sentence
@@ -65,6 +69,15 @@ def published(registry: Path, run: Path, what: Recipe) -> Version:
     )
     engine.close()
     return version
+
+
+def untrained_decoder(vocab: int, latent: int, seed: int) -> ExactDecoder:
+    """First weights, large enough for sentences to differ."""
+    torch.manual_seed(seed)
+    model = SentenceVae(ModelConfig(embed=12, hidden=20, latent=latent), vocab)
+    with torch.inference_mode():
+        model.embedding.weight.mul_(6)
+        return ExactDecoder(model)
 
 
 def promoted(registry: Path, version: Version, expected: int = 0) -> None:

@@ -129,7 +129,7 @@ def sample(
         )
 
     limits = (yield LIMITS).limits
-    size = min(limits.count_max, limits.rows_max)
+    size = min(limits.count_max, limits.rows_max // max(options.beam, 1))
     parts = yield from in_chunks("Sample", request, count, size)
     return Sampled(
         written_of(part.sentences for part in parts),
@@ -194,7 +194,8 @@ def paraphrase(
         )
 
     limits = (yield LIMITS).limits
-    size = min(limits.sentences_max, limits.rows_max // max(count, 1))
+    rows = max(count, 1) * max(options.beam, 1)
+    size = min(limits.sentences_max, limits.rows_max // rows)
     parts = yield from in_chunks("Paraphrase", request, len(sentences), size)
     variations = [
         Variations(

@@ -140,19 +140,13 @@ class Slots:
                 beam = Beam(row.slots, row.tokens_max, self.special.end)
                 self._live += [_Live(row, beam, begun) for begun in beam.first()]
 
-    def drop(self, unwanted: Callable[[Hashable], bool]) -> int:
-        """Free the slots of owners that want nothing any more; returns how many rows left."""
-        kept = [place for place, live in enumerate(self._live) if not unwanted(live.row.owner)]
-        dropped = self.running - len(kept)
-        if dropped:
-            self._keep(kept)
-        return dropped
+    def drop(self, unwanted: Callable[[Hashable], bool]) -> None:
+        """Free the slots of owners that want nothing any more."""
+        self._keep([at for at in enumerate(self._live) if not unwanted(at[1].row.owner)])
 
-    def clear(self) -> list[Row]:
-        """Free all slots; returns the rows that were running."""
-        rows = [live.row for live in self._live]
+    def clear(self) -> None:
+        """Free all slots."""
         self._keep([])
-        return rows
 
     def step(self) -> list[Finished]:
         """Every running row gets one token more; rows that end with it leave and are returned."""
@@ -228,9 +222,7 @@ class Slots:
             finished += [ended] if ended else []
             kept += goes_on
             place += slots
-        if [live for _, live in kept] != self._live:
-            self._keep([place for place, _ in kept])
-            self._live = [live for _, live in kept]
+        self._keep(kept)
         return finished
 
     def _append(self, live: _Live, token: int, nats: float) -> Finished | None:
@@ -264,10 +256,12 @@ class Slots:
             goes_on.append((part.start + parent, live))
         return None, goes_on
 
-    def _keep(self, places: list[int]) -> None:
-        """Only the rows at these places go on."""
-        self._live = [self._live[place] for place in places]
-        index = torch.tensor(places, dtype=torch.long)
+    def _keep(self, kept: list[tuple[int, _Live]]) -> None:
+        """Only these rows go on, each from the state at its place."""
+        before, self._live = self._live, [live for _, live in kept]
+        if self._live == before:
+            return
+        index = torch.tensor([place for place, _ in kept], dtype=torch.long)
         self._state = self._state[index]
         self._inputs = LatentInputs(*(part[index] for part in self._inputs))
 

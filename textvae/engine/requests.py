@@ -237,7 +237,10 @@ def _check_rows(name: str, request: Request, limits: Limits) -> None:
     """InputError where a product of two allowed numbers is more than one call may bring."""
     rows = rows_of(request)
     if rows > limits.rows_max:
-        problem = f"times the number of sentences must be at most {limits.rows_max}, got {rows}"
+        factors = "the number of sentences"
+        if isinstance(request, ParaphraseRequest) and request.options.beam > 1:
+            factors += " and the beam"
+        problem = f"times {factors} must be at most {limits.rows_max}, got {rows}"
         raise InputError(name, f"{problem}; send fewer sentences a call")
 
 

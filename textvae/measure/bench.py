@@ -174,9 +174,6 @@ def bench_slots(quick: bool) -> Result:
     return measured("slots", "tokens", alone, shared, 3 if quick else 7, 2.0)
 
 
-BENCHES: dict[str, Callable[[bool], Result]] = {"train": bench_train, "slots": bench_slots}
-
-
 def line_of(result: Result) -> dict[str, Any]:
     """The result as JSON values, figures with four digits."""
     figures = {name: float(f"{value:.4g}") for name, value in result.figures.items()}

@@ -1,7 +1,7 @@
 """Benchmarks of the network as it is served, against what most write with the parts of torch."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -11,10 +11,13 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from textvae.config import ModelConfig
 from textvae.decode.pick import Picking, pick
+from textvae.engine.loaded import Loaded
+from textvae.engine.proof import prove
 from textvae.measure.bench import Arm, Result, measured
-from textvae.model.exact import BUCKETS, ExactDecoder, ExactEncoder
+from textvae.model.exact import ExactDecoder, ExactEncoder, bucket_of, padded
 from textvae.model.network import SentenceVae, pool, reverse
 from textvae.text.batches import batch_of
+from textvae.text.tokenizer import Tokenizer
 
 VOCAB = 8192
 STEPS = 24
@@ -48,21 +51,13 @@ def bench_encode(quick: bool) -> Result:
     lengths = np.clip(random.gamma(*LENGTHS, sizes.sentences), 3, 60).astype(int)
     ids = [random.integers(4, sizes.vocab, length).tolist() for length in lengths]
     with torch.inference_mode():
-        exact = ExactEncoder(model).packed(BUCKETS[-1])
+        exact = _as_served(model)
 
         def textbook() -> Tensor:
             return torch.cat([_packed(model, ids[at : at + 128]) for at in range(0, len(ids), 128)])
 
         def ours() -> Tensor:
-            order = sorted(range(len(ids)), key=lambda number: len(ids[number]))
-            means = torch.empty(len(ids), sizes.config.latent)
-            for first in range(0, len(order), BUCKETS[-1]):
-                chosen = order[first : first + BUCKETS[-1]]
-                batch = batch_of([ids[number] for number in chosen])
-                tokens, counts = torch.from_numpy(batch.tokens), torch.from_numpy(batch.lengths)
-                every = tuple(range(1, BUCKETS[-1] + 1))
-                means[chosen] = exact.encode(tokens, reverse(tokens, counts), counts, every).mean
-            return means
+            return torch.from_numpy(exact.posteriors(ids).mean)
 
         wanted = textbook()
         error = float((ours() - wanted).norm() / wanted.norm())
@@ -79,6 +74,14 @@ def bench_encode(quick: bool) -> Result:
     return result._replace(
         figures=figures, targets=targets, held=result.held and error <= targets["relative_error"]
     )
+
+
+def _as_served(model: SentenceVae) -> Loaded:
+    """The network in the arithmetic that the self-test chooses here."""
+    encoder, decoder = ExactEncoder(model), ExactDecoder(model)
+    # Token ids are given, so no tokenizer is asked.
+    nobody = cast(Tokenizer, None)
+    return prove(Loaded(nobody, encoder, decoder, model.decoder.latent, None)).loaded
 
 
 def _packed(model: SentenceVae, ids: list[list[int]]) -> Tensor:
@@ -104,14 +107,14 @@ def bench_decode(quick: bool) -> Result:
     torch.manual_seed(0)
     model = SentenceVae(sizes.config, sizes.vocab).eval()
     with torch.inference_mode():
-        exact = ExactDecoder(model).packed(BUCKETS[-1])
+        exact = _as_served(model)
         found = {}
         for rows, target in ((1, 4.5), (32, 3.5)):
             latents = torch.randn(rows, sizes.config.latent)
             slow = _better_threads(Arm("textbook", _cell_loop(model, latents)))
             fast = Arm("exact", _exact_loop(exact, latents))
             found[rows] = measured("decode", "tokens", slow, fast, sizes.rounds, target)
-        share = _drawing_share(exact, sizes)
+        share = _drawing_share(exact.decoder, sizes)
     figures = {
         f"{name}_at_{rows}": value
         for rows, result in found.items()
@@ -147,14 +150,15 @@ def _cell_loop(model: SentenceVae, latents: Tensor) -> Callable[[], int]:
     return run
 
 
-def _exact_loop(decoder: ExactDecoder, latents: Tensor) -> Callable[[], int]:
+def _exact_loop(exact: Loaded, latents: Tensor) -> Callable[[], int]:
     """The decoder as it is served."""
+    size = bucket_of(len(latents), exact.buckets)
 
     def run() -> int:
-        state, inputs = decoder.start(latents)
-        tokens = torch.ones(len(latents), dtype=torch.long)
+        state, inputs = exact.decoder.start(padded(latents, size))
+        tokens = torch.ones(size, dtype=torch.long)
         for _ in range(STEPS):
-            logits, state = decoder.step(tokens, state, inputs)
+            logits, state = exact.decoder.step(tokens, state, inputs)
             tokens = logits.argmax(1)
         return STEPS * len(latents)
 
@@ -200,9 +204,3 @@ def _drawing_share(decoder: ExactDecoder, sizes: Sizes) -> float:
 
     found = measured("drawing", "steps", Arm("step", step), Arm("draw", draw), sizes.rounds, 2.0)
     return 1 / found.figures["ratio"]
-
-
-EXACT_BENCHES: dict[str, Callable[[bool], Result]] = {
-    "encode": bench_encode,
-    "decode": bench_decode,
-}

@@ -93,7 +93,7 @@ def cell_of(gru: nn.GRU, embedding: Tensor) -> Cell:
 
 def _product_of(layer: nn.Linear) -> Product:
     """The layer's weights."""
-    return Product(layer.weight.clone(), layer.bias.clone())
+    return Product(layer.weight, layer.bias)
 
 
 class ExactEncoder:
@@ -186,13 +186,10 @@ class ExactDecoder:
         self.cell = cell_of(decoder.gru, embedding)
         self.start_layer = _product_of(decoder.start)
         self.latent_gates = Product(decoder.gru.get_parameter("weight_ih_l0")[:, embed:].clone())
-        self.latent_output = Product(
-            decoder.output.weight[:, hidden:].clone(), decoder.output.bias.clone()
-        )
+        self.latent_output = Product(decoder.output.weight[:, hidden:].clone(), decoder.output.bias)
         self.state_output = Product(decoder.output.weight[:, :hidden].clone())
-        self.logits = Product(embedding.clone(), decoder.bias.clone())
+        self.logits = Product(embedding, decoder.bias)
         self.vocab = len(embedding)
-        self.latent = decoder.latent
         self.hidden = hidden
         self.embed = embed
 
