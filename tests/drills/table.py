@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.drills.line import Found, run_drill
@@ -22,14 +23,15 @@ log = logging.getLogger(__name__)
 
 SETTINGS = (
     "--sentences 1200 --dropouts 0.1 0.3 --vocab 300 --embed 24 --hidden 32 --latent 6 --batch 64 "
-    "--threads 1 --checkpoint-s 0.1 --evaluation.sentences 40 --evaluation.importance-samples 3 "
+    "--threads 1 --checkpoint-s 0.05 --evaluation.sentences 40 --evaluation.importance-samples 3 "
     "--evaluation.prior-draws 10 --evaluation.prior-sentences 100 --evaluation.path-pairs 3 "
     "--evaluation.prior-components 1"
 )
-QUICK = "--rows plain lm --seeds 0 --steps 40 --language-model-steps 40"
+QUICK = "--rows plain lm --seeds 0 --steps 80 --language-model-steps 80"
 LONG = "--rows plain lm edit --seeds 0 1 --steps 120 --language-model-steps 80"
 KILL_WITHIN_S = 1.0
-MADE = ("checkpoints/*/[0-9]*", "weights.safetensors", "row.json")
+CHECKPOINTS = ("checkpoints/*/[0-9]*",)
+MADE = (*CHECKPOINTS, "weights.safetensors", "row.json")
 WORKER_BEGINS = re.compile(r"worker-\d+ .*: begins$", re.MULTILINE)
 BEGINS = re.compile(r": begins at step (\d+) of (\d+)")
 
@@ -41,28 +43,34 @@ def job(place: Path, text: Path, rows: str, workers: int) -> list[str]:
     return [sys.executable, "-m", "jobs.table", *flags.split(), *result]
 
 
-def made(place: Path) -> set[Path]:
+def made(place: Path, kinds: Sequence[str]) -> set[Path]:
     """What workers have written down until now, to go on with."""
-    return {path for what in MADE for path in place.glob(f"toy/*/*/{what}")}
+    return {path for kind in kinds for path in place.glob(f"toy/*/*/{kind}")}
 
 
 def killed_table(place: Path, text: Path, rows: str, kills: int) -> tuple[int, int]:
-    """Kills the table at random moments, then lets it end; kills, and trainings gone on with."""
+    """Kills the table, then lets it end; kills, and trainings gone on with.
+
+    The first kill follows a checkpoint at once, for however fast the machine is, a training is then
+    in its middle; the others come at random moments.
+    """
     rng = random.Random(0)
     log_path = place / "log.txt"
     log_path.touch()
     done = 0
     while True:
-        before, told = made(place), len(WORKER_BEGINS.findall(log_path.read_text()))
+        kinds = MADE if done else CHECKPOINTS
+        before, told = made(place, kinds), len(WORKER_BEGINS.findall(log_path.read_text()))
         with open(log_path, "a") as stream:
             process = subprocess.Popen(job(place, text, rows, 2), stdout=stream, stderr=stream)
         # So every kill meets a worker at its task, and every try comes a little further.
         while process.poll() is None and (
-            len(WORKER_BEGINS.findall(log_path.read_text())) <= told or made(place) <= before
+            len(WORKER_BEGINS.findall(log_path.read_text())) <= told or made(place, kinds) <= before
         ):
-            time.sleep(0.02)
+            time.sleep(0.01)
         try:
-            code = process.wait(rng.uniform(0, KILL_WITHIN_S) if done < kills else None)
+            moment_s = rng.uniform(0, KILL_WITHIN_S) if done else 0.0
+            code = process.wait(moment_s if done < kills else None)
             assert code == 0, log_path.read_text()[-3000:]
             break
         except subprocess.TimeoutExpired:
