@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from textvae.text import batches
-from textvae.text.batches import Batches, TokenStore, batch_of, gather, store_tokens
+from textvae.text.batches import Batches, Ints, TokenStore, batch_of, gather, store_tokens
 from textvae.text.tokenizer import BOS, EOS, PAD
 
 
@@ -125,3 +125,37 @@ def test_a_store_made_in_pieces_is_the_store_of_the_whole(monkeypatch: pytest.Mo
     assert pieces.store.offsets.tolist() == whole.store.offsets.tolist()
     nothing = store_tokens([], 3).store
     assert (len(nothing.tokens), nothing.offsets.tolist()) == (0, [0])
+
+
+def test_rows_are_taken_from_a_store_in_the_order_asked_for() -> None:
+    """Empty ones and repeats included."""
+    store = store_tokens([[10], [], [12, 12, 12], [13, 13]], 9).store
+    taken = store.take(np.array([2, 1, 0, 2]))
+    assert taken.sentences == 4
+    assert [part.tolist() for part in np.split(taken.tokens, taken.offsets[1:-1])] == [
+        [12, 12, 12],
+        [],
+        [10],
+        [12, 12, 12],
+    ]
+    assert store.take(np.zeros(0, np.int64)).sentences == 0
+
+
+def test_a_step_takes_no_more_than_its_pool() -> None:
+    """So that memory and the first step's time do not grow with the corpus."""
+    store, taken = store_of(5000), []
+
+    class Counting:
+        """A source that notes what is taken."""
+
+        sentences = store.sentences
+
+        def take(self, rows: Ints) -> TokenStore:
+            taken.append(len(rows))
+            return store.take(rows)
+
+    noted, plain = Batches(Counting(), 8, seed=0), Batches(store, 8, seed=0)
+    for step in range(plain.per_epoch):
+        assert noted.at(0, step).rows.tolist() == plain.at(0, step).rows.tolist()
+    assert sum(taken) == 5000
+    assert max(taken) <= batches.POOL_BATCHES * 8

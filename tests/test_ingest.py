@@ -1,6 +1,7 @@
 """What an ingest keeps, counts, refuses and never does twice."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def must(span: Span | None) -> Span:
     return span
 
 
-def texts(sentences: list[Sentence]) -> list[str]:
+def texts(sentences: Sequence[Sentence]) -> list[str]:
     """The sentences' texts."""
     return [sentence.text for sentence in sentences]
 
@@ -156,7 +157,7 @@ def test_only_new_sentences_come_into_the_next_span(spans: Path, toy: Path) -> N
     second = must(ingest(DataConfig(inputs=(toy,)), spans))
     assert second.name.startswith("000002-")
     assert sum(second.report["kept"].values()) == 100
-    assert load_spans(spans, [first.name]) == before
+    assert texts(load_spans(spans, [first.name]).train) == texts(before.train)
     both = load_spans(spans)
     assert both.names == (first.name, second.name)
     assert len({*texts(both.train), *texts(both.valid), *texts(both.test)}) == 700

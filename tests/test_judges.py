@@ -53,7 +53,7 @@ def shuffled(texts: Sequence[str]) -> list[str]:
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
     """Knows the words of the toy grammar."""
-    return Tokenizer(train_tokenizer(TEXTS, TokenizerConfig(vocab=500, kind="bpe"), 0))
+    return Tokenizer(train_tokenizer(TEXTS, TokenizerConfig(vocab=500, kind="bpe")))
 
 
 def wild_model() -> LanguageModel:

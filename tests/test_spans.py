@@ -9,7 +9,7 @@ import pytest
 from textvae.errors import CorruptError, NotFoundError
 from textvae.text.corpus import Sentence
 from textvae.text.spans import Span, list_spans, load_spans, write_span
-from textvae.text.split import Side
+from textvae.text.split import SIDES, Side
 
 KEPT: dict[Side, list[Sentence]] = {
     "train": [Sentence("The cat sat.", "past", "one"), Sentence("A naïve 👍 \\n \u2028 cat")],
@@ -34,7 +34,7 @@ def span(spans: Path) -> Span:
 def test_what_was_written_is_loaded(spans: Path, span: Span) -> None:
     """Every field of every sentence, in order, whatever characters are in it."""
     corpus = load_spans(spans)
-    assert {"train": corpus.train, "valid": corpus.valid, "test": corpus.test} == KEPT
+    assert {side: list(getattr(corpus, side)) for side in SIDES} == KEPT
     assert corpus.names == (span.name,)
     assert span.name == f"000001-{corpus.hashes[0][:12]}"
     assert json.loads((span.folder / "report.json").read_bytes()) == REPORT

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from textvae.config import TokenizerConfig
 from textvae.errors import DataError, InputError
 from textvae.text.grammar import sample
-from textvae.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer, train_tokenizer
+from textvae.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer, drawn, train_tokenizer
 
 TOY = [sentence.text for sentence in sample(2000, seed=0)]
 CONFIG = TokenizerConfig(vocab=500)
@@ -20,7 +20,7 @@ CONFIG = TokenizerConfig(vocab=500)
 def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
     """A small tokenizer of each kind, trained on toy sentences."""
     config = TokenizerConfig(vocab=500, kind=request.param)
-    return Tokenizer(train_tokenizer(TOY, config, seed=0))
+    return Tokenizer(train_tokenizer(TOY, config))
 
 
 UNICODE = st.text(st.characters(exclude_categories=["Cs"]))
@@ -62,7 +62,7 @@ def test_awkward_sentences_come_back_as_they_were(tokenizer: Tokenizer, sentence
 
 def test_a_tokenizer_that_never_saw_a_space_keeps_spaces() -> None:
     """A space unknown to the vocabulary once came back as the mark SentencePiece writes for it."""
-    tokenizer = Tokenizer(train_tokenizer(["abab", "cd"], CONFIG, seed=0))
+    tokenizer = Tokenizer(train_tokenizer(["abab", "cd"], CONFIG))
     assert tokenizer.decode(tokenizer.encode(["a b"])) == ["a b"]
 
 
@@ -113,7 +113,7 @@ def test_the_vocabulary_has_the_wished_size_where_the_corpus_allows(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Then there is nothing to say."""
-    model = train_tokenizer(TOY, TokenizerConfig(vocab=320), seed=0)
+    model = train_tokenizer(TOY, TokenizerConfig(vocab=320))
     assert Tokenizer(model).vocab == 320
     assert not caplog.records
 
@@ -125,7 +125,7 @@ def test_a_corpus_too_small_gets_a_smaller_vocabulary_and_says_so(
     """The log has both numbers, and all is still lossless."""
     with caplog.at_level(logging.WARNING):
         config = TokenizerConfig(vocab=8000, kind=kind)  # type: ignore[arg-type]
-        tokenizer = Tokenizer(train_tokenizer(["hello there", "hello world"], config, seed=0))
+        tokenizer = Tokenizer(train_tokenizer(["hello there", "hello world"], config))
     assert 260 < tokenizer.vocab < 400
     assert caplog.messages == [
         f"vocabulary: 8000 tokens wished, {tokenizer.vocab} made; 2 sentences hold no more"
@@ -136,33 +136,41 @@ def test_a_corpus_too_small_gets_a_smaller_vocabulary_and_says_so(
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
 def test_the_same_sentences_and_seed_give_the_same_bytes(kind: str) -> None:
     """Also where only some of the sentences are looked at; another seed looks at others."""
-    config = TokenizerConfig(vocab=400, kind=kind, sentences_max=200)  # type: ignore[arg-type]
-    first, again = (train_tokenizer(iter(TOY), config, seed=1) for _ in range(2))
+    config = TokenizerConfig(vocab=400, kind=kind)  # type: ignore[arg-type]
+    first, again, other = (train_tokenizer(drawn(TOY, 200, seed), config) for seed in (1, 1, 2))
     assert first == again
-    assert first != train_tokenizer(TOY, config, seed=2)
+    assert first != other
+
+
+def test_sentences_are_drawn_once_each_and_in_their_order() -> None:
+    """And all of them where there are no more than wished."""
+    some = drawn(range(1000), 100, seed=3)
+    assert len(set(some)) == 100
+    assert list(some) == sorted(some)
+    assert drawn([2, 1], 2, seed=0) == [2, 1]
 
 
 def test_a_vocabulary_below_its_floor_is_refused_with_the_floor() -> None:
     """Bytes, special tokens and characters need room before any word does."""
     message = r"tokenizer\.vocab: must hold 4 .* got 100; set it to (\d+) or more"
     with pytest.raises(InputError, match=message) as caught:
-        train_tokenizer(TOY, TokenizerConfig(vocab=100), seed=0)
+        train_tokenizer(TOY, TokenizerConfig(vocab=100))
     floor = int(str(caught.value).split()[-3])
-    assert Tokenizer(train_tokenizer(TOY, TokenizerConfig(vocab=floor), seed=0)).vocab == floor
+    assert Tokenizer(train_tokenizer(TOY, TokenizerConfig(vocab=floor))).vocab == floor
 
 
 def test_text_without_a_visible_character_is_refused() -> None:
     """So is a look at no sentence at all."""
     for sentences in ([], [" ", "\u2581"]):
         with pytest.raises(DataError, match="at least one sentence is needed"):
-            train_tokenizer(sentences, CONFIG, seed=0)
+            train_tokenizer(sentences, CONFIG)
     with pytest.raises(InputError, match=r"tokenizer\.sentences_max: must be 1 or more, got 0"):
-        train_tokenizer(TOY, TokenizerConfig(sentences_max=0), seed=0)
+        TokenizerConfig(sentences_max=0)
 
 
 def test_sentences_that_the_trainer_would_skip_are_learned_from() -> None:
     """Long lines and reserved characters are silently left out by SentencePiece alone."""
     word, config = "zyzzyva", TokenizerConfig(vocab=500, kind="bpe")
     for sentence in (f"{word} " * 2000, f"\u2581 {word} \u2585 {word}", f"{word}\0{word}"):
-        tokenizer = Tokenizer(train_tokenizer([sentence] * 5, config, seed=0))
+        tokenizer = Tokenizer(train_tokenizer([sentence] * 5, config))
         assert len(tokenizer.encode([word])[0]) < len(word)

@@ -82,8 +82,8 @@ class TokenizerConfig:
     """Tokens wished for; a small corpus gets fewer, and the report says so."""
     kind: Literal["unigram", "bpe"] = "unigram"
     """Algorithm of SentencePiece."""
-    sentences_max: int = 1_000_000
-    """At most this many training sentences are looked at to learn the vocabulary."""
+    sentences_max: int = 100_000
+    """At most this many training sentences, drawn by the seed, teach the vocabulary."""
 
     def __post_init__(self) -> None:
         """InputError for a value out of its range."""

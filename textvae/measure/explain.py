@@ -184,8 +184,8 @@ def _latent_map(
     encoded = loaded.tokenizer.encode([row.text for row in corpus.test])
     mean, logvar = loaded.posteriors(encoded)
     labels = [row.label for row in corpus.test]
-    # What is cut at twice the longest sentence learned was no sentence.
-    tokens_max = 2 * int(np.diff(learned.train.offsets).max())
+    # What is cut at twice the longest sentence was no sentence.
+    tokens_max = 2 * max(map(len, encoded))
     # The same for all three, so that only the networks differ.
     chance = np.random.default_rng(seed)
     prior = chance.standard_normal((PRIOR_DRAWS, 2), np.float32)

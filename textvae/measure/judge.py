@@ -37,9 +37,9 @@ class Patient(NamedTuple):
     version: Version
     sentences: list[str]
     """Held out, in the order of `held_out`."""
-    learned: list[Sentence]
+    learned: Sequence[Sentence]
     """What the version learned from."""
-    test: list[Sentence]
+    test: Sequence[Sentence]
     """The whole test side, of which `sentences` are."""
 
 

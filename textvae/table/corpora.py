@@ -18,7 +18,7 @@ from textvae.text.corpus import SUFFIXES
 from textvae.text.ingest import ingest
 from textvae.text.spans import Corpus, load_spans
 from textvae.text.split import SIDES
-from textvae.text.tokenizer import Tokenizer, train_tokenizer
+from textvae.text.tokenizer import Tokenizer, drawn, train_tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -97,9 +97,9 @@ def prepare(source: Source, folder: Path, sentences: int, config: TokenizerConfi
     key = hashlib.sha256(files.canonical_json(what)).hexdigest()
     path = place / f"tokenizer-{key[:12]}.model"
     if not path.exists():
-        texts = [row.text for row in corpus.train]
         # One for all seeds, so that their nats are of the same tokens.
-        files.write_bytes(path, train_tokenizer(texts, config, seed=0))
+        texts = [row.text for row in drawn(corpus.train, config.sentences_max, seed=0)]
+        files.write_bytes(path, train_tokenizer(texts, config))
     facts = {f"{side}_sentences": len(getattr(corpus, side)) for side in SIDES}
     facts["vocab"] = Tokenizer(path.read_bytes()).vocab
     return Prepared(source.name, spans, path, sentences, key, facts)
@@ -156,5 +156,7 @@ def _sums(path: Path) -> dict[str, str]:
 
 def _chosen(corpus: Corpus, sentences: int) -> Corpus:
     """The corpus with the first training sentences by hash, in their order there; 0: all."""
+    if not sentences:
+        return corpus
     kept = frozenset(held_out(corpus.train, sentences))
     return corpus._replace(train=[row for row in corpus.train if row.text in kept])

@@ -6,7 +6,7 @@ the model's; this file knows neither. Lengths are in tokens and count BOS and EO
 
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,30 @@ class TokenStore(NamedTuple):
     """(total,) uint16 where every id fits, else int32; no BOS, no EOS."""
     offsets: npt.NDArray[np.int64]
     """(sentences + 1,), starting with 0."""
+
+    @property
+    def sentences(self) -> int:
+        """How many there are."""
+        return len(self.offsets) - 1
+
+    def take(self, rows: Ints) -> "TokenStore":
+        """A store of these rows alone, in this order."""
+        starts = self.offsets[rows]
+        counts = self.offsets[1:][rows] - starts
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+        moved = np.repeat(starts - offsets[:-1], counts)
+        return TokenStore(self.tokens[np.arange(len(moved)) + moved], offsets)
+
+
+class TokenSource(Protocol):
+    """Where batches come from: a TokenStore, or text that is tokenised when it is needed."""
+
+    @property
+    def sentences(self) -> int:
+        """How many there are."""
+
+    def take(self, rows: Ints) -> TokenStore:
+        """The tokens of these rows, in this order."""
 
 
 class Batch(NamedTuple):
@@ -101,33 +125,42 @@ class Batches:
     (unless the whole corpus is smaller) and none sees more. A batch holds sentences of like length.
     """
 
-    def __init__(self, store: TokenStore, batch: int, seed: int) -> None:
+    def __init__(self, source: TokenSource, batch: int, seed: int) -> None:
         """`batch`: sentences a step, at most."""
         assert batch >= 1, f"batch must be positive, got {batch}"
-        self.store = store
+        assert source.sentences >= 1, "no sentence to batch; ingest refuses such a corpus"
+        self.source = source
         self.seed = seed
-        self.sentences = len(store.offsets) - 1
-        assert self.sentences >= 1, "no sentence to batch; ingest refuses such a corpus"
-        self.per_epoch = -(-self.sentences // batch)
+        self.per_epoch = -(-source.sentences // batch)
         """Steps of one epoch, at least 1."""
-        self._order: tuple[int, list[npt.NDArray[np.int64]]] = (-1, [])
+        pools = -(-self.per_epoch // POOL_BATCHES)
+        # The steps where pools begin, and the places in an epoch's order where batches do.
+        self._pools = np.arange(pools + 1) * self.per_epoch // pools
+        self._bounds = np.arange(self.per_epoch + 1) * source.sentences // self.per_epoch
+        self._order: tuple[int, npt.NDArray[np.int64]] = (-1, self._bounds)
+        self._pool: tuple[int, int, list[Batch]] = (-1, -1, [])
 
     def at(self, epoch: int, step: int) -> Batch:
         """The batch of this step (0 to per_epoch - 1) of this epoch, whatever was asked before."""
         assert 0 <= step < self.per_epoch, f"step must be 0 to {self.per_epoch - 1}, got {step}"
-        if self._order[0] != epoch:
-            self._order = (epoch, self._epoch(epoch))
-        return gather(self.store, self._order[1][step])
+        pool = int(np.searchsorted(self._pools, step, side="right")) - 1
+        if self._pool[:2] != (epoch, pool):
+            self._pool = (epoch, pool, self._batches(epoch, pool))
+        return self._pool[2][step - int(self._pools[pool])]
 
-    def _epoch(self, epoch: int) -> list[npt.NDArray[np.int64]]:
-        """The rows of each batch of an epoch: shuffled, sorted in pools, batches shuffled."""
-        random = np.random.default_rng([self.seed, epoch])
-        order = random.permutation(self.sentences).astype(np.int64)
-        counts = np.diff(self.store.offsets)
-        bounds = np.arange(self.per_epoch + 1) * self.sentences // self.per_epoch
-        pools = [*bounds[:-1:POOL_BATCHES], self.sentences]
-        for start, end in itertools.pairwise(pools):
-            pool = order[start:end]
-            order[start:end] = pool[np.argsort(counts[pool], kind="stable")]
-        parts = [order[start:end] for start, end in itertools.pairwise(bounds)]
-        return [parts[place] for place in random.permutation(self.per_epoch)]
+    def _batches(self, epoch: int, pool: int) -> list[Batch]:
+        """A pool of the epoch's shuffled sentences: sorted by length, cut into batches, shuffled.
+
+        So that the memory of a step is that of a pool, however large the corpus is.
+        """
+        if self._order[0] != epoch:
+            random = np.random.default_rng([self.seed, epoch])
+            self._order = (epoch, random.permutation(self.source.sentences))
+        bounds = self._bounds[self._pools[pool] : self._pools[pool + 1] + 1]
+        rows = self._order[1][bounds[0] : bounds[-1]]
+        store = self.source.take(rows)
+        by_length = np.argsort(np.diff(store.offsets), kind="stable")
+        parts = [by_length[start:end] for start, end in itertools.pairwise(bounds - bounds[0])]
+        # From 1, for NumPy takes [seed, epoch, 0] for [seed, epoch], which shuffles the epoch.
+        places = np.random.default_rng([self.seed, epoch, pool + 1]).permutation(len(parts))
+        return [gather(store, parts[place])._replace(rows=rows[parts[place]]) for place in places]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from textvae import files
 from textvae.errors import CorruptError, NotFoundError
 from textvae.text.corpus import Sentence
+from textvae.text.lines import Lines, Sentences, read_lines, written
 from textvae.text.split import SIDES, Side
 
 SPAN_NAME = re.compile(r"\d{6}-[0-9a-f]{12}")
@@ -32,9 +33,9 @@ class Span(NamedTuple):
 class Corpus(NamedTuple):
     """The sentences of some spans, each sentence once, on one side."""
 
-    train: list[Sentence]
-    valid: list[Sentence]
-    test: list[Sentence]
+    train: Sequence[Sentence]
+    valid: Sequence[Sentence]
+    test: Sequence[Sentence]
     names: tuple[str, ...]
     """The spans, oldest first."""
     hashes: tuple[str, ...]
@@ -49,7 +50,7 @@ def list_spans(spans: Path) -> list[str]:
 
 
 def load_spans(spans: Path, names: Sequence[str] | None = None) -> Corpus:
-    """The sentences of these spans (None: of all), verified.
+    """The sentences of these spans (None: of all), verified now and read when they are asked for.
 
     Raises NotFoundError where there is none or not this one, CorruptError naming the file that is
     missing, torn, swapped or extra.
@@ -59,11 +60,11 @@ def load_spans(spans: Path, names: Sequence[str] | None = None) -> Corpus:
     if not names:
         raise NotFoundError(f"{spans}: no text has been ingested; python -m jobs.ingest does that")
     manifests = [_manifest_bytes(spans, name) for name in names]
-    sides: dict[Side, list[Sentence]] = {side: [] for side in SIDES}
-    for name, manifest in zip(names, manifests, strict=True):
-        contents = _verified(spans / name, json.loads(manifest))
-        for side in SIDES:
-            sides[side] += _parse(contents[f"{side}.jsonl"])
+    verified = [
+        _verified(spans / name, json.loads(manifest))
+        for name, manifest in zip(names, manifests, strict=True)
+    ]
+    sides = {side: Sentences([span[f"{side}.jsonl"] for span in verified]) for side in SIDES}
     hashes = tuple(hashlib.sha256(manifest).hexdigest() for manifest in manifests)
     return Corpus(**sides, names=tuple(names), hashes=hashes)
 
@@ -84,7 +85,7 @@ def write_span(
 
     `facts` go into the manifest: where the sentences come from. The caller holds the spans' lock.
     """
-    contents = {f"{side}.jsonl": _lines(kept[side]) for side in SIDES}
+    contents = {f"{side}.jsonl": written(kept[side]) for side in SIDES}
     contents["report.json"] = files.canonical_json(report)
     manifest = files.canonical_json(
         {
@@ -119,8 +120,8 @@ def _manifest_bytes(spans: Path, name: str) -> bytes:
     return data
 
 
-def _verified(folder: Path, manifest: Mapping[str, Any]) -> dict[str, bytes]:
-    """The bytes of each file of a span, as the manifest promises them."""
+def _verified(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Lines]:
+    """The lines of each file of a span, as the manifest promises them."""
     listed = manifest["files"]
     extra = {entry.name for entry in folder.iterdir()} - set(listed) - {"manifest.json"}
     if extra:
@@ -130,12 +131,13 @@ def _verified(folder: Path, manifest: Mapping[str, Any]) -> dict[str, bytes]:
         path = folder / name
         if not path.is_file():
             raise _corrupt(path, "is missing")
-        data = path.read_bytes()
-        if len(data) != promised["bytes"]:
-            raise _corrupt(path, f"has {len(data)} bytes, its manifest says {promised['bytes']}")
-        if hashlib.sha256(data).hexdigest() != promised["sha256"]:
+        found = read_lines(path)
+        size = len(found.data)
+        if size != promised["bytes"]:
+            raise _corrupt(path, f"has {size} bytes, its manifest says {promised['bytes']}")
+        if found.sha256 != promised["sha256"]:
             raise _corrupt(path, "holds other bytes than its manifest says")
-        contents[name] = data
+        contents[name] = found
     return contents
 
 
@@ -145,14 +147,3 @@ def _corrupt(path: Path, problem: str) -> CorruptError:
         f"{path}: {problem}; put the span's folder back from a copy, or remove {path.parent.name} "
         "and ingest its files again"
     )
-
-
-def _lines(sentences: Sequence[Sentence]) -> bytes:
-    """Sentences as JSON lines, empty fields left out."""
-    rows = [{key: value for key, value in row._asdict().items() if value} for row in sentences]
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8")
-
-
-def _parse(lines: bytes) -> list[Sentence]:
-    """The sentences that `_lines` wrote."""
-    return [Sentence(**json.loads(line)) for line in lines.splitlines()]

@@ -8,6 +8,7 @@ trained model is bytes; where they are kept is the store's business.
 import io
 import logging
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import sentencepiece
@@ -26,20 +27,17 @@ UNTRAINABLE = str.maketrans({SPACE_MARK: " ", "\u2585": " "})
 
 logger = logging.getLogger(__name__)
 
+Item = TypeVar("Item")
 
-def train_tokenizer(sentences: Iterable[str], config: TokenizerConfig, seed: int) -> bytes:
-    """A trained tokenizer, ready for `Tokenizer`; the same sentences and seed give the same bytes.
 
-    `seed` chooses which sentences are looked at when there are more than `sentences_max`. Where the
-    corpus is too small for the wished vocabulary, the vocabulary is smaller and the log says so.
-    Raises DataError without a single visible character, InputError for a vocabulary too small.
+def train_tokenizer(sentences: Iterable[str], config: TokenizerConfig) -> bytes:
+    """A trained tokenizer, ready for `Tokenizer`; the same sentences give the same bytes.
+
+    Where they are too few for the wished vocabulary, it is smaller and the log says so. Raises
+    DataError without a single visible character, InputError for a vocabulary too small.
     """
-    if config.sentences_max < 1:
-        raise InputError(
-            "tokenizer.sentences_max", f"must be 1 or more, got {config.sentences_max}"
-        )
     texts = [text.translate(UNTRAINABLE) for text in sentences]
-    texts = [text for text in _some(texts, config.sentences_max, seed) if text.strip()]
+    texts = [text for text in texts if text.strip()]
     if not texts:
         raise DataError("tokenizer: no text to learn from; at least one sentence is needed")
     written = io.BytesIO()
@@ -78,12 +76,12 @@ def train_tokenizer(sentences: Iterable[str], config: TokenizerConfig, seed: int
     return model
 
 
-def _some(texts: list[str], most: int, seed: int) -> list[str]:
-    """All of the texts, or `most` of them drawn without repeats, in their own order."""
-    if len(texts) <= most:
-        return texts
-    drawn = np.random.default_rng(seed).choice(len(texts), most, replace=False)
-    return [texts[place] for place in np.sort(drawn)]
+def drawn(sentences: Sequence[Item], most: int, seed: int) -> Sequence[Item]:
+    """All of the sentences, or `most` of them without repeats, in their own order."""
+    if len(sentences) <= most:
+        return sentences
+    places = np.random.default_rng(seed).choice(len(sentences), most, replace=False)
+    return [sentences[place] for place in np.sort(places)]
 
 
 def _too_small(texts: list[str], config: TokenizerConfig, error: RuntimeError) -> Exception:

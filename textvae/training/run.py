@@ -26,9 +26,10 @@ from textvae.model.network import (
 )
 from textvae.model.schedules import RateHolder, kl_weight
 from textvae.settings import to_mapping, to_toml
-from textvae.text.batches import STORED_AT_ONCE, Batches, TokenStore, store_tokens
+from textvae.text.batches import Batches, TokenSource
 from textvae.text.spans import Corpus
-from textvae.text.tokenizer import Tokenizer, train_tokenizer
+from textvae.text.tokenized import token_source
+from textvae.text.tokenizer import Tokenizer, drawn, train_tokenizer
 from textvae.training.loop import Phase, Step, Tell, arithmetic, fit
 from textvae.training.ranks import current
 from textvae.training.validation import (
@@ -84,8 +85,8 @@ class Tokenized(NamedTuple):
 
     tokenizer: bytes
     vocab: int
-    train: TokenStore
-    valid: TokenStore
+    train: TokenSource
+    valid: TokenSource
 
 
 def train(recipe: Recipe, corpus: Corpus, run: Path, parent: str, tell: Tell) -> Candidate:
@@ -113,11 +114,9 @@ def tokenized(recipe: Recipe, corpus: Corpus, run: Path) -> Tokenized:
             raise DataError(f"corpus: no sentence is on the {side} side; raise data.{side}_share")
     data = _tokenizer(recipe, corpus, run)
     tokenizer = Tokenizer(data)
-    stores = [
-        _stored(tokenizer, [row.text for row in side], recipe.training.tokens_max)
-        for side in (corpus.train, corpus.valid)
-    ]
-    return Tokenized(data, tokenizer.vocab, *stores)
+    tokens_max = recipe.training.tokens_max
+    sources = (token_source(side, tokenizer, tokens_max) for side in (corpus.train, corpus.valid))
+    return Tokenized(data, tokenizer.vocab, *sources)
 
 
 def train_vae(
@@ -201,25 +200,14 @@ def _tokenizer(recipe: Recipe, corpus: Corpus, run: Path) -> bytes:
     """The run's tokenizer: the one it began with, or a new one."""
     path, ranks = run / "tokenizer.model", current()
     if ranks.first and not path.exists():
-        texts = [row.text for row in corpus.train]
-        files.write_bytes(path, train_tokenizer(texts, recipe.tokenizer, recipe.training.seed))
+        config, seed = recipe.tokenizer, recipe.training.seed
+        texts = [row.text for row in drawn(corpus.train, config.sentences_max, seed)]
+        files.write_bytes(path, train_tokenizer(texts, config))
     ranks.wait()
     return path.read_bytes()
 
 
-def _stored(tokenizer: Tokenizer, texts: list[str], tokens_max: int) -> TokenStore:
-    """One side's tokens; sentences that lost their end are counted in the log."""
-    parts = range(0, len(texts), STORED_AT_ONCE)
-    encoded = (
-        ids for part in parts for ids in tokenizer.encode(texts[part : part + STORED_AT_ONCE])
-    )
-    store, truncated = store_tokens(encoded, tokens_max)
-    if truncated:
-        log.warning("%d of %d sentences were cut at %d tokens", truncated, len(texts), tokens_max)
-    return store
-
-
-def _vae_phase(vae: SentenceVae, recipe: Recipe, valid: TokenStore) -> Phase:
+def _vae_phase(vae: SentenceVae, recipe: Recipe, valid: TokenSource) -> Phase:
     """How the VAE learns."""
     config = recipe.training
 
@@ -258,7 +246,7 @@ def _vae_phase(vae: SentenceVae, recipe: Recipe, valid: TokenStore) -> Phase:
     return Phase("vae", vae, config.steps, step, held, validate, looks, score)
 
 
-def _warm_up_phase(vae: SentenceVae, recipe: Recipe, valid: TokenStore) -> Phase:
+def _warm_up_phase(vae: SentenceVae, recipe: Recipe, valid: TokenSource) -> Phase:
     """The VAE as an autoencoder, for an encoder that tells sentences apart (Li et al. 2019)."""
     config = dataclasses.replace(
         recipe.training,
@@ -271,7 +259,7 @@ def _warm_up_phase(vae: SentenceVae, recipe: Recipe, valid: TokenStore) -> Phase
     return phase._replace(name="autoencoder")
 
 
-def _language_model_phase(model: LanguageModel, recipe: Recipe, valid: TokenStore) -> Phase:
+def _language_model_phase(model: LanguageModel, recipe: Recipe, valid: TokenSource) -> Phase:
     """How the language model learns: the same decoder without a latent and without word dropout."""
 
     def step(

@@ -11,7 +11,7 @@ from textvae.errors import CollapsedError
 from textvae.model.bounds import bounds, shuffled_nats
 from textvae.model.collapse import SHUFFLE_NATS_MIN, is_ignored
 from textvae.model.network import LanguageModel, SentenceVae
-from textvae.text.batches import TokenStore, gather
+from textvae.text.batches import TokenSource, gather
 from textvae.training.loop import tensors_of
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ WATCHED_SHARES = (0.5, 0.625, 0.75, 0.875, 1.0)
 WAKING_STEPS = 300
 
 
-def look(model: SentenceVae, store: TokenStore, config: TrainingConfig) -> Mapping[str, float]:
+def look(model: SentenceVae, source: TokenSource, config: TrainingConfig) -> Mapping[str, float]:
     """Means over some held-out sentences, in nats per sentence, at KL weight 1.
 
     Without dropout and noise, whatever the run trains with.
@@ -36,7 +36,7 @@ def look(model: SentenceVae, store: TokenStore, config: TrainingConfig) -> Mappi
     samples = IMPORTANCE_SAMPLES if config.select == "iw-nll" else 1
     sums = {"reconstruction_nats": 0.0, "kl_nats": 0.0, "shuffle_nats": 0.0, "iw_nll_nats": 0.0}
     count = 0
-    for tokens, lengths in _batches(store, config.device):
+    for tokens, lengths in _batches(source, config.device):
         found = bounds(model, tokens, lengths, samples, generator)
         shuffled = shuffled_nats(model, tokens, lengths, generator)
         sums["reconstruction_nats"] += float(found.reconstruction.sum())
@@ -48,33 +48,35 @@ def look(model: SentenceVae, store: TokenStore, config: TrainingConfig) -> Mappi
 
 
 @torch.no_grad()
-def held_out_kl_nats(model: SentenceVae, store: TokenStore, config: TrainingConfig) -> float:
+def held_out_kl_nats(model: SentenceVae, source: TokenSource, config: TrainingConfig) -> float:
     """Mean KL over some held-out sentences, in nats per sentence.
 
     At most four batches of them, whose encoding costs about 3 % of the ten steps between two looks.
     """
-    batches = _batches(store, config.device, min(SENTENCES, 4 * config.batch))
+    batches = _batches(source, config.device, min(SENTENCES, 4 * config.batch))
     parts = [model.encode(*batch).kl().sum(1) for batch in batches]
     return float(torch.cat(parts).mean())
 
 
 @torch.no_grad()
 def look_at_language_model(
-    model: LanguageModel, store: TokenStore, config: TrainingConfig
+    model: LanguageModel, source: TokenSource, config: TrainingConfig
 ) -> Mapping[str, float]:
     """The mean over the same sentences, in nats per sentence, without dropout."""
-    nats = [model.nats(*batch, None) for batch in _batches(store, config.device)]
+    nats = [model.nats(*batch, None) for batch in _batches(source, config.device)]
     return {"valid_nats": float(torch.cat(nats).mean())}
 
 
 def _batches(
-    store: TokenStore, device: str, sentences: int = SENTENCES
+    source: TokenSource, device: str, sentences: int = SENTENCES
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Tokens (batch, time) and lengths (batch,) of held-out sentences, evenly from the whole side,
     whose neighbours may be alike."""
-    count = len(store.offsets) - 1
+    count = source.sentences
     rows = np.linspace(0, count - 1, min(sentences, count)).round().astype(np.int64)
-    parts = [gather(store, part) for part in np.array_split(rows, -(-len(rows) // ROWS))]
+    store = source.take(rows)
+    places = np.arange(len(rows))
+    parts = [gather(store, part) for part in np.array_split(places, -(-len(rows) // ROWS))]
     return [tensors_of(part, device) for part in parts]
 
 

@@ -1,0 +1,52 @@
+"""Text as a source of batches: kept or tokenised anew, the batches are the same."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from textvae.config import TokenizerConfig
+from textvae.text import tokenized
+from textvae.text.batches import Batches, TokenStore
+from textvae.text.grammar import sample
+from textvae.text.tokenized import token_source
+from textvae.text.tokenizer import Tokenizer, train_tokenizer
+
+ROWS = sample(700, seed=0)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    """Knows the rows."""
+    return Tokenizer(train_tokenizer([row.text for row in ROWS], TokenizerConfig(vocab=320)))
+
+
+def test_a_large_text_gives_the_batches_of_a_small_one(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only where the tokens are between two epochs differs."""
+    kept = token_source(ROWS, tokenizer, 8)
+    assert isinstance(kept, TokenStore)
+    monkeypatch.setattr(tokenized, "KEPT_MAX", 699)
+    anew = token_source(ROWS, tokenizer, 8)
+    assert not isinstance(anew, TokenStore)
+    one, other = (Batches(source, 16, seed=3) for source in (kept, anew))
+    for epoch in range(2):
+        for step in range(one.per_epoch):
+            assert np.array_equal(one.at(epoch, step).tokens, other.at(epoch, step).tokens)
+            assert np.array_equal(one.at(epoch, step).rows, other.at(epoch, step).rows)
+
+
+def test_the_log_says_which_share_of_the_sentences_is_cut(
+    tokenizer: Tokenizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And nothing where none is."""
+    lengths = np.array([len(ids) for ids in tokenizer.encode([row.text for row in ROWS])])
+    token_source(ROWS, tokenizer, int(lengths.max()))
+    assert not caplog.records
+    limit = int(np.median(lengths))
+    with caplog.at_level(logging.WARNING):
+        source = token_source(ROWS, tokenizer, limit)
+    share = f"{100 * (lengths > limit).mean():.2g}"
+    assert caplog.messages == [f"about {share} % of the sentences are cut at {limit} tokens"]
+    assert int(np.diff(source.take(np.arange(700)).offsets).max()) == limit
