@@ -8,14 +8,17 @@ from typing import Annotated, Literal
 
 import tyro
 
-from textvae.measure.bench import bench_slots, bench_train, line_of
+from textvae.measure.bench import bench_train, line_of
 from textvae.measure.bench_exact import bench_decode, bench_encode
+from textvae.measure.bench_serving import bench_bulk, bench_cancels, bench_slots
 
 BENCHES = {
     "train": bench_train,
     "encode": bench_encode,
     "decode": bench_decode,
     "slots": bench_slots,
+    "cancels": bench_cancels,
+    "bulk": bench_bulk,
 }
 
 
@@ -23,8 +26,11 @@ BENCHES = {
 class Bench:
     """Both arms in one run, interleaved; exit code 0 where the target held, 1 where it did not."""
 
-    name: Annotated[Literal["train", "encode", "decode", "slots"], tyro.conf.Positional]
-    """train, encode, decode: ours against a textbook's; slots: 64 rows together or one by one."""
+    name: Annotated[
+        Literal["train", "encode", "decode", "slots", "cancels", "bulk"], tyro.conf.Positional
+    ]
+    """train, encode, decode: ours against a textbook's; slots: against whole-request batching;
+    cancels: beside callers that give up; bulk: many sentences in one call, against one by one."""
     quick: bool = False
     """Under a minute, at small sizes: shows that it runs, not how fast."""
 

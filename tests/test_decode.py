@@ -10,6 +10,7 @@ from tests import toys
 from textvae.decode.counter import Purpose, normals, uniforms, words
 from textvae.decode.pick import Picking, pick
 from textvae.decode.slots import Choice, Finished, Row, Slots, SpecialIds
+from textvae.measure.whole_requests import WholeRequests
 from textvae.model.exact import BUCKETS, ExactDecoder
 
 VOCAB, LATENT = 60, 6
@@ -268,3 +269,20 @@ def test_dropped_rows_free_their_slots_and_leave_the_others_alone(decoder: Exact
     assert {key: one.tokens for key, one in done.items()} == {
         key: one.tokens for key, one in expected.items()
     }
+
+
+def test_whole_requests_are_answered_when_the_longest_row_has_ended(decoder: ExactDecoder) -> None:
+    """What slots are measured against: nobody joins in the middle, and the sentences are ours."""
+    whole = WholeRequests(decoder, SpecialIds(1, END, (0, 1, 3)), BUCKETS)
+    given = [rows("given", 3)[n]._replace(given=(7,) * (1 + 2 * n)) for n in range(3)]
+    answered = []
+    with torch.inference_mode():
+        whole.admit(given)
+        for _ in range(6):
+            assert whole.capacity == whole.running, "a slot was free while the batch ran"
+            answered.append(len(whole.step()))
+    assert answered == [0, 0, 0, 0, 0, 3]
+    assert whole.capacity == BUCKETS[-1]
+    both = run(whole, rows("a", 5)), run(slots(decoder), rows("a", 5))
+    one, other = ([(done.tokens, done.log_prob) for done in found.values()] for found in both)
+    assert sorted(one) == sorted(other)

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import socket
+import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -97,6 +98,13 @@ def remove_folder(path: Path) -> None:
     os.rename(path, hidden)
     _fsync(path.parent)
     shutil.rmtree(hidden)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A new folder for what nobody keeps; it is gone at the end, also after an error."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 def make_folder(path: Path) -> None:

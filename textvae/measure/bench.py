@@ -12,13 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from textvae.config import ModelConfig, TrainingConfig
-from textvae.decode.slots import Row, Slots, SpecialIds
-from textvae.model.exact import BUCKETS, ExactDecoder
 from textvae.model.losses import vae_loss
 from textvae.model.network import Dropped, SentenceVae
 from textvae.text.batches import Batches, batch_of, store_tokens
-from textvae.text.grammar import sample
-from textvae.text.tokenizer import BOS, EOS, Tokenizer
 from textvae.training.loop import arithmetic, autocast
 
 
@@ -55,10 +51,15 @@ def measured(name: str, unit: str, slow: Arm, fast: Arm, rounds: int, target: fl
     figures = {f"{arm}_{unit}_per_s": statistics.median(found) for arm, found in speeds.items()}
     ratios = [one / other for one, other in zip(speeds[fast.name], speeds[slow.name], strict=True)]
     figures |= {"ratio": statistics.median(ratios), "rounds": float(rounds)}
-    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    machine += f", {arithmetic('auto')}, {torch.backends.cpu.get_cpu_capability()}"
-    targets = {"ratio": target}
-    return Result(name, machine, load_before, figures, targets, figures["ratio"] >= target)
+    held = figures["ratio"] >= target
+    return Result(name, machine_words(), load_before, figures, {"ratio": target}, held)
+
+
+def machine_words() -> str:
+    """What figures are of: processor, threads of this process, torch, its best arithmetic."""
+    found = f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    found += f", torch {torch.__version__}, {arithmetic('auto')}"
+    return f"{found}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def bench_train(quick: bool) -> Result:
@@ -145,33 +146,6 @@ def _learn(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> 
     loss.backward()  # type: ignore[no-untyped-call]  # torch's own annotation is missing
     nn.utils.clip_grad_norm_(model.parameters(), 5.0, foreach=True)
     optimizer.step()
-
-
-def bench_slots(quick: bool) -> Result:
-    """64 sentences in shared slots against the same ones one after the other."""
-    config = ModelConfig(embed=64, hidden=128, latent=16) if quick else ModelConfig()
-    torch.manual_seed(0)
-    with torch.inference_mode():
-        decoder = ExactDecoder(SentenceVae(config, 1000 if quick else 8192))
-    tokens_max = [6 + len(row.text) % 15 for row in sample(64, seed=0)]
-    latents = torch.randn(64, config.latent, generator=torch.Generator().manual_seed(0)).numpy()
-    rows = [
-        Row("bench", place, latent, most)
-        for place, (latent, most) in enumerate(zip(latents, tokens_max, strict=True))
-    ]
-
-    def together(chosen: list[Row]) -> int:
-        slots = Slots(decoder, SpecialIds(BOS, EOS, Tokenizer.forbidden), BUCKETS)
-        written = 0
-        with torch.inference_mode():
-            slots.admit(chosen)
-            while slots.running:
-                written += sum(len(done.tokens) for done in slots.step())
-        return written
-
-    alone = Arm("alone", lambda: sum(together([row]) for row in rows))
-    shared = Arm("together", lambda: together(rows))
-    return measured("slots", "tokens", alone, shared, 3 if quick else 7, 2.0)
 
 
 def line_of(result: Result) -> dict[str, Any]:
