@@ -246,10 +246,10 @@ def test_a_given_sentence_is_judged_with_its_end(decoder: ExactDecoder) -> None:
     row = rows("judge", 1)[0]._replace(given=(7, 8, 9))
     finished = run(slots(decoder), [row])["judge", 0]
     with torch.inference_mode():
-        state, inputs = decoder.start(torch.from_numpy(row.latent)[None])
+        carried = decoder.start(torch.from_numpy(row.latent)[None])
         nats = 0.0
         for read, written in zip((1, 7, 8, 9), (7, 8, 9, END), strict=True):
-            logits, state = decoder.step(torch.tensor([read]), state, inputs)
+            logits, carried = decoder.step(torch.tensor([read]), carried)
             nats += float(torch.log_softmax(logits[0], 0)[written])
     assert finished.tokens == [7, 8, 9]
     assert finished.ended

@@ -70,10 +70,10 @@ def test_nats_are_the_sum_over_real_tokens_and_the_end(vae: SentenceVae) -> None
     found = vae.nats(tokens, lengths, latents)
     decoder = ExactDecoder(vae)
     for row, sentence in enumerate(SENTENCES):
-        state, inputs = decoder.start(latents[row : row + 1])
+        carried = decoder.start(latents[row : row + 1])
         nats = 0.0
         for read, written in zip([1, *sentence], [*sentence, 2], strict=True):
-            logits, state = decoder.step(torch.tensor([read]), state, inputs)
+            logits, carried = decoder.step(torch.tensor([read]), carried)
             nats -= float(torch.log_softmax(logits[0], 0)[written])
         assert float(found[row]) == pytest.approx(nats, rel=1e-5)
 

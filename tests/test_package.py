@@ -30,28 +30,33 @@ sys.meta_path.insert(0, Blocked())
 """
 
 
-def pip(*arguments: str) -> None:
+def pip(*arguments: str, **env: str) -> None:
     """Runs pip, which asks no index."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **env})
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(folder: Path, **env: str) -> Path:
     """A wheel of the sources; built from a copy, so that no earlier build gets into it."""
-    folder = tmp_path_factory.mktemp("wheel")
     for name in ("textvae", "jobs"):
-        ignored = shutil.ignore_patterns("__pycache__")
+        ignored = shutil.ignore_patterns("__pycache__", "*.so")
         shutil.copytree(ROOT / name, folder / "source" / name, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / "source" / name)
     pip(
         *("wheel", "--no-deps", "--no-build-isolation", "--no-index", "--quiet"),
         *("--wheel-dir", str(folder), str(folder / "source")),
+        **env,
     )
     (made,) = folder.glob("*.whl")
     return made
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel as this machine makes it."""
+    return built(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +101,28 @@ def test_the_wheel_holds_every_module_and_nothing_of_the_tests(wheel: Path) -> N
     assert len(others) == 1
     assert others.pop().endswith(".dist-info")
     assert any(name.endswith("/LICENSE") for name in inside)
+
+
+def compiled(wheel: Path) -> list[str]:
+    """The compiled parts of a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        return [name for name in archive.namelist() if name.endswith(".so")]
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="this machine has no compiler")
+def test_the_gates_are_compiled_where_there_is_a_compiler(wheel: Path) -> None:
+    (name,) = compiled(wheel)
+    assert name.startswith("textvae/model/_gates.")
+
+
+def test_an_installation_without_a_compiler_lacks_the_compiled_gates_alone(
+    wheel: Path, tmp_path: Path
+) -> None:
+    """Torch does their work there; `tests/test_gates.py` holds it to the same numbers."""
+    plain = built(tmp_path, CC="false")
+    assert compiled(plain) == []
+    inside = [set(zipfile.ZipFile(one).namelist()) - set(compiled(one)) for one in (plain, wheel)]
+    assert inside[0] == inside[1]
 
 
 def test_what_a_client_installs_names_no_package_of_an_extra(wheel: Path) -> None:

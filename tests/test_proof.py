@@ -9,6 +9,7 @@ from tests import toys
 from textvae.engine.loaded import load_version
 from textvae.engine.proof import prove
 from textvae.model import exact
+from textvae.model.gates import compiled_gates
 from textvae.store.promotions import champion
 
 
@@ -18,16 +19,16 @@ def test_the_self_test_sees_rows_that_depend_on_their_neighbours(registry: Path)
     assert prove(loaded).exact
     step = loaded.decoder.step
 
-    def by_size(tokens: Any, state: Any, inputs: Any) -> Any:
-        logits, state = step(tokens, state, inputs)
-        return logits + 1e-6 * len(tokens), state
+    def by_size(tokens: Any, carried: Any) -> Any:
+        logits, carried = step(tokens, carried)
+        return logits + 1e-6 * len(tokens), carried
 
     loaded.decoder.step = by_size  # type: ignore[method-assign]
     assert prove(loaded).loaded.buckets == (64,)
 
-    def mixing(tokens: Any, state: Any, inputs: Any) -> Any:
-        logits, state = step(tokens, state, inputs)
-        return logits + 1e-6 * logits[:1], state
+    def mixing(tokens: Any, carried: Any) -> Any:
+        logits, carried = step(tokens, carried)
+        return logits + 1e-6 * logits[:1], carried
 
     loaded.decoder.step = mixing  # type: ignore[method-assign]
     found = prove(loaded)
@@ -40,7 +41,8 @@ def test_without_onednn_rows_run_in_buckets_and_the_words_say_so(
 ) -> None:
     """As where torch was built without it, and where its products depend on their neighbours."""
     loaded = load_version(registry, champion(registry, toys.MODEL))
-    assert prove(loaded).words == "fp32, rows exact in any number, by oneDNN"
+    gates = "by torch" if compiled_gates() is None else "in C"
+    assert prove(loaded).words == f"fp32, rows exact in any number, by oneDNN; gates {gates}"
     product = exact.mkldnn._linear_pointwise
 
     def absent(*_: Any) -> Any:
@@ -54,4 +56,4 @@ def test_without_onednn_rows_run_in_buckets_and_the_words_say_so(
             patched.setattr(exact.mkldnn, name, broken)
             found = prove(loaded)
         assert found.loaded.buckets == (8, 16, 32, 64)
-        assert found.words == "fp32, rows exact in buckets of 8, 16, 32, 64"
+        assert found.words == f"fp32, rows exact in buckets of 8, 16, 32, 64; gates {gates}"

@@ -15,7 +15,7 @@ from torch import Tensor
 from textvae.decode.beam import Beam, Hypothesis
 from textvae.decode.counter import Purpose, uniforms
 from textvae.decode.pick import Picking, pick
-from textvae.model.exact import ExactDecoder, LatentInputs, bucket_of, padded
+from textvae.model.exact import ExactDecoder, bucket_of, padded
 
 
 class Choice(NamedTuple):
@@ -109,11 +109,8 @@ class Slots:
         self.capacity = buckets[-1]
         self._forbidden = torch.tensor(special.forbidden)
         self._live: list[_Live] = []
-        # (running rows, width) each; row i belongs to _live[i].
-        self._state = torch.zeros(0, decoder.hidden)
-        self._inputs = LatentInputs(
-            torch.zeros(0, 3 * decoder.hidden), torch.zeros(0, decoder.embed)
-        )
+        # Of the running rows; row i belongs to _live[i].
+        self._carried = decoder.nobody()
 
     @property
     def running(self) -> int:
@@ -127,12 +124,9 @@ class Slots:
         slots = [row.slots for row in rows]
         assert self.running + sum(slots) <= self.capacity, f"{sum(slots)} are too many to join"
         latents = torch.from_numpy(np.stack([row.latent for row in rows]))
-        state, inputs = self.decoder.start(padded(latents, bucket_of(len(rows), self.buckets)))
+        begun = self.decoder.start(padded(latents, bucket_of(len(rows), self.buckets)))
         owner = torch.arange(len(rows)).repeat_interleave(torch.tensor(slots))
-        self._state = torch.cat([self._state, state[owner]])
-        self._inputs = LatentInputs(
-            *(torch.cat([old, more[owner]]) for old, more in zip(self._inputs, inputs, strict=True))
-        )
+        self._carried = self._carried.joined(begun.at(owner))
         for row in rows:
             if row.slots == 1:
                 self._live.append(_Live(row))
@@ -155,13 +149,9 @@ class Slots:
             return []
         size = bucket_of(count, self.buckets)
         fed = [live.tokens[-1] if live.tokens else self.special.begin for live in self._live]
-        inputs = LatentInputs(*(padded(part, size) for part in self._inputs))
-        logits, state = self.decoder.step(
-            torch.tensor(fed + [self.special.begin] * (size - count)),
-            padded(self._state, size),
-            inputs,
-        )
-        self._state = state[:count]
+        fed += [self.special.begin] * (size - count)
+        logits, carried = self.decoder.step(torch.tensor(fed), self._carried.padded(size))
+        self._carried = carried.at(slice(count))
         allowed = self._allowed(logits)
         tokens = self._choose(allowed)
         chosen = logits[torch.arange(size), torch.from_numpy(padded_ids(tokens, size))]
@@ -262,8 +252,7 @@ class Slots:
         if self._live == before:
             return
         index = torch.tensor([place for place, _ in kept], dtype=torch.long)
-        self._state = self._state[index]
-        self._inputs = LatentInputs(*(part[index] for part in self._inputs))
+        self._carried = self._carried.at(index)
 
 
 def repeating(tokens: Sequence[int], run: int) -> list[int]:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import torch
 
 from textvae.engine.loaded import Loaded
-from textvae.model.exact import ExactDecoder, LatentInputs, padded
+from textvae.model.exact import ExactDecoder, padded
+from textvae.model.gates import compiled_gates
 
 log = logging.getLogger(__name__)
 
@@ -35,23 +36,29 @@ def prove(loaded: Loaded) -> Proven:
 
     Weights that oneDNN has laid out, in any number of rows; else buckets of all sizes if they
     agree; else the largest alone, if a row's place in it does not matter; else all buckets with
-    `exact` false, said in the log and to every client that asks.
+    `exact` false, said in the log and to every client that asks. Gates are the compiled ones where
+    there are any and they are right.
     """
     with torch.inference_mode():
+        library = compiled_gates()
+        gates = "gates by torch" if library is None else "gates in C"
+        loaded = loaded._replace(
+            encoder=loaded.encoder.with_gates(library), decoder=loaded.decoder.with_gates(library)
+        )
         packed = _packed(loaded)
         if packed and _products_agree(packed) and _agree(packed, PROBED):
-            return Proven(packed, True, "fp32, rows exact in any number, by oneDNN")
+            return Proven(packed, True, f"fp32, rows exact in any number, by oneDNN; {gates}")
         if _agree(loaded, loaded.buckets):
             sizes = ", ".join(map(str, loaded.buckets))
-            return Proven(loaded, True, f"fp32, rows exact in buckets of {sizes}")
+            return Proven(loaded, True, f"fp32, rows exact in buckets of {sizes}; {gates}")
         largest = loaded._replace(buckets=loaded.buckets[-1:])
         if _agree(largest, largest.buckets):
-            words = f"fp32, rows exact in one bucket of {largest.buckets[0]}"
+            words = f"fp32, rows exact in one bucket of {largest.buckets[0]}; {gates}"
             return Proven(largest, True, words)
     log.warning(
         "rows depend on their neighbours on this machine; equal requests may differ in bits"
     )
-    return Proven(loaded, False, "fp32, rows may differ in their last bits")
+    return Proven(loaded, False, f"fp32, rows may differ in their last bits; {gates}")
 
 
 def _packed(loaded: Loaded) -> Loaded | None:
@@ -119,9 +126,9 @@ def _logits(
     decoder: ExactDecoder, latents: torch.Tensor, tokens: torch.Tensor, size: int
 ) -> torch.Tensor:
     """(rows, latent), (rows, steps) -> (size, vocab) after the steps."""
-    state, inputs = decoder.start(padded(latents, size))
+    carried = decoder.start(padded(latents, size))
     fed = padded(tokens, size)
     logits = torch.empty(0)
     for step in range(tokens.shape[1]):
-        logits, state = decoder.step(fed[:, step], state, LatentInputs(*inputs))
+        logits, carried = decoder.step(fed[:, step], carried)
     return logits

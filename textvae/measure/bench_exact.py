@@ -155,10 +155,10 @@ def _exact_loop(exact: Loaded, latents: Tensor) -> Callable[[], int]:
     size = bucket_of(len(latents), exact.buckets)
 
     def run() -> int:
-        state, inputs = exact.decoder.start(padded(latents, size))
+        carried = exact.decoder.start(padded(latents, size))
         tokens = torch.ones(size, dtype=torch.long)
         for _ in range(STEPS):
-            logits, state = exact.decoder.step(tokens, state, inputs)
+            logits, carried = exact.decoder.step(tokens, carried)
             tokens = logits.argmax(1)
         return STEPS * len(latents)
 
@@ -186,15 +186,15 @@ def _better_threads(arm: Arm) -> Arm:
 def _drawing_share(decoder: ExactDecoder, sizes: Sizes) -> float:
     """Time of drawing 32 tokens by temperature and top-k 50, over that of their step."""
     rows = 32
-    state, inputs = decoder.start(torch.randn(rows, sizes.config.latent))
+    carried = decoder.start(torch.randn(rows, sizes.config.latent))
     tokens = torch.ones(rows, dtype=torch.long)
-    logits, _ = decoder.step(tokens, state, inputs)
+    logits, _ = decoder.step(tokens, carried)
     picking = Picking(np.ones(rows), np.full(rows, 50), np.ones(rows), np.zeros(rows))
     uniforms = np.random.default_rng(0).random(rows)
 
     def step() -> int:
         for _ in range(STEPS):
-            decoder.step(tokens, state, inputs)
+            decoder.step(tokens, carried)
         return STEPS
 
     def draw() -> int:

@@ -8,12 +8,13 @@ rows as a batch has tokens; states are pooled while they are made, so padding ne
 """
 
 import copy
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from textvae.model.gates import Pooled, gru_gates
 from textvae.model.network import LOGVAR_RANGE, SentenceVae
 from textvae.model.posterior import Posterior
 
@@ -65,22 +66,20 @@ class Cell(NamedTuple):
     table: Tensor
     """(vocab, 3 * hidden) input projection of every token, its bias included."""
     recurrent: Product
-    """hidden -> 3 * hidden"""
+    """hidden -> 3 * hidden, and in the decoder the output layer's part for the state after it"""
+    library: Any = None
+    """From `compiled_gates`; None computes the gates by torch."""
 
-    def step(self, tokens: Tensor, state: Tensor, extra: Tensor | None = None) -> Tensor:
-        """(rows,), (rows, hidden), more input projected as (rows, 3 * hidden) -> (rows, hidden).
-
-        The gates of torch.nn.GRU (Cho et al. 2014, with the reset gate after the product).
-        """
-        given = self.table[tokens]
-        if extra is not None:
-            given = given + extra
-        reset, update, new = self.recurrent(state).chunk(3, 1)
-        given_reset, given_update, given_new = given.chunk(3, 1)
-        reset = torch.sigmoid(given_reset + reset)
-        update = torch.sigmoid(given_update + update)
-        new = torch.tanh(given_new + reset * new)
-        return new + update * (state - new)
+    def gates(
+        self,
+        tokens: Tensor,
+        extra: Tensor | None,
+        product: Tensor,
+        state: Tensor,
+        pooled: Pooled | None = None,
+    ) -> Tensor:
+        """(rows,), (rows, 3 * hidden), the state's product, (rows, hidden) -> (rows, hidden)."""
+        return gru_gates(self.library, self.table, tokens, extra, product, state, pooled)
 
 
 def cell_of(gru: nn.GRU, embedding: Tensor) -> Cell:
@@ -110,6 +109,13 @@ class ExactEncoder:
         self.hidden = model.encoder.forward_gru.hidden_size
         self.mean = _product_of(model.encoder.mean)
         self.logvar = _product_of(model.encoder.logvar)
+
+    def with_gates(self, library: Any) -> "ExactEncoder":
+        """The same encoder with gates from `compiled_gates`."""
+        other = copy.copy(self)
+        ahead, back = (cell._replace(library=library) for cell in self.cells)
+        other.cells = ahead, back
+        return other
 
     def packed(self, rows: int) -> "ExactEncoder":
         """The same encoder with its products laid out by oneDNN; raises as `Product.packed_for`."""
@@ -155,24 +161,38 @@ class ExactEncoder:
         state = torch.zeros(size, self.hidden)
         total = torch.zeros_like(state)
         largest = torch.full_like(state, -torch.inf)
-        for time in range(tokens.shape[1]):
-            live = int((lengths > time).sum())
-            rows = bucket_of(live, buckets)
-            following = cell.step(ids[:rows, time], state[:rows])[:live]
-            state[:live] = following
-            total[:live] += following
-            torch.maximum(largest[:live], following, out=largest[:live])
+        lives = (lengths[:, None] > torch.arange(tokens.shape[1])).sum(0)
+        for time, live in enumerate(lives.tolist()):
+            product = cell.recurrent(state[: bucket_of(live, buckets)])[:live]
+            pooled = Pooled(total[:live], largest[:live])
+            state[:live] = cell.gates(ids[:live, time], None, product, state[:live], pooled)
         count = len(tokens)
         return torch.cat([state[:count], total[:count] / lengths[:, None], largest[:count]], 1)
 
 
-class LatentInputs(NamedTuple):
-    """What a latent gives to every step of the decoder."""
+class Carried(NamedTuple):
+    """What rows carry from one step of the decoder to the next."""
 
+    state: Tensor
+    """(rows, hidden)"""
+    product: Tensor
+    """(rows, 3 * hidden + embed) what the cell and the output layer make of the state."""
     gates: Tensor
-    """(rows, 3 * hidden)"""
+    """(rows, 3 * hidden) what the latent gives to every step's gates."""
     output: Tensor
-    """(rows, embed), the output layer's bias included."""
+    """(rows, embed) what it gives to every step's output, the bias included."""
+
+    def at(self, rows: Tensor | slice) -> "Carried":
+        """Of these rows only, in this order."""
+        return Carried(*(part[rows] for part in self))
+
+    def padded(self, size: int) -> "Carried":
+        """With zeros after the rows."""
+        return Carried(*(padded(part, size) for part in self))
+
+    def joined(self, others: "Carried") -> "Carried":
+        """With others' rows after these."""
+        return Carried(*(torch.cat(parts) for parts in zip(self, others, strict=True)))
 
 
 class ExactDecoder:
@@ -183,11 +203,14 @@ class ExactDecoder:
         decoder = model.decoder
         embed, hidden = embedding.shape[1], decoder.gru.hidden_size
         assert decoder.start is not None, "a decoder that is served has a latent"
-        self.cell = cell_of(decoder.gru, embedding)
+        cell = cell_of(decoder.gru, embedding)
+        # One product of a state for the next gates and this output: weights are read in one go.
+        joint = torch.cat([cell.recurrent.weight, decoder.output.weight[:, :hidden]])
+        bias = torch.cat([decoder.gru.get_parameter("bias_hh_l0"), torch.zeros(embed)])
+        self.cell = cell._replace(recurrent=Product(joint, bias))
         self.start_layer = _product_of(decoder.start)
         self.latent_gates = Product(decoder.gru.get_parameter("weight_ih_l0")[:, embed:].clone())
         self.latent_output = Product(decoder.output.weight[:, hidden:].clone(), decoder.output.bias)
-        self.state_output = Product(decoder.output.weight[:, :hidden].clone())
         self.logits = Product(embedding, decoder.bias)
         self.vocab = len(embedding)
         self.hidden = hidden
@@ -200,27 +223,35 @@ class ExactDecoder:
         other.start_layer = self.start_layer.packed_for(rows)
         other.latent_gates = self.latent_gates.packed_for(rows)
         other.latent_output = self.latent_output.packed_for(rows)
-        other.state_output = self.state_output.packed_for(rows)
         other.logits = self.logits.packed_for(rows)
         return other
 
     def products(self) -> list[Product]:
         """All of its matrix products."""
         by_latent = [self.start_layer, self.latent_gates, self.latent_output]
-        return [self.cell.recurrent, *by_latent, self.state_output, self.logits]
+        return [self.cell.recurrent, *by_latent, self.logits]
 
-    def start(self, latents: Tensor) -> tuple[Tensor, LatentInputs]:
-        """(rows, latent) -> first states (rows, hidden) and what enters every step.
+    def with_gates(self, library: Any) -> "ExactDecoder":
+        """The same decoder with gates from `compiled_gates`."""
+        other = copy.copy(self)
+        other.cell = self.cell._replace(library=library)
+        return other
 
-        As many rows as a bucket has.
-        """
+    def start(self, latents: Tensor) -> Carried:
+        """(rows, latent), as many rows as a bucket has -> what they begin with."""
         state = torch.tanh(self.start_layer(latents))
-        return state, LatentInputs(self.latent_gates(latents), self.latent_output(latents))
+        given = self.latent_gates(latents), self.latent_output(latents)
+        return Carried(state, self.cell.recurrent(state), *given)
 
-    def step(self, tokens: Tensor, state: Tensor, inputs: LatentInputs) -> tuple[Tensor, Tensor]:
-        """(rows,), (rows, hidden) -> logits (rows, vocab) and states (rows, hidden).
+    def nobody(self) -> Carried:
+        """What no rows carry."""
+        wide = 3 * self.hidden
+        widths = (self.hidden, wide + self.embed, wide, self.embed)
+        return Carried(*(torch.zeros(0, width) for width in widths))
 
-        As many rows as a bucket has.
-        """
-        state = self.cell.step(tokens, state, inputs.gates)
-        return self.logits(self.state_output(state) + inputs.output), state
+    def step(self, tokens: Tensor, carried: Carried) -> tuple[Tensor, Carried]:
+        """(rows,), as many rows as a bucket has -> logits (rows, vocab), what goes on."""
+        state = self.cell.gates(tokens, carried.gates, carried.product, carried.state)
+        product = self.cell.recurrent(state)
+        output = product[:, 3 * self.hidden :] + carried.output
+        return self.logits(output), carried._replace(state=state, product=product)

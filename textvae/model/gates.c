@@ -1,0 +1,94 @@
+/* The gates of a GRU, a row at a time, for every row of a step: what is left of it when the matrix
+ * product is done. Plain C that compilers vectorise; a row's bits depend on nothing but the row.
+ */
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__linux__)
+#define FOR_EVERY_PROCESSOR \
+    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define FOR_EVERY_PROCESSOR
+#endif
+#define INLINE static inline __attribute__((always_inline))
+
+/* 2^k * e^r with |r| <= ln(2) / 2 and the Taylor polynomial of degree 7: 2 units in the last place. */
+INLINE float exponential(float x)
+{
+    const float rounding = 12582912.0f; /* 1.5 * 2^23: adding it rounds to the nearest integer */
+    x = x > 88.0f ? 88.0f : x;
+    x = x < -87.0f ? -87.0f : x;
+    float shifted = x * 1.44269504088896341f + rounding;
+    float k = shifted - rounding;
+    float r = (x - k * 0.693359375f) + k * 2.12194440e-4f; /* ln(2) in two parts */
+    float sum = 1.0f / 5040;
+    sum = sum * r + 1.0f / 720;
+    sum = sum * r + 1.0f / 120;
+    sum = sum * r + 1.0f / 24;
+    sum = sum * r + 1.0f / 6;
+    sum = sum * r + 0.5f;
+    sum = sum * r + 1.0f;
+    sum = sum * r + 1.0f;
+    int32_t bits;
+    memcpy(&bits, &sum, sizeof bits);
+    bits += (int32_t)((uint32_t)(int32_t)k << 23);
+    memcpy(&sum, &bits, sizeof sum);
+    return sum;
+}
+
+INLINE float sigmoid(float x)
+{
+    return 1.0f / (1.0f + exponential(-x));
+}
+
+/* By the exponential where that is exact enough, else by the continued fraction of tanh. */
+INLINE float tangent(float x)
+{
+    float square = x * x;
+    float near_zero = x * (10395.0f + square * (1260.0f + square * 21.0f))
+        / (10395.0f + square * (4725.0f + square * (210.0f + square)));
+    float elsewhere = 1.0f - 2.0f / (1.0f + exponential(2.0f * x));
+    return square < 0.36f ? near_zero : elsewhere;
+}
+
+/* One step of `rows` rows.
+ *
+ * table (vocab, 3 * hidden), tokens: a row's number in it, `token_stride` apart; extra: NULL, or
+ * (rows, 3 * hidden) to be added; product: hidden -> 3 * hidden of each row, `product_stride` floats
+ * apart; state and next: (rows, hidden), which may be the same. total and largest: NULL, or
+ * (rows, hidden) that the next states are added to and compared with.
+ */
+FOR_EVERY_PROCESSOR
+void gru_step(int64_t rows, int64_t hidden, const float *table, const int64_t *tokens,
+    int64_t token_stride, const float *extra, const float *product, int64_t product_stride,
+    const float *state, float *next, float *total, float *largest)
+{
+    for (int64_t row = 0; row < rows; row++) {
+        const float *given = table + tokens[row * token_stride] * 3 * hidden;
+        const float *made = product + row * product_stride;
+        const float *before = state + row * hidden;
+        const float *more = extra ? extra + row * 3 * hidden : 0;
+        float *after = next + row * hidden;
+#pragma GCC ivdep
+        for (int64_t i = 0; i < hidden; i++) {
+            float first = given[i], second = given[hidden + i], third = given[2 * hidden + i];
+            if (more) {
+                first += more[i];
+                second += more[hidden + i];
+                third += more[2 * hidden + i];
+            }
+            float reset = sigmoid(first + made[i]);
+            float update = sigmoid(second + made[hidden + i]);
+            float new = tangent(third + reset * made[2 * hidden + i]);
+            after[i] = new + update * (before[i] - new);
+        }
+        if (total) {
+            float *sum = total + row * hidden, *most = largest + row * hidden;
+#pragma GCC ivdep
+            for (int64_t i = 0; i < hidden; i++) {
+                sum[i] += after[i];
+                most[i] = after[i] > most[i] ? after[i] : most[i];
+            }
+        }
+    }
+}
