@@ -51,6 +51,25 @@ INLINE float tangent(float x)
     return square < 0.36f ? near_zero : elsewhere;
 }
 
+/* One row; `more` is known where this is inlined, so that each loop is one of whole vectors. */
+INLINE void one_row(int64_t hidden, const float *given, const float *extra, int more,
+    const float *product, const float *before, float *after)
+{
+#pragma GCC ivdep
+    for (int64_t i = 0; i < hidden; i++) {
+        float first = given[i], second = given[hidden + i], third = given[2 * hidden + i];
+        if (more) {
+            first += extra[i];
+            second += extra[hidden + i];
+            third += extra[2 * hidden + i];
+        }
+        float reset = sigmoid(first + product[i]);
+        float update = sigmoid(second + product[hidden + i]);
+        float new = tangent(third + reset * product[2 * hidden + i]);
+        after[i] = new + update * (before[i] - new);
+    }
+}
+
 /* One step of `rows` rows.
  *
  * table (vocab, 3 * hidden), tokens: a row's number in it, `token_stride` apart; extra: NULL, or
@@ -67,21 +86,11 @@ void gru_step(int64_t rows, int64_t hidden, const float *table, const int64_t *t
         const float *given = table + tokens[row * token_stride] * 3 * hidden;
         const float *made = product + row * product_stride;
         const float *before = state + row * hidden;
-        const float *more = extra ? extra + row * 3 * hidden : 0;
         float *after = next + row * hidden;
-#pragma GCC ivdep
-        for (int64_t i = 0; i < hidden; i++) {
-            float first = given[i], second = given[hidden + i], third = given[2 * hidden + i];
-            if (more) {
-                first += more[i];
-                second += more[hidden + i];
-                third += more[2 * hidden + i];
-            }
-            float reset = sigmoid(first + made[i]);
-            float update = sigmoid(second + made[hidden + i]);
-            float new = tangent(third + reset * made[2 * hidden + i]);
-            after[i] = new + update * (before[i] - new);
-        }
+        if (extra)
+            one_row(hidden, given, extra + row * 3 * hidden, 1, made, before, after);
+        else
+            one_row(hidden, given, 0, 0, made, before, after);
         if (total) {
             float *sum = total + row * hidden, *most = largest + row * hidden;
 #pragma GCC ivdep
