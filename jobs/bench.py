@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 import tyro
 
-from textvae.measure.bench import bench_train, line_of
+from textvae.measure.bench import line_of
 from textvae.measure.bench_exact import bench_decode, bench_encode
 from textvae.measure.bench_serving import bench_bulk, bench_cancels, bench_slots
+from textvae.measure.bench_train import bench_train
 
 BENCHES = {
     "train": bench_train,

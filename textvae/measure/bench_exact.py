@@ -7,22 +7,27 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from textvae.config import ModelConfig
 from textvae.decode.pick import Picking, pick
 from textvae.engine.loaded import Loaded
 from textvae.engine.proof import prove
-from textvae.measure.bench import Arm, Result, measured
-from textvae.model.exact import ExactDecoder, ExactEncoder, bucket_of, padded
-from textvae.model.network import SentenceVae, pool, reverse
+from textvae.measure.bench import (
+    Arm,
+    Result,
+    gemm_peak,
+    made_up_sentences,
+    measured,
+    read_peak,
+)
+from textvae.measure.bench_train import packed_posterior
+from textvae.model.exact import ExactDecoder, ExactEncoder, Product, bucket_of, padded
+from textvae.model.network import SentenceVae
 from textvae.text.batches import batch_of
 from textvae.text.tokenizer import Tokenizer
 
 VOCAB = 8192
 STEPS = 24
-# Sentences of 3 to 60 tokens, 22 in the mean.
-LENGTHS = (4.3, 5.1)
 
 
 class Sizes(NamedTuple):
@@ -47,9 +52,7 @@ def bench_encode(quick: bool) -> Result:
     sizes = sizes_of(quick)
     torch.manual_seed(0)
     model = SentenceVae(sizes.config, sizes.vocab).eval()
-    random = np.random.default_rng(0)
-    lengths = np.clip(random.gamma(*LENGTHS, sizes.sentences), 3, 60).astype(int)
-    ids = [random.integers(4, sizes.vocab, length).tolist() for length in lengths]
+    ids = made_up_sentences(sizes.sentences, sizes.vocab)
     with torch.inference_mode():
         exact = _as_served(model)
 
@@ -88,16 +91,7 @@ def _packed(model: SentenceVae, ids: list[list[int]]) -> Tensor:
     """Posterior means as most write it: torch's packed GRU in the order of arrival."""
     batch = batch_of(ids)
     tokens, lengths = torch.from_numpy(batch.tokens), torch.from_numpy(batch.lengths)
-    pooled = []
-    for gru, read in (
-        (model.encoder.forward_gru, tokens),
-        (model.encoder.backward_gru, reverse(tokens, lengths)),
-    ):
-        embedded = model.embedding(read)
-        packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
-        states, _ = pad_packed_sequence(gru(packed)[0], batch_first=True)
-        pooled.append(pool(states, lengths))
-    return model.encoder.posterior(torch.cat(pooled, 1)).mean
+    return packed_posterior(model, tokens, lengths).mean
 
 
 def bench_decode(quick: bool) -> Result:
@@ -120,6 +114,12 @@ def bench_decode(quick: bool) -> Result:
         for rows, result in found.items()
         for name, value in result.figures.items()
     }
+    # The weights of a token are read from the cache; those of many rows are multiplied.
+    weights = sum(one.weight.numel() for one in _of_a_step(model))
+    figures["limit_share_at_1"] = (
+        4 * weights * figures["exact_tokens_per_s_at_1"] / read_peak(4 * weights)
+    )
+    figures["limit_share_at_32"] = 2 * weights * figures["exact_tokens_per_s_at_32"] / gemm_peak()
     targets = {f"ratio_at_{rows}": result.targets["ratio"] for rows, result in found.items()}
     held = all(result.held for result in found.values()) and share <= 0.5
     return found[1]._replace(
@@ -127,6 +127,12 @@ def bench_decode(quick: bool) -> Result:
         targets={**targets, "top_k_share_of_a_step": 0.5},
         held=held,
     )
+
+
+def _of_a_step(model: SentenceVae) -> list[Product]:
+    """The products of the exact decoder's step, with their weights as they are."""
+    decoder = ExactDecoder(model)
+    return [decoder.cell.recurrent, decoder.logits]
 
 
 def _cell_loop(model: SentenceVae, latents: Tensor) -> Callable[[], int]:

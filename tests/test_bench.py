@@ -1,0 +1,57 @@
+"""Benchmarks: the arms do the same work, and speeds are counted as they say."""
+
+import pytest
+import torch
+
+from textvae.config import ModelConfig
+from textvae.measure import bench_train
+from textvae.measure.bench import Arm, gemm_peak, interleaved, made_up_sentences, read_peak
+from textvae.model.network import SentenceVae
+from textvae.text.batches import batch_of
+
+CONFIG = ModelConfig(embed=8, hidden=12, latent=3)
+
+
+def test_all_arms_of_training_have_one_loss_and_one_gradient() -> None:
+    """On the same batch: none is faster because it leaves something out."""
+    made = batch_of(made_up_sentences(9, 40))
+    tokens, lengths = torch.from_numpy(made.tokens), torch.from_numpy(made.lengths)
+    found = []
+    for loss in (bench_train._textbook_loss, bench_train._good_loss, bench_train._our_loss):
+        torch.manual_seed(0)
+        model = SentenceVae(CONFIG, 40)
+        total = loss(model, tokens, lengths, torch.Generator().manual_seed(1))
+        total.backward()  # type: ignore[no-untyped-call]
+        gradient = [part.grad.flatten() for part in model.parameters() if part.grad is not None]
+        found.append(torch.cat([total.detach()[None], *gradient]))
+    # A processor with bf16 rounds the products of the last two.
+    torch.testing.assert_close(found[0], found[1], rtol=0.02, atol=0.02)
+    torch.testing.assert_close(found[1], found[2], rtol=0.02, atol=0.02)
+
+
+def test_operations_of_a_token_are_counted_by_hand() -> None:
+    """Two directions, a decoder whose latent enters every step, and the tied softmax."""
+    encoder = 2 * (36 * 8 + 36 * 12)
+    decoder = 36 * (8 + 3) + 36 * 12
+    output = (12 + 3) * 8 + 8 * 40
+    assert bench_train.flops_per_token(CONFIG, 40) == 6 * (encoder + decoder + output)
+
+
+def test_arms_take_turns_after_a_round_that_does_not_count() -> None:
+    """So that a machine that grows slower is slower for both."""
+    order: list[str] = []
+
+    def arm(name: str) -> Arm:
+        return Arm(name, lambda: order.append(name) or 3)  # type: ignore[func-returns-value]
+
+    found = interleaved([arm("one"), arm("other")], 2)
+    assert order == ["one", "other"] * 3
+    assert [len(speeds) for speeds in found.values()] == [2, 2]
+    assert min(found["one"]) > 0
+
+
+@pytest.mark.parametrize("peak", [gemm_peak, lambda: read_peak(1 << 20)])
+def test_a_peak_is_what_a_machine_can_do(peak: object) -> None:
+    """At least a billion a second, and no more than any processor of these years."""
+    assert callable(peak)
+    assert 1e9 < peak() < 1e14
