@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from textvae.config import TokenizerConfig
-from textvae.text import tokenized
 from textvae.text.batches import Batches, TokenStore
 from textvae.text.grammar import sample
 from textvae.text.tokenized import token_source
@@ -21,14 +20,11 @@ def tokenizer() -> Tokenizer:
     return Tokenizer(train_tokenizer([row.text for row in ROWS], TokenizerConfig(vocab=320)))
 
 
-def test_a_large_text_gives_the_batches_of_a_small_one(
-    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_text_gives_the_batches_of_a_small_one(tokenizer: Tokenizer) -> None:
     """Only where the tokens are between two epochs differs."""
     kept = token_source(ROWS, tokenizer, 8)
     assert isinstance(kept, TokenStore)
-    monkeypatch.setattr(tokenized, "KEPT_MAX", 699)
-    anew = token_source(ROWS, tokenizer, 8)
+    anew = token_source(ROWS, tokenizer, 8, kept_max=699)
     assert not isinstance(anew, TokenStore)
     one, other = (Batches(source, 16, seed=3) for source in (kept, anew))
     for epoch in range(2):

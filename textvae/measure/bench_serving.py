@@ -1,7 +1,7 @@
 """Benchmarks through a real server: slots, cancelled calls, and many sentences in one call.
 
-The server has one thread of arithmetic, the load comes from this process. The version that serves
-is made up: weights of full size that end a sentence at every step with the same chance, so lengths
+The load comes from this process; the server has one thread of arithmetic, but for `bulk`. The
+version that serves is made up: weights of full size that end a sentence at every step with the same chance, so lengths
 are those of a queue (exponential, 15 tokens in the mean) and no training is needed.
 """
 
@@ -101,15 +101,23 @@ def invented(count: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def serving(registry: Path, module: str) -> Iterator[str]:
-    """The address of a server, ready; stopped at the end."""
-    where = ["--registry", str(registry), "--model", MODEL, "--port", "0", "--threads", "1"]
+def serving(registry: Path, module: str, threads: int) -> Iterator[str]:
+    """The address of a server with so many threads (0: a core each); stopped at the end."""
+    where = [
+        "--registry",
+        str(registry),
+        "--model",
+        MODEL,
+        "--port",
+        "0",
+        "--threads",
+        str(threads),
+    ]
     process = subprocess.Popen(  # noqa: S603 - our own server
         [sys.executable, "-m", module, *where],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     with process:
         assert process.stdout is not None
@@ -130,7 +138,7 @@ def bench_slots(quick: bool) -> Result:
     with files.scratch_folder() as registry, contextlib.ExitStack() as held:
         version = made_up(registry, quick)
         modules = ("textvae.serve", "textvae.measure.whole_requests")
-        addresses = [held.enter_context(serving(registry, module)) for module in modules]
+        addresses = [held.enter_context(serving(registry, module, 1)) for module in modules]
         loop = in_process(registry, version)
         found = []
         for _ in range(rounds):
@@ -165,7 +173,7 @@ def bench_cancels(quick: bool) -> Result:
     load_before, seconds, rounds = os.getloadavg()[0], 1.0 if quick else 8.0, 1 if quick else 7
     with files.scratch_folder() as registry:
         made_up(registry, quick)
-        with serving(registry, "textvae.serve") as address:
+        with serving(registry, "textvae.serve", 1) as address:
             found = []
             for _ in range(rounds):
                 patient = asyncio.run(beside(address, seconds, gives_up=False))
@@ -189,7 +197,7 @@ def bench_bulk(quick: bool) -> Result:
     with files.scratch_folder() as registry:
         made_up(registry, quick)
         texts = invented(100 if quick else 1000)
-        with serving(registry, "textvae.serve") as address, Client(address, 600.0) as client:
+        with serving(registry, "textvae.serve", 0) as address, Client(address, 600.0) as client:
 
             def one_by_one() -> int:
                 return sum(len(client.encode([text]).mean.values) for text in texts)

@@ -18,18 +18,19 @@ KEPT_MAX = 200_000
 
 
 def token_source(
-    sentences: Sequence[Sentence], tokenizer: Tokenizer, tokens_max: int
+    sentences: Sequence[Sentence], tokenizer: Tokenizer, tokens_max: int, kept_max: int = KEPT_MAX
 ) -> TokenSource:
     """The tokens of the sentences, each cut after `tokens_max` ids (BOS and EOS not counted).
 
-    The log says which share of them loses its end.
+    More than `kept_max` sentences are tokenised anew whenever they are taken. The log says which share of them loses its end.
     """
     text = TokenizedText(sentences, tokenizer, tokens_max)
     cut = cut_share(text)
     if cut:
         log.warning("about %.2g %% of the sentences are cut at %d tokens", 100 * cut, tokens_max)
-    few = text.sentences <= KEPT_MAX
-    return text.take(np.arange(text.sentences)) if few else text
+    if text.sentences > kept_max:
+        return text
+    return text.take(np.arange(text.sentences))
 
 
 class TokenizedText:

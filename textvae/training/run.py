@@ -42,6 +42,8 @@ from textvae.training.validation import (
 
 log = logging.getLogger(__name__)
 
+VALID_KEPT_MAX = 10_000
+
 
 class Recipe(NamedTuple):
     """Everything that decides what is learned from a corpus."""
@@ -115,8 +117,10 @@ def tokenized(recipe: Recipe, corpus: Corpus, run: Path) -> Tokenized:
     data = _tokenizer(recipe, corpus, run)
     tokenizer = Tokenizer(data)
     tokens_max = recipe.training.tokens_max
-    sources = (token_source(side, tokenizer, tokens_max) for side in (corpus.train, corpus.valid))
-    return Tokenized(data, tokenizer.vocab, *sources)
+    train = token_source(corpus.train, tokenizer, tokens_max)
+    # Some hundreds of a held-out side are looked at, however large it is.
+    valid = token_source(corpus.valid, tokenizer, tokens_max, kept_max=VALID_KEPT_MAX)
+    return Tokenized(data, tokenizer.vocab, train, valid)
 
 
 def train_vae(
