@@ -10,7 +10,8 @@ import tyro
 
 from textvae.measure.bench import line_of
 from textvae.measure.bench_exact import bench_decode, bench_encode
-from textvae.measure.bench_serving import bench_bulk, bench_cancels, bench_slots
+from textvae.measure.bench_serving import bench_bulk, bench_cancels
+from textvae.measure.bench_slots import bench_slots
 from textvae.measure.bench_train import bench_train
 
 BENCHES = {

@@ -22,7 +22,8 @@ def token_source(
 ) -> TokenSource:
     """The tokens of the sentences, each cut after `tokens_max` ids (BOS and EOS not counted).
 
-    More than `kept_max` sentences are tokenised anew whenever they are taken. The log says which share of them loses its end.
+    More than `kept_max` sentences are tokenised anew whenever they are taken. The log says which
+    share of them loses its end.
     """
     text = TokenizedText(sentences, tokenizer, tokens_max)
     cut = cut_share(text)
