@@ -70,17 +70,6 @@ class Cell(NamedTuple):
     library: Any = None
     """From `compiled_gates`; None computes the gates by torch."""
 
-    def gates(
-        self,
-        tokens: Tensor,
-        extra: Tensor | None,
-        product: Tensor,
-        state: Tensor,
-        pooled: Pooled | None = None,
-    ) -> Tensor:
-        """(rows,), (rows, 3 * hidden), the state's product, (rows, hidden) -> (rows, hidden)."""
-        return gru_gates(self.library, self.table, tokens, extra, product, state, pooled)
-
 
 def cell_of(gru: nn.GRU, embedding: Tensor) -> Cell:
     """The GRU's weights with its input product done for every row of (vocab, embed)."""
@@ -165,7 +154,9 @@ class ExactEncoder:
         for time, live in enumerate(lives.tolist()):
             product = cell.recurrent(state[: bucket_of(live, buckets)])[:live]
             pooled = Pooled(total[:live], largest[:live])
-            state[:live] = cell.gates(ids[:live, time], None, product, state[:live], pooled)
+            state[:live] = gru_gates(
+                cell.library, cell.table, ids[:live, time], None, product, state[:live], pooled
+            )
         count = len(tokens)
         return torch.cat([state[:count], total[:count] / lengths[:, None], largest[:count]], 1)
 
@@ -251,7 +242,8 @@ class ExactDecoder:
 
     def step(self, tokens: Tensor, carried: Carried) -> tuple[Tensor, Carried]:
         """(rows,), as many rows as a bucket has -> logits (rows, vocab), what goes on."""
-        state = self.cell.gates(tokens, carried.gates, carried.product, carried.state)
+        library, table = self.cell.library, self.cell.table
+        state = gru_gates(library, table, tokens, carried.gates, carried.product, carried.state)
         product = self.cell.recurrent(state)
         output = product[:, 3 * self.hidden :] + carried.output
         return self.logits(output), carried._replace(state=state, product=product)

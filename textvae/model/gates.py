@@ -46,8 +46,9 @@ def gru_gates(
         return _by_torch(table, tokens, extra, product, state, pooled)
     rows, hidden = state.shape
     following = torch.empty_like(state)
-    parts = (table, tokens, product, state, *(pooled or ()), *(() if extra is None else (extra,)))
-    assert all(part.stride(-1) == 1 or part is tokens for part in parts), "rows must be contiguous"
+    whole = (table, state, *(pooled or ()), *(() if extra is None else (extra,)))
+    assert product.stride(1) == 1, "C reads a row's floats one after the other"
+    assert all(part.is_contiguous() for part in whole), "C reads rows one after the other"
     library.gru_step(
         rows,
         hidden,
