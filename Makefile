@@ -40,7 +40,7 @@ clean:
 .venv/dev: EXTRAS := dev
 .venv/extras: EXTRAS := dev,bulk
 
-.venv/%: constraints.txt pyproject.toml textvae/model/gates.c
+.venv/%: constraints.txt pyproject.toml $(wildcard textvae/model/*.[ch])
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS)]"
 	touch $@

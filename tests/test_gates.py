@@ -1,28 +1,19 @@
 """The gates of a GRU: compiled and by torch, the same numbers, each row its own."""
 
-import importlib.util
-import logging
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from textvae.model import gates
-from textvae.model.gates import Pooled, compiled_gates, gru_gates
+from tests.compiled import found_native
+from textvae.model.gates import Pooled, gru_gates
 
 
 @pytest.fixture(params=["compiled", "torch"])
 def library(request: pytest.FixtureRequest) -> Any:
     """Both ways."""
-    if request.param == "torch":
-        return None
-    if importlib.util.find_spec(gates.COMPILED) is None:
-        pytest.skip("this installation had no compiler")
-    found = compiled_gates()
-    assert found is not None, "gates.c was compiled and is wrong"
-    return found
+    return None if request.param == "torch" else found_native()
 
 
 def made_up(rows: int, hidden: int, width: int = 0) -> dict[str, Tensor]:
@@ -97,28 +88,3 @@ def test_extreme_numbers_close_the_gates_and_make_none_that_are_not_finite(libra
     product, state = torch.full((2, 3), 50.0), torch.full((2, 1), 0.5)
     found = gru_gates(library, table, torch.arange(2), None, product, state)
     assert torch.allclose(found, torch.tensor([[1.0], [0.5]]), atol=1e-6)
-
-
-def test_gates_that_are_wrong_or_missing_are_not_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Torch does their work, and the log says why."""
-    with monkeypatch.context() as patched, caplog.at_level(logging.INFO):
-        patched.setattr(gates, "COMPILED", "textvae.model._nothing")
-        assert compiled_gates() is None
-    assert "was not compiled when textvae was installed" in caplog.text
-    with monkeypatch.context() as patched, caplog.at_level(logging.INFO):
-        # Any shared object that is none.
-        patched.setattr(gates, "COMPILED", "textvae.model.gates")
-        assert compiled_gates() is None
-    assert "cannot be loaded" in caplog.text
-
-
-def test_a_machine_on_which_the_compiled_gates_are_wrong_goes_without_them(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    if importlib.util.find_spec(gates.COMPILED) is None:
-        pytest.skip("this installation had no compiler")
-    monkeypatch.setattr(gates, "TOLERANCE", 0.0)
-    assert compiled_gates() is None
-    assert "wrong on this machine" in caplog.text

@@ -110,15 +110,15 @@ def compiled(wheel: Path) -> list[str]:
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="this machine has no compiler")
-def test_the_gates_are_compiled_where_there_is_a_compiler(wheel: Path) -> None:
+def test_the_c_is_compiled_where_there_is_a_compiler(wheel: Path) -> None:
     (name,) = compiled(wheel)
-    assert name.startswith("textvae/model/_gates.")
+    assert name.startswith("textvae/model/_native.")
 
 
-def test_an_installation_without_a_compiler_lacks_the_compiled_gates_alone(
+def test_an_installation_without_a_compiler_lacks_the_compiled_part_alone(
     wheel: Path, tmp_path: Path
 ) -> None:
-    """Torch does their work there; `tests/test_gates.py` holds it to the same numbers."""
+    """Torch does its work there; `tests/test_gates.py` holds it to the same numbers."""
     plain = built(tmp_path, CC="false")
     assert compiled(plain) == []
     inside = [set(zipfile.ZipFile(one).namelist()) - set(compiled(one)) for one in (plain, wheel)]

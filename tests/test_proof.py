@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from tests import toys
+from textvae.engine import proof
 from textvae.engine.loaded import load_version
 from textvae.engine.proof import prove
-from textvae.model import exact
-from textvae.model.gates import compiled_gates
+from textvae.model import products
+from textvae.model.native import native
+from textvae.model.products import Panels
 from textvae.store.promotions import champion
 
 
@@ -36,14 +38,41 @@ def test_the_self_test_sees_rows_that_depend_on_their_neighbours(registry: Path)
     assert "may differ" in found.words
 
 
-def test_without_onednn_rows_run_in_buckets_and_the_words_say_so(
+def test_products_in_c_are_taken_where_they_are_there_wide_and_exact(
     registry: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where torch was built without it, and where its products depend on their neighbours."""
+    """Else those of oneDNN, and the words say which."""
     loaded = load_version(registry, champion(registry, toys.MODEL))
-    gates = "by torch" if compiled_gates() is None else "in C"
-    assert prove(loaded).words == f"fp32, rows exact in any number, by oneDNN; gates {gates}"
-    product = exact.mkldnn._linear_pointwise
+    if native() is None:
+        pytest.skip("this installation had no compiler")
+    any_number = "fp32, rows exact in any number; products"
+    with monkeypatch.context() as patched:
+        patched.setattr(proof, "LANES_MIN", 1)
+        assert prove(loaded).words == f"{any_number} in C, gates in C"
+    with monkeypatch.context() as patched:
+        patched.setattr(proof, "LANES_MIN", 99)
+        assert prove(loaded).words == f"{any_number} by oneDNN, gates in C"
+    right = Panels.__call__
+
+    def by_count(self: Panels, rows: Any) -> Any:
+        return right(self, rows) + 1e-6 * (len(rows) == 37)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(proof, "LANES_MIN", 1)
+        patched.setattr(Panels, "__call__", by_count)
+        assert prove(loaded).words == f"{any_number} by oneDNN, gates in C"
+    with monkeypatch.context() as patched:
+        patched.setattr(proof, "native", lambda: None)
+        assert prove(loaded).words == f"{any_number} by oneDNN, gates by torch"
+
+
+def test_without_such_products_rows_run_in_buckets_and_the_words_say_so(
+    registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where torch was built without oneDNN, and where its products depend on neighbours."""
+    monkeypatch.setattr(proof, "native", lambda: None)
+    loaded = load_version(registry, champion(registry, toys.MODEL))
+    product = products.mkldnn._linear_pointwise
 
     def absent(*_: Any) -> Any:
         raise NotImplementedError("no such operator")
@@ -53,7 +82,7 @@ def test_without_onednn_rows_run_in_buckets_and_the_words_say_so(
 
     for name, broken in (("_reorder_linear_weight", absent), ("_linear_pointwise", by_count)):
         with monkeypatch.context() as patched:
-            patched.setattr(exact.mkldnn, name, broken)
+            patched.setattr(products.mkldnn, name, broken)
             found = prove(loaded)
         assert found.loaded.buckets == (8, 16, 32, 64)
-        assert found.words == f"fp32, rows exact in buckets of 8, 16, 32, 64; gates {gates}"
+        assert found.words == "fp32, rows exact in buckets of 8, 16, 32, 64; gates by torch"

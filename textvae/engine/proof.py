@@ -5,13 +5,15 @@ the model that will run.
 """
 
 import logging
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import torch
 
 from textvae.engine.loaded import Loaded
-from textvae.model.exact import ExactDecoder, padded
-from textvae.model.gates import compiled_gates
+from textvae.model.exact import ExactDecoder, Make, padded
+from textvae.model.native import native
+from textvae.model.products import LANES_MIN, in_panels, packed
 
 log = logging.getLogger(__name__)
 
@@ -34,20 +36,22 @@ class Proven(NamedTuple):
 def prove(loaded: Loaded) -> Proven:
     """Choose an arithmetic in which rows do not depend on their neighbours.
 
-    Weights that oneDNN has laid out, in any number of rows; else buckets of all sizes if they
-    agree; else the largest alone, if a row's place in it does not matter; else all buckets with
-    `exact` false, said in the log and to every client that asks. Gates are the compiled ones where
-    there are any and they are right.
+    Products by our own C, or with weights that oneDNN has laid out, in any number of rows; else
+    torch's own in buckets of all sizes if they agree; else in the largest alone, if a row's place
+    in it does not matter; else all buckets with `exact` false, said in the log and to every client
+    that asks.
     """
     with torch.inference_mode():
-        library = compiled_gates()
-        gates = "gates by torch" if library is None else "gates in C"
+        library = native()
         loaded = loaded._replace(
             encoder=loaded.encoder.with_gates(library), decoder=loaded.decoder.with_gates(library)
         )
-        packed = _packed(loaded)
-        if packed and _products_agree(packed) and _agree(packed, PROBED):
-            return Proven(packed, True, f"fp32, rows exact in any number, by oneDNN; {gates}")
+        gates = "gates by torch" if library is None else "gates in C"
+        for name, made in _in_any_number(loaded, library):
+            if _products_agree(made) and _agree(made, PROBED):
+                words = f"fp32, rows exact in any number; products {name}, {gates}"
+                return Proven(made, True, words)
+            log.warning("rows depend on their neighbours here with products %s", name)
         if _agree(loaded, loaded.buckets):
             sizes = ", ".join(map(str, loaded.buckets))
             return Proven(loaded, True, f"fp32, rows exact in buckets of {sizes}; {gates}")
@@ -61,16 +65,25 @@ def prove(loaded: Loaded) -> Proven:
     return Proven(loaded, False, f"fp32, rows may differ in their last bits; {gates}")
 
 
-def _packed(loaded: Loaded) -> Loaded | None:
-    """The version with its weights laid out by oneDNN; None where torch has none here."""
+def _in_any_number(loaded: Loaded, library: Any) -> Iterator[tuple[str, Loaded]]:
+    """The version with products that need no buckets, in each way there is here, and its name."""
     largest = loaded.buckets[-1]
-    try:
-        encoder, decoder = loaded.encoder.packed(largest), loaded.decoder.packed(largest)
-    except (AttributeError, NotImplementedError, RuntimeError) as error:
-        log.info("no oneDNN for exact rows, so they run in buckets: %s", error)
-        return None
-    every = tuple(range(1, largest + 1))
-    return loaded._replace(encoder=encoder, decoder=decoder, buckets=every)
+    ways: dict[str, Make] = {}
+    if library is not None and library.lanes_best() >= LANES_MIN:
+        ways["in C"] = lambda layer: in_panels(layer, library)
+    ways["by oneDNN"] = lambda layer: packed(layer, largest)
+    for name, make in ways.items():
+        try:
+            yield (
+                name,
+                loaded._replace(
+                    encoder=loaded.encoder.with_products(make),
+                    decoder=loaded.decoder.with_products(make),
+                    buckets=tuple(range(1, largest + 1)),
+                ),
+            )
+        except (AttributeError, NotImplementedError, RuntimeError) as error:
+            log.info("no products %s here: %s", name, error)
 
 
 def _products_agree(loaded: Loaded) -> bool:
@@ -78,7 +91,7 @@ def _products_agree(loaded: Loaded) -> bool:
     largest = loaded.buckets[-1]
     generator = torch.Generator().manual_seed(1)
     for product in (*loaded.encoder.products(), *loaded.decoder.products()):
-        rows = torch.randn(largest, product.weight.shape[1], generator=generator)
+        rows = torch.randn(largest, product.inputs, generator=generator)
         wanted = product(rows)
         for count in loaded.buckets:
             if not torch.equal(product(rows[:count]), wanted[:count]):

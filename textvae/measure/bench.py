@@ -7,12 +7,14 @@ import statistics
 import time
 import timeit
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from textvae.model.exact import Product
+from textvae.model.native import native
+from textvae.model.products import Linear, in_panels, packed
 from textvae.training.loop import arithmetic
 
 log = logging.getLogger(__name__)
@@ -74,13 +76,19 @@ def machine_words() -> str:
 def gemm_peak(kind: str = "fp32") -> float:
     """Operations a second of the fastest matrix product that was seen here, in `fp32` or `bf16`."""
     size = 1024
-    one = torch.randn(size, size, dtype=torch.bfloat16 if kind == "bf16" else torch.float32)
-    found = [_best_s(lambda: one @ one)]
+    kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    layer, rows = Linear(torch.randn(size, size)), torch.randn(size, size)
+    low = rows.to(kinds[kind])
+    found = [_best_s(lambda: low @ low)]
     try:
-        packed = Product(one).packed_for(size)
-        found.append(_best_s(lambda: packed(one)))
+        by_onednn = packed(layer, size, kinds[kind])
+        found.append(_best_s(lambda: by_onednn(rows)))
     except (AttributeError, NotImplementedError, RuntimeError):
-        log.info("the peak is that of torch's own product, for there is no oneDNN here")
+        log.info("the peak is that of other products, for there is no oneDNN here")
+    library = native()
+    if library is not None and kind == "fp32":
+        in_c = in_panels(layer, library)
+        found.append(_best_s(lambda: in_c(rows)))
     return 2.0 * size**3 / min(found)
 
 

@@ -21,8 +21,9 @@ from textvae.measure.bench import (
     read_peak,
 )
 from textvae.measure.bench_train import packed_posterior
-from textvae.model.exact import ExactDecoder, ExactEncoder, Product, bucket_of, padded
+from textvae.model.exact import ExactDecoder, ExactEncoder, bucket_of, padded
 from textvae.model.network import SentenceVae
+from textvae.model.products import Linear
 from textvae.text.batches import batch_of
 from textvae.text.tokenizer import Tokenizer
 
@@ -115,7 +116,7 @@ def bench_decode(quick: bool) -> Result:
         for name, value in result.figures.items()
     }
     # The weights of a token are read from the cache; those of many rows are multiplied.
-    weights = sum(one.weight.numel() for one in _of_a_step(model))
+    weights = _weights_of_a_step(model)
     figures["limit_share_at_1"] = (
         4 * weights * figures["exact_tokens_per_s_at_1"] / read_peak(4 * weights)
     )
@@ -129,10 +130,11 @@ def bench_decode(quick: bool) -> Result:
     )
 
 
-def _of_a_step(model: SentenceVae) -> list[Product]:
-    """The products of the exact decoder's step, with their weights as they are."""
+def _weights_of_a_step(model: SentenceVae) -> int:
+    """How many a step of the exact decoder multiplies with."""
     decoder = ExactDecoder(model)
-    return [decoder.cell.recurrent, decoder.logits]
+    products = decoder.cell.recurrent, decoder.logits
+    return sum(layer.weight.numel() for layer in products if isinstance(layer, Linear))
 
 
 def _cell_loop(model: SentenceVae, latents: Tensor) -> Callable[[], int]:

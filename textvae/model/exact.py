@@ -1,14 +1,15 @@
 """The network as it is served: every row's numbers are its own, whatever rows run beside it.
 
-A matrix product may round a row differently for another number of rows. With weights that oneDNN
-has laid out for many rows it does not; where there is no oneDNN, rows run in buckets of fixed
-sizes. Input projections come from a table, one row a token, so that no product has as many
-rows as a batch has tokens; states are pooled while they are made, so padding never enters a sum.
-`engine/proof.py` checks on the machine itself which of the two holds.
+A matrix product may round a row differently for another number of rows; those of `products.py` do
+not, and where there are none of these, rows run in buckets of fixed sizes. Input projections come
+from a table, one row a token, so that no product has as many rows as a batch has tokens; states
+are pooled while they are made, so padding never enters a sum. `engine/proof.py` checks on the
+machine itself what holds.
 """
 
 import copy
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,10 @@ from torch.nn import functional
 from textvae.model.gates import Pooled, gru_gates
 from textvae.model.network import LOGVAR_RANGE, SentenceVae
 from textvae.model.posterior import Posterior
+from textvae.model.products import Linear, Product
 
-mkldnn = torch.ops.mkldnn
+Make = Callable[[Linear], Product]
+"""How a layer's product is to be made."""
 
 # Products of 1 to 7 and 9 to 11 rows are rounded differently from others by common CPU libraries.
 BUCKETS = (8, 16, 32, 64)
@@ -36,30 +39,6 @@ def padded(values: Tensor, size: int) -> Tensor:
     return torch.cat([values, values.new_zeros(size - len(values), *values.shape[1:])])
 
 
-class Product(NamedTuple):
-    """A linear layer."""
-
-    weight: Tensor
-    """(outputs, inputs), or the same in oneDNN's own layout."""
-    bias: Tensor | None = None
-    """(outputs,)"""
-    packed: bool = False
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        """(rows, inputs) -> (rows, outputs)."""
-        if self.packed:
-            return cast(Tensor, mkldnn._linear_pointwise(rows, *self[:2], "none", [], ""))
-        return functional.linear(rows, self.weight, self.bias)
-
-    def packed_for(self, rows: int) -> "Product":
-        """The same layer, laid out by oneDNN for this many rows.
-
-        NotImplementedError, AttributeError or RuntimeError where torch has no oneDNN here.
-        """
-        laid_out = mkldnn._reorder_linear_weight(self.weight.contiguous(), rows)
-        return Product(laid_out, self.bias, True)
-
-
 class Cell(NamedTuple):
     """One direction of a GRU, a row at a time."""
 
@@ -68,7 +47,7 @@ class Cell(NamedTuple):
     recurrent: Product
     """hidden -> 3 * hidden, and in the decoder the output layer's part for the state after it"""
     library: Any = None
-    """From `compiled_gates`; None computes the gates by torch."""
+    """From `native`; None computes the gates by torch."""
 
 
 def cell_of(gru: nn.GRU, embedding: Tensor) -> Cell:
@@ -76,12 +55,18 @@ def cell_of(gru: nn.GRU, embedding: Tensor) -> Cell:
     weight = gru.get_parameter("weight_ih_l0")[:, : embedding.shape[1]]
     table = functional.linear(embedding, weight, gru.get_parameter("bias_ih_l0"))
     recurrent = gru.get_parameter("weight_hh_l0"), gru.get_parameter("bias_hh_l0")
-    return Cell(table, Product(recurrent[0].clone(), recurrent[1].clone()))
+    return Cell(table, Linear(recurrent[0].clone(), recurrent[1].clone()))
 
 
-def _product_of(layer: nn.Linear) -> Product:
+def _made(make: Make, layer: Product) -> Product:
+    """The layer's product, made so."""
+    assert isinstance(layer, Linear), "products are made once, from the weights themselves"
+    return make(layer)
+
+
+def _linear(layer: nn.Linear) -> Linear:
     """The layer's weights."""
-    return Product(layer.weight, layer.bias)
+    return Linear(layer.weight, layer.bias)
 
 
 class ExactEncoder:
@@ -96,24 +81,22 @@ class ExactEncoder:
             cell_of(model.encoder.backward_gru, embedding),
         )
         self.hidden = model.encoder.forward_gru.hidden_size
-        self.mean = _product_of(model.encoder.mean)
-        self.logvar = _product_of(model.encoder.logvar)
+        self.mean: Product = _linear(model.encoder.mean)
+        self.logvar: Product = _linear(model.encoder.logvar)
 
     def with_gates(self, library: Any) -> "ExactEncoder":
-        """The same encoder with gates from `compiled_gates`."""
+        """The same encoder with gates from `native`."""
         other = copy.copy(self)
         ahead, back = (cell._replace(library=library) for cell in self.cells)
         other.cells = ahead, back
         return other
 
-    def packed(self, rows: int) -> "ExactEncoder":
-        """The same encoder with its products laid out by oneDNN; raises as `Product.packed_for`."""
+    def with_products(self, make: Make) -> "ExactEncoder":
+        """The same encoder with its products made so."""
         other = copy.copy(self)
-        ahead, back = (
-            cell._replace(recurrent=cell.recurrent.packed_for(rows)) for cell in self.cells
-        )
+        ahead, back = (cell._replace(recurrent=_made(make, cell.recurrent)) for cell in self.cells)
         other.cells = ahead, back
-        other.mean, other.logvar = self.mean.packed_for(rows), self.logvar.packed_for(rows)
+        other.mean, other.logvar = _made(make, self.mean), _made(make, self.logvar)
         return other
 
     def products(self) -> list[Product]:
@@ -196,25 +179,29 @@ class ExactDecoder:
         assert decoder.start is not None, "a decoder that is served has a latent"
         cell = cell_of(decoder.gru, embedding)
         # One product of a state for the next gates and this output: weights are read in one go.
+        assert isinstance(cell.recurrent, Linear), "weights as they were learned"
         joint = torch.cat([cell.recurrent.weight, decoder.output.weight[:, :hidden]])
         bias = torch.cat([decoder.gru.get_parameter("bias_hh_l0"), torch.zeros(embed)])
-        self.cell = cell._replace(recurrent=Product(joint, bias))
-        self.start_layer = _product_of(decoder.start)
-        self.latent_gates = Product(decoder.gru.get_parameter("weight_ih_l0")[:, embed:].clone())
-        self.latent_output = Product(decoder.output.weight[:, hidden:].clone(), decoder.output.bias)
-        self.logits = Product(embedding, decoder.bias)
+        self.cell: Cell = cell._replace(recurrent=Linear(joint, bias))
+        self.start_layer: Product = _linear(decoder.start)
+        by_latent = decoder.gru.get_parameter("weight_ih_l0")[:, embed:]
+        self.latent_gates: Product = Linear(by_latent.clone())
+        by_latent = decoder.output.weight[:, hidden:]
+        self.latent_output: Product = Linear(by_latent.clone(), decoder.output.bias)
+        self.logits: Product = Linear(embedding, decoder.bias)
         self.vocab = len(embedding)
         self.hidden = hidden
         self.embed = embed
 
-    def packed(self, rows: int) -> "ExactDecoder":
-        """The same decoder with its products laid out by oneDNN; raises as `Product.packed_for`."""
+    def with_products(self, make: Make, of_steps: Make | None = None) -> "ExactDecoder":
+        """The same decoder with its products made so, those of each step by `of_steps` if given."""
         other = copy.copy(self)
-        other.cell = self.cell._replace(recurrent=self.cell.recurrent.packed_for(rows))
-        other.start_layer = self.start_layer.packed_for(rows)
-        other.latent_gates = self.latent_gates.packed_for(rows)
-        other.latent_output = self.latent_output.packed_for(rows)
-        other.logits = self.logits.packed_for(rows)
+        of_steps = of_steps or make
+        other.cell = self.cell._replace(recurrent=_made(of_steps, self.cell.recurrent))
+        other.logits = _made(of_steps, self.logits)
+        other.start_layer = _made(make, self.start_layer)
+        other.latent_gates = _made(make, self.latent_gates)
+        other.latent_output = _made(make, self.latent_output)
         return other
 
     def products(self) -> list[Product]:
@@ -223,7 +210,7 @@ class ExactDecoder:
         return [self.cell.recurrent, *by_latent, self.logits]
 
     def with_gates(self, library: Any) -> "ExactDecoder":
-        """The same decoder with gates from `compiled_gates`."""
+        """The same decoder with gates from `native`."""
         other = copy.copy(self)
         other.cell = self.cell._replace(library=library)
         return other

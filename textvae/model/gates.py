@@ -4,17 +4,11 @@ In C (`gates.c`) where an installation could compile it, in a third of the time,
 two agree to a few units in the last place. A row's numbers are its own in both.
 """
 
-import ctypes
-import importlib.util
-import logging
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-log = logging.getLogger(__name__)
-
-COMPILED = "textvae.model._gates"
 TOLERANCE = 2e-6
 """Between C and torch on the probe, whose values are within 1."""
 
@@ -39,7 +33,7 @@ def gru_gates(
 
     `table` (vocab, 3 * hidden): a token's input projection; `tokens` (rows,); `extra` (rows, 3 *
     hidden): more of it; `product` (rows, 3 * hidden or wider): the state's projection, its bias
-    included; `state` (rows, hidden). `library`: from `compiled_gates`, None for torch. The gates
+    included; `state` (rows, hidden). `library`: from `native`, None for torch. The gates
     are those of torch.nn.GRU (Cho et al. 2014, with the reset gate after the product).
     """
     if library is None:
@@ -88,30 +82,7 @@ def _by_torch(
     return following
 
 
-def compiled_gates() -> Any:
-    """The compiled gates, for `gru_gates`; None where there are none, or none that are right."""
-    found = importlib.util.find_spec(COMPILED)
-    if found is None or found.origin is None:
-        log.info("gates.c was not compiled when textvae was installed, so torch does its work")
-        return None
-    try:
-        library = ctypes.CDLL(found.origin)
-    except OSError as error:
-        log.warning("the compiled gates cannot be loaded, so torch does their work: %s", error)
-        return None
-    number, place = ctypes.c_int64, ctypes.c_void_p
-    library.gru_step.argtypes = [
-        *(number, number, place, place, number, place),
-        *(place, number, place, place, place, place),
-    ]
-    library.gru_step.restype = None
-    if not _is_right(library):
-        log.warning("the compiled gates are wrong on this machine, so torch does their work")
-        return None
-    return library
-
-
-def _is_right(library: Any) -> bool:
+def gates_are_right(library: Any) -> bool:
     """Whether C and torch agree on numbers of all sizes."""
     generator = torch.Generator().manual_seed(0)
     hidden, rows = 61, 5

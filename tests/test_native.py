@@ -1,0 +1,53 @@
+"""The compiled part: taken where it is there and right, and missed by nobody where it is not."""
+
+import logging
+from typing import Any
+
+import pytest
+from torch import Tensor
+
+from tests.compiled import found_native
+from textvae.model import gates, native, products
+from textvae.model.products import Panels
+
+
+def test_what_is_missing_or_no_library_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Torch does its work, and the log says why."""
+    with monkeypatch.context() as patched, caplog.at_level(logging.INFO):
+        patched.setattr(native, "COMPILED", "textvae.model._nothing")
+        assert native.native() is None
+    assert "was not compiled when it was installed" in caplog.text
+    with monkeypatch.context() as patched, caplog.at_level(logging.INFO):
+        # A file that is no shared object.
+        patched.setattr(native, "COMPILED", "textvae.model.gates")
+        assert native.native() is None
+    assert "cannot be loaded" in caplog.text
+
+
+@pytest.mark.parametrize("room", [gates, products])
+def test_a_machine_on_which_it_is_wrong_goes_without_it(
+    room: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    found_native()
+    monkeypatch.setattr(room, "TOLERANCE", 0.0)
+    assert native.native() is None
+    assert "wrong on this machine" in caplog.text
+
+
+def test_a_product_that_is_wrong_for_one_number_of_rows_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each number of rows up to a tile's has a way of its own through C."""
+    library = found_native()
+    right = Panels.__call__
+    for count in range(1, 25):
+
+        def wrong(self: Panels, rows: Tensor, count: int = count) -> Tensor:
+            return right(self, rows) + 0.1 * (len(rows) == count)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Panels, "__call__", wrong)
+            assert not products.products_are_right(library), count
+    assert products.products_are_right(library)

@@ -1,0 +1,172 @@
+/* Matrix products of some rows with 16 outputs each, for one kind of processor: products.c includes
+ * this once for each, with
+ *   NAME(part)   the part's name there        TARGET       the attribute that allows its instructions
+ *   LANES        floats of a vector           ROWS         most rows of a tile, as registers allow
+ *   MULTIPLY_ADD products of shorts, added    WHOLE_ROWS   the same of whole numbers
+ *                in pairs, and WIDEN, shorts
+ *                from bytes, if there is such
+ *
+ * Every output is the sum over the inputs in their order, BLOCK at a time, whatever rows, outputs
+ * and threads stand beside it. So its bits depend on its own row alone.
+ */
+#define PARTS (16 / LANES)
+
+typedef float NAME(floats) __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef int32_t NAME(integers) __attribute__((vector_size(4 * LANES)));
+typedef int16_t NAME(shorts) __attribute__((vector_size(4 * LANES)));
+typedef int8_t NAME(bytes) __attribute__((vector_size(2 * LANES), aligned(1)));
+
+/* `rows` rows times `panels` panels; both are known where this is inlined. */
+TARGET INLINE void NAME(tile)(int rows, int panels, const struct product *of, int64_t row,
+    int64_t panel)
+{
+    int64_t inputs = of->inputs, apart = of->row_stride, wide = of->out_stride;
+    const float *given = of->rows + row * apart;
+    float *out = of->out + row * wide + 16 * panel;
+    const float *weight = (const float *)of->weight + panel * 16 * inputs;
+    for (int64_t from = 0; from < inputs; from += BLOCK) {
+        int64_t to = from + BLOCK < inputs ? from + BLOCK : inputs;
+        NAME(floats) sum[ROWS * PARTS];
+        for (int n = 0; n < rows * panels * PARTS; n++)
+            sum[n] = (NAME(floats)){0};
+        for (int64_t k = from; k < to; k++)
+#pragma GCC unroll 4
+            for (int p = 0; p < panels; p++) {
+                NAME(floats) some[PARTS];
+#pragma GCC unroll 4
+                for (int part = 0; part < PARTS; part++)
+                    some[part]
+                        = *(const NAME(floats) *)(weight + 16 * (p * inputs + k) + part * LANES);
+#pragma GCC unroll 16
+                for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+                    for (int part = 0; part < PARTS; part++)
+                        sum[(p * rows + r) * PARTS + part] += some[part] * given[r * apart + k];
+            }
+        for (int p = 0; p < panels; p++)
+            for (int r = 0; r < rows; r++)
+                for (int part = 0; part < PARTS; part++) {
+                    int64_t place = 16 * p + part * LANES;
+                    const float *before = of->bias + 16 * panel + place;
+                    float *after = out + r * wide + place;
+                    *(NAME(floats) *)after = sum[(p * rows + r) * PARTS + part]
+                        + *(const NAME(floats) *)(from ? after : before);
+                }
+    }
+}
+
+/* All rows times the panels from `first` to `end`. Few rows take several panels at once, so that
+ * enough sums are under way. */
+TARGET static void NAME(floating)(const struct product *of, int64_t first, int64_t end)
+{
+    int64_t panel = first;
+    if (of->count == 1)
+        for (; panel + 4 <= end; panel += 4)
+            NAME(tile)(1, 4, of, 0, panel);
+    if (of->count == 2)
+        for (; panel + 2 <= end; panel += 2)
+            NAME(tile)(2, 2, of, 0, panel);
+    for (; panel < end; panel++) {
+        int64_t row = 0;
+        for (; row + ROWS <= of->count; row += ROWS)
+            NAME(tile)(ROWS, 1, of, row, panel);
+        for (; row + 4 <= of->count; row += 4)
+            NAME(tile)(4, 1, of, row, panel);
+        switch (of->count - row) {
+        case 3:
+            NAME(tile)(3, 1, of, row, panel);
+            break;
+        case 2:
+            NAME(tile)(2, 1, of, row, panel);
+            break;
+        case 1:
+            NAME(tile)(1, 1, of, row, panel);
+        }
+    }
+}
+
+/* The products of 2 * LANES shorts with the two of `two` in turn, added in pairs. */
+TARGET INLINE NAME(integers) NAME(pairs)(NAME(shorts) some, int32_t two)
+{
+    NAME(integers) spread = (NAME(integers)){0} + two;
+#ifdef MULTIPLY_ADD
+    return (NAME(integers))MULTIPLY_ADD(some, spread);
+#else
+    NAME(integers) both = (NAME(integers))some; /* the first of a pair is the lower half */
+    return ((both << 16) >> 16) * ((spread << 16) >> 16) + (both >> 16) * (spread >> 16);
+#endif
+}
+
+/* 2 * LANES weights as shorts. */
+TARGET INLINE NAME(shorts) NAME(widened)(const int8_t *weight)
+{
+#ifdef WIDEN
+    return (NAME(shorts))WIDEN(weight);
+#else
+    return __builtin_convertvector(*(const NAME(bytes) *)weight, NAME(shorts));
+#endif
+}
+
+/* The same with weights in int8 and rows in int16: whole numbers, so that no order can matter. */
+TARGET INLINE void NAME(whole_tile)(int rows, int panels, const struct product *of, int64_t row,
+    int64_t panel)
+{
+    int64_t inputs = of->inputs, wide = of->out_stride;
+    const int16_t *given = of->whole + row * inputs;
+    const int8_t *weight = (const int8_t *)of->weight + panel * 16 * inputs;
+    NAME(integers) sum[WHOLE_ROWS * PARTS];
+    for (int n = 0; n < rows * panels * PARTS; n++)
+        sum[n] = (NAME(integers)){0};
+    for (int64_t k = 0; k < inputs; k += 2)
+#pragma GCC unroll 4
+        for (int p = 0; p < panels; p++) {
+            NAME(shorts) some[PARTS];
+#pragma GCC unroll 4
+            for (int part = 0; part < PARTS; part++)
+                some[part] = NAME(widened)(weight + 16 * (p * inputs + k) + 2 * part * LANES);
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; r++) {
+                int32_t two;
+                memcpy(&two, given + r * inputs + k, sizeof two);
+#pragma GCC unroll 4
+                for (int part = 0; part < PARTS; part++)
+                    sum[(p * rows + r) * PARTS + part] += NAME(pairs)(some[part], two);
+            }
+        }
+    for (int p = 0; p < panels; p++)
+        for (int r = 0; r < rows; r++)
+            for (int part = 0; part < PARTS; part++) {
+                int64_t place = 16 * (panel + p) + part * LANES;
+                NAME(floats) scale = *(const NAME(floats) *)(of->scale + place);
+                *(NAME(floats) *)(of->out + (row + r) * wide + place)
+                    = *(const NAME(floats) *)(of->bias + place)
+                    + __builtin_convertvector(sum[(p * rows + r) * PARTS + part], NAME(floats))
+                        * (scale * of->row_scale[row + r]);
+            }
+}
+
+TARGET static void NAME(whole)(const struct product *of, int64_t first, int64_t end)
+{
+    int64_t panel = first;
+    if (of->count == 1)
+        for (; panel + 4 <= end; panel += 4)
+            NAME(whole_tile)(1, 4, of, 0, panel);
+    for (; panel < end; panel++) {
+        int64_t row = 0;
+        for (; row + WHOLE_ROWS <= of->count; row += WHOLE_ROWS)
+            NAME(whole_tile)(WHOLE_ROWS, 1, of, row, panel);
+        for (; row + 2 <= of->count; row += 2)
+            NAME(whole_tile)(2, 1, of, row, panel);
+        if (row < of->count)
+            NAME(whole_tile)(1, 1, of, row, panel);
+    }
+}
+
+#undef NAME
+#undef TARGET
+#undef LANES
+#undef PARTS
+#undef ROWS
+#undef WHOLE_ROWS
+#undef MULTIPLY_ADD
+#undef WIDEN
