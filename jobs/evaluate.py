@@ -8,6 +8,7 @@ from jobs.progress import shown_progress
 from textvae.config import EvaluationConfig, GateConfig, StoreConfig
 from textvae.errors import RejectedError
 from textvae.measure.judge import admitted, judged, readable
+from textvae.measure.precision import check_int8
 from textvae.measure.samples import sampled
 from textvae.measure.tables import print_diagnosis, print_figures
 
@@ -35,11 +36,12 @@ def main(settings: Evaluate) -> dict[str, Any]:
         found, decision, promotion, diagnosis = judged(
             store.registry, version, sentences, settings.evaluation, settings.gate, tell
         )
-        samples = {}
+        whole, samples = readable(sentences, [version]), {}
         if settings.evaluation.generation_sentences:
             rows = {row.text: row for row in test}
-            asked = [rows[text] for text in readable(sentences, [version])]
+            asked = [rows[text] for text in whole]
             samples = sampled(store.registry, version, learned, asked, settings.evaluation, tell)
+    int8 = check_int8(store.registry, version, whole)
     print_figures(found.figures)
     print_diagnosis(diagnosis)
     if decision.decision == "rejected" and settings.gate.strict:
@@ -50,6 +52,7 @@ def main(settings: Evaluate) -> dict[str, Any]:
         "verdict": diagnosis.verdict,
         "reasons": decision.reasons,
         "promotion": promotion,
+        "int8": int8._asdict() if int8 else None,
         "figures": {**found.figures, **samples},
     }
 

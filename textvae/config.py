@@ -11,8 +11,7 @@ from typing import Literal
 
 from textvae.errors import InputError
 
-# What every generator of random numbers takes as a seed.
-SEED_MAX = 2**32 - 1
+SEED_MAX = 2**32 - 1  # what every generator of random numbers takes
 
 
 def _check(
@@ -271,6 +270,8 @@ class ServeConfig:
     """Rows that the engine advances together."""
     threads: int = 0
     """Threads of the engine's arithmetic; 0 for the processor's cores."""
+    precision: Literal["fp32", "int8"] = "fp32"
+    """Of the weights that write: int8 is faster, for versions that `evaluate` found fit for it."""
     poll_s: float = 1.0
     """Seconds between two looks at the registry for a new champion."""
     drain_s: float = 20.0
@@ -278,11 +279,10 @@ class ServeConfig:
 
     def __post_init__(self) -> None:
         """InputError for a value out of its range."""
-        _check(self, "serve", ("sentences_max", "characters_max", "tokens_max", "count_max"), 1)
+        limits = ("sentences_max", "characters_max", "tokens_max", "count_max")
+        counts = ("importance_samples_max", "message_bytes_max", "waiting_rows_max")
+        _check(self, "serve", (*limits, *counts), 1)
         _check(self, "serve", ("steps_max",), 2)
-        _check(
-            self, "serve", ("importance_samples_max", "message_bytes_max", "waiting_rows_max"), 1
-        )
         _check(self, "serve", ("port", "threads", "poll_s", "drain_s"), 0)
 
 

@@ -13,7 +13,7 @@ import torch
 from textvae.engine.loaded import Loaded
 from textvae.model.exact import ExactDecoder, Make, padded
 from textvae.model.native import native
-from textvae.model.products import LANES_MIN, in_panels, packed
+from textvae.model.products import LANES_MIN, Linear, Product, in_int8, in_panels, packed
 
 log = logging.getLogger(__name__)
 
@@ -31,15 +31,17 @@ class Proven(NamedTuple):
     """Whether rows are the same to the bit beside any neighbours."""
     words: str
     """For GetServerInfo."""
+    precision: str = "fp32"
+    """Of the weights in the decoder's steps: that or `int8`."""
 
 
-def prove(loaded: Loaded) -> Proven:
+def prove(loaded: Loaded, int8: bool = False) -> Proven:
     """Choose an arithmetic in which rows do not depend on their neighbours.
 
     Products by our own C, or with weights that oneDNN has laid out, in any number of rows; else
     torch's own in buckets of all sizes if they agree; else in the largest alone, if a row's place
     in it does not matter; else all buckets with `exact` false, said in the log and to every client
-    that asks.
+    that asks. With `int8` the weights in the decoder's steps have 8 bits, where C can do that.
     """
     with torch.inference_mode():
         library = native()
@@ -47,11 +49,11 @@ def prove(loaded: Loaded) -> Proven:
             encoder=loaded.encoder.with_gates(library), decoder=loaded.decoder.with_gates(library)
         )
         gates = "gates by torch" if library is None else "gates in C"
-        for name, made in _in_any_number(loaded, library):
+        for way, made in _in_any_number(loaded, library, int8):
             if _products_agree(made) and _agree(made, PROBED):
-                words = f"fp32, rows exact in any number; products {name}, {gates}"
-                return Proven(made, True, words)
-            log.warning("rows depend on their neighbours here with products %s", name)
+                words = f"{way.precision}, rows exact in any number; products {way.name}, {gates}"
+                return Proven(made, True, words, way.precision)
+            log.warning("rows depend on their neighbours here with products %s", way.name)
         if _agree(loaded, loaded.buckets):
             sizes = ", ".join(map(str, loaded.buckets))
             return Proven(loaded, True, f"fp32, rows exact in buckets of {sizes}; {gates}")
@@ -65,25 +67,44 @@ def prove(loaded: Loaded) -> Proven:
     return Proven(loaded, False, f"fp32, rows may differ in their last bits; {gates}")
 
 
-def _in_any_number(loaded: Loaded, library: Any) -> Iterator[tuple[str, Loaded]]:
-    """The version with products that need no buckets, in each way there is here, and its name."""
+class _Way(NamedTuple):
+    """One in which products may be made in any number of rows."""
+
+    precision: str
+    name: str
+    make: Make
+    of_steps: Make
+
+
+def _in_any_number(loaded: Loaded, library: Any, int8: bool) -> Iterator[tuple[_Way, Loaded]]:
+    """The version in each such way that there is here, the fastest first."""
     largest = loaded.buckets[-1]
-    ways: dict[str, Make] = {}
+
+    def in_c(layer: Linear) -> Product:
+        return in_panels(layer, library)
+
+    def in_8_bits(layer: Linear) -> Product:
+        return in_int8(layer, library)
+
+    def by_onednn(layer: Linear) -> Product:
+        return packed(layer, largest)
+
+    ways = [_Way("fp32", "by oneDNN", by_onednn, by_onednn)]
     if library is not None and library.lanes_best() >= LANES_MIN:
-        ways["in C"] = lambda layer: in_panels(layer, library)
-    ways["by oneDNN"] = lambda layer: packed(layer, largest)
-    for name, make in ways.items():
+        ways.insert(0, _Way("fp32", "in C", in_c, in_c))
+        if int8:
+            ways.insert(0, _Way("int8", "in C", in_c, in_8_bits))
+    for way in ways:
         try:
-            yield (
-                name,
-                loaded._replace(
-                    encoder=loaded.encoder.with_products(make),
-                    decoder=loaded.decoder.with_products(make),
-                    buckets=tuple(range(1, largest + 1)),
-                ),
+            made = loaded._replace(
+                encoder=loaded.encoder.with_products(way.make),
+                decoder=loaded.decoder.with_products(way.make, way.of_steps),
+                buckets=tuple(range(1, largest + 1)),
             )
         except (AttributeError, NotImplementedError, RuntimeError) as error:
-            log.info("no products %s here: %s", name, error)
+            log.info("no products %s in %s here: %s", way.name, way.precision, error)
+        else:
+            yield way, made
 
 
 def _products_agree(loaded: Loaded) -> bool:

@@ -1,17 +1,24 @@
 """From a published version to an engine that answers."""
 
+import json
+import logging
 from pathlib import Path
 
 import torch
 
 from textvae.config import ServeConfig
 from textvae.engine.engine import Engine, threads_of
-from textvae.engine.loaded import load_version
-from textvae.engine.proof import prove
+from textvae.engine.loaded import Loaded, load_version
+from textvae.engine.proof import Proven, prove
 from textvae.errors import InputError
 from textvae.model.exact import BUCKETS
+from textvae.store.attachments import read_attachment
 from textvae.store.promotions import champion
 from textvae.store.versions import Version, open_version
+
+log = logging.getLogger(__name__)
+
+INT8_ATTACHMENT, INT8_FILE = "precision-int8", "check.json"
 
 
 def load_engine(registry: Path, model: str, name: str | None, config: ServeConfig) -> Engine:
@@ -32,6 +39,23 @@ def start_engine(registry: Path, version: Version, config: ServeConfig) -> Engin
     loaded = load_version(registry, version)
     buckets = tuple(size for size in BUCKETS if size <= config.slots)
     loaded = loaded._replace(buckets=buckets)
-    # The number of threads decides how products are rounded, so the proof needs that of the engine.
+    # The number of threads decides how torch rounds products: the proof needs that of the engine.
     torch.set_num_threads(threads_of(config))
-    return Engine(version, prove(loaded), config)
+    return Engine(version, _proven(registry, version, loaded, config), config)
+
+
+def _proven(registry: Path, version: Version, loaded: Loaded, config: ServeConfig) -> Proven:
+    """The version in the precision that was asked for; in fp32, and said so, if it may not be."""
+    if config.precision == "fp32":
+        return prove(loaded)
+    attached = read_attachment(registry, version, INT8_ATTACHMENT)
+    held = attached is not None and json.loads(attached[INT8_FILE])["held"]
+    proven = prove(loaded, int8=held)
+    if proven.precision == "fp32":
+        if attached is None:
+            why = "it was not checked; python -m jobs.evaluate does that"
+        else:
+            why = "this machine cannot compute it" if held else f"{INT8_ATTACHMENT} was not held"
+        log.warning("%s is served in fp32, not in int8: %s", version.name, why)
+        proven = proven._replace(words=f"{proven.words}; not int8: {why}")
+    return proven

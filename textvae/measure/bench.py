@@ -7,7 +7,6 @@ import statistics
 import time
 import timeit
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -87,7 +87,7 @@ class Panels(NamedTuple):
             *(panels, rows.data_ptr(), rows.stride(0), self.weight.data_ptr()),
             *(self.bias.data_ptr(), scale, float(ROW_MOST), whole, row_scale, out.data_ptr()),
         )
-        return out[:, : self.outputs]
+        return out[:, : self.outputs].contiguous()
 
 
 Product = Linear | Packed | Panels
@@ -110,10 +110,13 @@ def in_panels(layer: Linear, library: Any) -> Panels:
 
 
 def in_int8(layer: Linear, library: Any) -> Panels:
-    """The layer with weights of 8 bits, a scale for each output; an even number of inputs."""
+    """The layer with weights of 8 bits, a scale for each output.
+
+    NotImplementedError for an odd number of inputs or more than INPUTS_MAX.
+    """
     outputs, inputs = layer.weight.shape
-    assert inputs % 2 == 0, f"int8 takes inputs in pairs, not {inputs}"
-    assert inputs <= INPUTS_MAX, f"{inputs} inputs could overflow; at most {INPUTS_MAX}"
+    if inputs % 2 or inputs > INPUTS_MAX:
+        raise NotImplementedError(f"int8 takes an even number up to {INPUTS_MAX}, not {inputs}")
     rows = _whole_panels(layer.weight)
     scale = rows.abs().amax(1) / WEIGHT_MOST
     whole = (rows / scale.clamp_min(torch.finfo().tiny)[:, None]).round().to(torch.int8)

@@ -1,0 +1,188 @@
+"""Weights of 8 bits: what they change is measured, recorded, and decides whether they may serve."""
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests import toys
+from tests.compiled import found_native
+from textvae.config import ServeConfig
+from textvae.engine import proof
+from textvae.engine.loaded import Loaded, load_version
+from textvae.engine.proof import prove
+from textvae.engine.requests import DecodeRequest, Options, SampleRequest
+from textvae.engine.start import INT8_ATTACHMENT, INT8_FILE, start_engine
+from textvae.measure import precision
+from textvae.measure.precision import Check, check_int8, compared
+from textvae.store.attachments import attach, read_attachment
+from textvae.store.promotions import champion
+from textvae.store.versions import Version
+
+HELD_OUT = [row.text for row in toys.corpus().test[:150]]
+INT8 = ServeConfig(precision="int8", threads=1)
+
+
+@pytest.fixture(autouse=True)
+def wide_enough() -> None:
+    """Skips where int8 cannot be computed at all."""
+    if found_native().lanes_best() < proof.LANES_MIN:
+        pytest.skip("this processor's vectors are too narrow for int8")
+
+
+@pytest.fixture
+def own(registry: Path, tmp_path: Path) -> tuple[Path, Version]:
+    """A registry of one's own with the toy version, not checked yet."""
+    shutil.copytree(registry, tmp_path / "registry")
+    return tmp_path / "registry", champion(tmp_path / "registry", toys.MODEL)
+
+
+def test_a_check_is_measured_once_and_attached(own: tuple[Path, Version]) -> None:
+    """On the version's own sentences 8 bits change few tokens."""
+    registry, version = own
+    found = check_int8(registry, version, HELD_OUT)
+    assert found is not None
+    assert found.sentences == len(HELD_OUT)
+    encoded = load_version(registry, version).tokenizer.encode(HELD_OUT)
+    assert found.tokens == sum(len(ids) + 1 for ids in encoded)
+    assert 0.98 < found.top_1_agreement < 1
+    assert 0 < abs(found.nats_change) < 0.01
+    attached = read_attachment(registry, version, INT8_ATTACHMENT)
+    assert attached is not None
+    assert Check(**json.loads(attached[INT8_FILE])) == found
+    # What was said once stands, whatever is asked about.
+    assert check_int8(registry, version, HELD_OUT[:3]) == found
+
+
+def test_figures_are_those_of_sentences_judged_one_by_one(registry: Path) -> None:
+    """By the engine's own scores of single rows, which share no code with the check."""
+    loaded = load_version(registry, champion(registry, toys.MODEL))
+    encoded = loaded.tokenizer.encode(HELD_OUT[:20])
+    exact, reduced = prove(loaded).loaded, prove(loaded, int8=True).loaded
+    found = compared(exact, reduced, encoded)
+    same, change, tokens = 0, 0.0, 0
+    for ids in encoded:
+        latent = torch.from_numpy(exact.posteriors([ids]).mean)
+        both = [each.decoder.start(latent) for each in (exact, reduced)]
+        for fed, wanted in zip([1, *ids], [*ids, 2], strict=True):
+            made = []
+            for number, each in enumerate((exact, reduced)):
+                logits, both[number] = each.decoder.step(torch.tensor([fed]), both[number])
+                made.append(logits[0].log_softmax(0))
+            same += int(made[0].argmax() == made[1].argmax())
+            change += float(made[0][wanted] - made[1][wanted])
+            tokens += 1
+    assert found.tokens == tokens
+    assert found.top_1_agreement == pytest.approx(same / tokens)
+    assert found.nats_change == pytest.approx(change / tokens, abs=1e-6)
+
+
+def test_a_version_that_8_bits_change_too_much_is_not_held(registry: Path) -> None:
+    """Too many other tokens, or too dear ones; equals hold."""
+    loaded = prove(load_version(registry, champion(registry, toys.MODEL))).loaded
+    encoded = loaded.tokenizer.encode(HELD_OUT[:20])
+    assert compared(loaded, loaded, encoded)[2:] == (1.0, 0.0, True)
+    step = loaded.decoder.step
+
+    def changed(how: Any) -> Loaded:
+        def other(tokens: Any, carried: Any) -> Any:
+            logits, carried = step(tokens, carried)
+            return how(logits), carried
+
+        decoder = prove(load_version(registry, champion(registry, toys.MODEL))).loaded.decoder
+        decoder.step = other  # type: ignore[method-assign]
+        return loaded._replace(decoder=decoder)
+
+    turned = compared(loaded, changed(lambda logits: logits.roll(1, 1)), encoded)
+    assert turned.top_1_agreement < precision.AGREEMENT_MIN
+    assert not turned.held
+    flatter = compared(loaded, changed(lambda logits: logits * 0.7), encoded)
+    assert flatter.top_1_agreement == 1
+    assert flatter.nats_change > precision.NATS_MAX
+    assert not flatter.held
+
+
+def served(registry: Path, version: Version, config: ServeConfig) -> tuple[str, list[str]]:
+    """The arithmetic that an engine says, and what it writes of some latents."""
+    engine = start_engine(registry, version, config)
+    latents = np.random.default_rng(0).normal(size=(40, engine.latent)).astype(np.float32)
+    try:
+        drawn = engine.decode(DecodeRequest(latents, Options()))
+        return engine.arithmetic, [one.text for one in drawn.written]
+    finally:
+        engine.close()
+
+
+def test_int8_serves_a_version_whose_check_held_and_no_other(
+    own: tuple[Path, Version], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others are served in fp32, and the log and every client that asks are told why."""
+    registry, version = own
+    plain = served(registry, version, ServeConfig(threads=1))
+    with caplog.at_level(logging.WARNING):
+        words, written = served(registry, version, INT8)
+    assert words == f"{plain[0]}; not int8: it was not checked; python -m jobs.evaluate does that"
+    assert written == plain[1]
+    assert f"{version.name} is served in fp32, not in int8: it was not checked" in caplog.text
+
+    held = Check(100, 1000, 0.995, 1e-4, True)
+    attach(registry, version, INT8_ATTACHMENT, {INT8_FILE: json.dumps(held._asdict()).encode()})
+    words, written = served(registry, version, INT8)
+    assert words == "int8, rows exact in any number; products in C, gates in C"
+    same = sum(one == other for one, other in zip(written, plain[1], strict=True))
+    assert same > 20, "most sentences are those of fp32"
+
+
+def test_a_check_that_was_not_held_is_obeyed(own: tuple[Path, Version]) -> None:
+    registry, version = own
+    failed = Check(100, 1000, 0.9, 1e-4, False)
+    attach(registry, version, INT8_ATTACHMENT, {INT8_FILE: json.dumps(failed._asdict()).encode()})
+    words, _ = served(registry, version, INT8)
+    assert words.startswith("fp32, ")
+    assert words.endswith("; not int8: precision-int8 was not held")
+
+
+def test_a_machine_that_cannot_compute_int8_says_so(
+    own: tuple[Path, Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, version = own
+    held = Check(100, 1000, 0.995, 1e-4, True)
+    attach(registry, version, INT8_ATTACHMENT, {INT8_FILE: json.dumps(held._asdict()).encode()})
+    monkeypatch.setattr(proof, "native", lambda: None)
+    words, _ = served(registry, version, INT8)
+    assert words.startswith("fp32, ")
+    assert words.endswith("; not int8: this machine cannot compute it")
+
+
+def test_where_int8_cannot_be_computed_nothing_is_attached(
+    own: tuple[Path, Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, version = own
+    monkeypatch.setattr(proof, "native", lambda: None)
+    assert check_int8(registry, version, HELD_OUT) is None
+    assert read_attachment(registry, version, INT8_ATTACHMENT) is None
+
+
+def test_int8_answers_the_same_bytes_alone_and_among_others(own: tuple[Path, Version]) -> None:
+    """As fp32 does: the promise is kept at 8 bits."""
+    registry, version = own
+    held = Check(100, 1000, 0.995, 1e-4, True)
+    attach(registry, version, INT8_ATTACHMENT, {INT8_FILE: json.dumps(held._asdict()).encode()})
+    asked = SampleRequest(3, options=Options(temperature=1.0), seed=7)
+    engine = start_engine(registry, version, INT8)
+    try:
+        assert engine.arithmetic.startswith("int8, rows exact")
+        alone = engine.sample(asked)
+        others = [engine.submit(SampleRequest(1, seed=seed)) for seed in range(40)]
+        among = engine.submit(asked).result()
+        for other in others:
+            other.result()
+        assert among.batch_rows > 3, "nobody shared a step with it, so this proved nothing"
+        assert among.result.written == alone.written
+    finally:
+        engine.close()

@@ -1,0 +1,103 @@
+"""Whether a version may be served with weights of 8 bits: measured once, recorded beside it."""
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from textvae import files
+from textvae.engine.loaded import Loaded, load_version
+from textvae.engine.proof import prove
+from textvae.engine.start import INT8_ATTACHMENT, INT8_FILE
+from textvae.store.attachments import attach, read_attachment
+from textvae.store.versions import Version
+from textvae.text.batches import batch_of
+from textvae.text.tokenizer import EOS
+
+log = logging.getLogger(__name__)
+
+SENTENCES_MAX = 500
+AGREEMENT_MIN = 0.99
+NATS_MAX = 1e-3
+
+
+class Check(NamedTuple):
+    """What int8 changes of held-out sentences, written from their posterior means."""
+
+    sentences: int
+    tokens: int
+    top_1_agreement: float
+    """Share of tokens at which both find the same one likeliest; at least AGREEMENT_MIN."""
+    nats_change: float
+    """Mean of what a token costs more, in nats; at most NATS_MAX."""
+    held: bool
+
+
+def check_int8(registry: Path, version: Version, sentences: Sequence[str]) -> Check | None:
+    """The version's check, attached if it has none yet; None where int8 cannot be computed here.
+
+    `sentences`: held out and readable; at most SENTENCES_MAX are asked about.
+    """
+    attached = read_attachment(registry, version, INT8_ATTACHMENT)
+    if attached:
+        return Check(**json.loads(attached[INT8_FILE]))
+    loaded = load_version(registry, version)
+    reduced = prove(loaded, int8=True)
+    if reduced.precision != "int8":
+        log.info("int8 cannot be computed here, so %s is not checked for it", version.name)
+        return None
+    tokens = loaded.tokenizer.encode(list(sentences[:SENTENCES_MAX]))
+    found = compared(prove(loaded).loaded, reduced.loaded, tokens)
+    attach(registry, version, INT8_ATTACHMENT, {INT8_FILE: files.canonical_json(found._asdict())})
+    log.info(
+        "int8: %.2f %% of tokens as in fp32, %+.1e nats a token: %s",
+        *(100 * found.top_1_agreement, found.nats_change, "held" if found.held else "not held"),
+    )
+    return found
+
+
+def compared(exact: Loaded, reduced: Loaded, encoded: list[list[int]]) -> Check:
+    """What `reduced` makes of tokenised sentences, beside `exact`."""
+    same, change, tokens = 0, 0.0, 0
+    order = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
+    for first in range(0, len(order), exact.buckets[-1]):
+        some = [encoded[number] for number in order[first : first + exact.buckets[-1]]]
+        latents = torch.from_numpy(exact.posteriors(some).mean)
+        for one, other, wanted in zip(
+            _steps(exact, latents, some), _steps(reduced, latents, some), _wanted(some), strict=True
+        ):
+            real = wanted >= 0
+            ids = wanted[real][:, None]
+            tokens += len(ids)
+            same += int((one.argmax(1) == other.argmax(1))[real].sum())
+            cost = one.log_softmax(1)[real].gather(1, ids) - other.log_softmax(1)[real].gather(
+                1, ids
+            )
+            change += float(cost.double().sum())
+    agreement, nats = same / tokens, change / tokens
+    held = agreement >= AGREEMENT_MIN and nats <= NATS_MAX
+    return Check(len(encoded), tokens, agreement, nats, held)
+
+
+def _wanted(encoded: list[list[int]]) -> Iterator[Tensor]:
+    """A (rows,) for each step: the token that each sentence has there, the end included, or -1."""
+    longest = max(len(ids) for ids in encoded)
+    table = np.full((longest + 1, len(encoded)), -1)
+    for row, ids in enumerate(encoded):
+        table[: len(ids) + 1, row] = [*ids, EOS]
+    return iter(torch.from_numpy(table))
+
+
+def _steps(loaded: Loaded, latents: Tensor, encoded: list[list[int]]) -> Iterator[Tensor]:
+    """Logits (rows, vocab) of each step, whatever the step before would have written."""
+    with torch.inference_mode():
+        carried = loaded.decoder.start(latents)
+        fed = torch.from_numpy(batch_of(encoded).tokens)
+        for step in range(fed.shape[1] - 1):
+            logits, carried = loaded.decoder.step(fed[:, step], carried)
+            yield logits
