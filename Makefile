@@ -40,7 +40,7 @@ clean:
 .venv/dev: EXTRAS := dev
 .venv/extras: EXTRAS := dev,bulk
 
-.venv/%: constraints.txt pyproject.toml $(wildcard textvae/model/*.[ch])
+.venv/%: constraints.txt pyproject.toml $(wildcard textvae/*/*.[ch])
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS)]"
 	touch $@

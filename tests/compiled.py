@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from textvae.model import native
+from textvae.decode import native
 
 
 def found_native() -> Any:

@@ -1,4 +1,4 @@
-"""Counter-based numbers, picking, and slots."""
+"""Slots: what rows write, in any company."""
 
 import itertools
 
@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests import toys
-from textvae.decode.counter import Purpose, normals, uniforms, words
-from textvae.decode.pick import Picking, pick
+from tests.compiled import found_native
+from textvae.decode.counter import normals
 from textvae.decode.slots import Choice, Finished, Row, Slots, SpecialIds
 from textvae.measure.whole_requests import WholeRequests
 from textvae.model.exact import BUCKETS, ExactDecoder
@@ -17,161 +17,16 @@ VOCAB, LATENT = 60, 6
 END = 2
 
 
-def addresses(*numbers: int) -> np.ndarray:
-    """Numbers as 64-bit words."""
-    return np.array(numbers, np.uint64)
-
-
-def test_the_counter_is_philox() -> None:
-    """The known answers of Random123 (kat_vectors, philox4x32 10) for counter and key 0."""
-    zero = addresses(0)
-    found = words(zero, zero, zero, zero, Purpose.LATENT)[0]
-    assert [f"{int(word):08x}" for word in found] == [
-        "6627e8d5",
-        "e169c58d",
-        "bc57ac4c",
-        "9b00dbd8",
-    ]
-
-
-def test_every_part_of_an_address_gives_another_number() -> None:
-    base = (7, 8, 9, 10)
-    found = {float(uniforms(*(addresses(part) for part in base), Purpose.TOKEN)[0])}
-    for place in range(4):
-        changed = [addresses(part + (number == place)) for number, part in enumerate(base)]
-        found.add(float(uniforms(*changed, Purpose.TOKEN)[0]))
-    found.add(float(uniforms(*(addresses(part) for part in base), Purpose.COMPONENT)[0]))
-    found.add(
-        float(
-            uniforms(
-                addresses(7), addresses(8 + 2**32), addresses(9), addresses(10), Purpose.TOKEN
-            )[0]
-        )
-    )
-    assert len(found) == 7
-
-
-def test_uniforms_and_normals_are_distributed_as_they_say() -> None:
-    many = np.arange(40_000, dtype=np.uint64)
-    zero = np.zeros_like(many)
-    found = uniforms(zero, many, zero, zero, Purpose.TOKEN)
-    assert 0 <= found.min() < found.max() < 1
-    assert np.histogram(found, 10, (0, 1))[0] == pytest.approx(np.full(10, 4000), rel=0.06)
-    drawn = normals(0, many[:5000], zero[:5000], 7)
-    assert drawn.shape == (5000, 7)
-    assert float(drawn.mean()) == pytest.approx(0, abs=0.02)
-    assert float(drawn.std()) == pytest.approx(1, rel=0.02)
-    assert float(np.abs(np.corrcoef(drawn.T) - np.eye(7)).max()) < 0.06
-
-
-def test_a_latent_does_not_depend_on_those_drawn_beside_it() -> None:
-    together = normals(3, np.arange(9), np.zeros(9), 5)
-    assert np.array_equal(normals(3, np.array([4]), np.zeros(1), 5)[0], together[4])
-
-
-def picking(
-    temperature: float, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0, rows: int = 1
-) -> Picking:
-    """The same options for all rows."""
-    return Picking(*(np.full(rows, value) for value in (temperature, top_k, top_p, min_p)))
-
-
-def test_greedy_takes_the_likeliest_and_drawing_follows_the_softmax() -> None:
-    mass = np.array([0.1, 0.2, 0.3, 0.4])
-    logits = torch.tensor(mass).log().float()[None]
-    assert pick(logits, picking(0.0), np.array([0.99])).tolist() == [3]
-    grid = (np.arange(1000) + 0.5) / 1000
-    drawn = pick(logits.expand(1000, -1), picking(1.0, rows=1000), grid)
-    np.testing.assert_allclose(np.bincount(drawn, minlength=4) / 1000, mass, atol=2e-3)
-    colder = pick(logits.expand(1000, -1), picking(0.5, rows=1000), grid)
-    np.testing.assert_allclose(
-        np.bincount(colder, minlength=4) / 1000, mass**2 / (mass**2).sum(), atol=2e-3
-    )
-
-
-def test_top_k_and_top_p_leave_only_the_likeliest() -> None:
-    logits = torch.tensor([[0.1, 0.4, 0.2, 0.3]]).log()
-    grid = (np.arange(200) + 0.5) / 200
-
-    def seen(**options: float) -> set[int]:
-        return set(pick(logits.expand(200, -1), picking(1.0, rows=200, **options), grid).tolist())  # type: ignore[arg-type]
-
-    assert seen(top_k=2) == {1, 3}
-    assert seen(top_p=0.69) == {1, 3}
-    assert seen(top_p=0.71) == {1, 2, 3}
-    assert seen(top_p=0.01) == {1}
-    assert seen(top_k=3, top_p=0.5) == {1, 3}
-    assert seen(min_p=0.6) == {1, 3}
-    assert seen(top_p=0.95, min_p=0.4) == {1, 2, 3}
-    assert seen(top_k=3, top_p=0.95, min_p=0.6) == {1, 3}
-    assert seen() == {0, 1, 2, 3}
-
-
-@pytest.mark.parametrize("options", [{}, {"top_k": 50}, {"top_p": 0.9}, {"min_p": 0.02}])
-def test_a_large_vocabulary_is_drawn_from_as_its_shares_say(options: dict[str, float]) -> None:
-    """The token on whose edge a number falls, of all shares summed one by one in float64."""
-    random = torch.Generator().manual_seed(0)
-    logits = 3 * torch.randn(1, 5003, generator=random)
-    grid = (np.arange(500) + 0.5) / 500
-    drawn = pick(logits.expand(500, -1), picking(0.8, rows=500, **options), grid)  # type: ignore[arg-type]
-    shares = torch.softmax(logits[0].double() / 0.8, 0).numpy()
-    order = np.argsort(-shares, kind="stable") if options.keys() & {"top_k", "top_p"} else None
-    mass = shares if order is None else shares[order]
-    before = np.cumsum(mass) - mass
-    kept = before < options.get("top_p", 1.0)
-    kept &= np.arange(len(mass)) < options.get("top_k", len(mass))
-    kept &= mass >= options.get("min_p", 0.0) * mass.max()
-    edges = np.cumsum(mass * kept)
-    wanted = np.searchsorted(edges, grid * edges[-1], side="right")
-    wanted = wanted if order is None else order[wanted]
-    # A number within rounding of an edge may fall on either side of it.
-    assert float(np.mean(drawn == wanted)) > 0.99
-    assert set(drawn) <= set(np.flatnonzero(kept) if order is None else order[kept])
-
-
-def test_top_p_of_a_flat_distribution_takes_more_tokens_than_are_sorted_at_first() -> None:
-    logits = torch.zeros(200, 1000)
-    grid = (np.arange(200) + 0.5) / 200
-    drawn = pick(logits, picking(1.0, top_p=0.9, rows=200), grid)
-    assert drawn.max() == pytest.approx(900, abs=10)
-
-
-def test_rows_of_all_kinds_pick_the_same_alone_and_together() -> None:
-    random = torch.Generator().manual_seed(1)
-    logits = 2 * torch.randn(96, 3000, generator=random)
-    kinds = [(0.0, 0, 1.0, 0.0), (1.0, 0, 1.0, 0.0), (0.7, 40, 1.0, 0.0), (1.2, 0, 0.9, 0.0)]
-    kinds += [(5.0, 0, 0.99, 0.0), (1.0, 0, 1.0, 0.05), (1.0, 7, 0.8, 0.1), (2.0, 4000, 1.0, 0.0)]
-    mixed = Picking(*(np.array([kinds[row % 8][part] for row in range(96)]) for part in range(4)))
-    numbers = np.random.default_rng(0).random(96)
-    together = pick(logits, mixed, numbers)
-    for size in (1, 3, 8, 41):
-        for first in range(0, 96, size):
-            part = slice(first, first + size)
-            own = Picking(*(values[part] for values in mixed))
-            assert (pick(logits[part], own, numbers[part]) == together[part]).all()
-
-
-def test_the_smallest_options_allowed_take_the_likeliest() -> None:
-    """They once left no token at all, and with it nothing of the batch."""
-    logits = torch.tensor([[9.0, 30.0, 2.0]])
-    for tiny in (picking(10.0, top_k=1, top_p=5e-324), picking(1e-39), picking(1.0, top_p=1e-300)):
-        assert pick(logits, tiny, np.array([0.999])).tolist() == [1]
-
-
-def test_a_forbidden_token_is_never_drawn_at_the_edge() -> None:
-    logits = torch.tensor([[0.0, 0.0, -torch.inf]])
-    assert pick(logits, picking(1.0), np.array([1 - 2.0**-53])).tolist() == [1]
-
-
-@pytest.fixture
-def decoder() -> ExactDecoder:
-    """Untrained weights."""
-    return toys.untrained_decoder(VOCAB, LATENT, seed=0)
+@pytest.fixture(params=["compiled", "torch"])
+def decoder(request: pytest.FixtureRequest) -> ExactDecoder:
+    """Untrained weights; what can be done in C is done by it, or by torch."""
+    library = None if request.param == "torch" else found_native()
+    return toys.untrained_decoder(VOCAB, LATENT, seed=0).with_gates(library)
 
 
 def slots(decoder: ExactDecoder) -> Slots:
     """Empty slots."""
-    return Slots(decoder, SpecialIds(1, END, (0, 1, 3)), BUCKETS)
+    return Slots(decoder, SpecialIds(1, END, (0, 1, 3)), BUCKETS, decoder.cell.library)
 
 
 def rows(owner: str, count: int, **choice: float) -> list[Row]:
@@ -273,7 +128,7 @@ def test_dropped_rows_free_their_slots_and_leave_the_others_alone(decoder: Exact
 
 def test_whole_requests_are_answered_when_the_longest_row_has_ended(decoder: ExactDecoder) -> None:
     """What slots are measured against: nobody joins in the middle, and the sentences are ours."""
-    whole = WholeRequests(decoder, SpecialIds(1, END, (0, 1, 3)), BUCKETS)
+    whole = WholeRequests(decoder, SpecialIds(1, END, (0, 1, 3)), BUCKETS, decoder.cell.library)
     given = [rows("given", 3)[n]._replace(given=(7,) * (1 + 2 * n)) for n in range(3)]
     answered = []
     with torch.inference_mode():

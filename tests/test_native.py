@@ -3,11 +3,13 @@
 import logging
 from typing import Any
 
+import numpy as np
 import pytest
 from torch import Tensor
 
 from tests.compiled import found_native
-from textvae.model import gates, native, products
+from textvae.decode import counter, native, pick
+from textvae.model import gates, products
 from textvae.model.products import Panels
 
 
@@ -26,14 +28,29 @@ def test_what_is_missing_or_no_library_is_not_taken(
     assert "cannot be loaded" in caplog.text
 
 
-@pytest.mark.parametrize("room", [gates, products])
+@pytest.mark.parametrize(
+    ("room", "name", "value", "said"),
+    [
+        (gates, "TOLERANCE", 0.0, "gates_are_right"),
+        (products, "TOLERANCE", 0.0, "products_are_right"),
+        (pick, "TOLERANCE", 0.0, "picks_are_right"),
+        (pick, "_last", lambda mass: np.zeros(len(mass), int), "picks_are_right"),
+        (counter, "ROUNDS", 9, "numbers_are_right"),
+    ],
+)
 def test_a_machine_on_which_it_is_wrong_goes_without_it(
-    room: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    room: Any,
+    name: str,
+    value: Any,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """Each part is compared with what torch or NumPy make of the same."""
     found_native()
-    monkeypatch.setattr(room, "TOLERANCE", 0.0)
+    monkeypatch.setattr(room, name, value)
     assert native.native() is None
-    assert "wrong on this machine" in caplog.text
+    assert f"wrong here ({said})" in caplog.text
 
 
 def test_a_product_that_is_wrong_for_one_number_of_rows_is_found_out(

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from tests import toys
+from textvae.decode.native import native
 from textvae.engine import proof
 from textvae.engine.loaded import load_version
 from textvae.engine.proof import prove
 from textvae.model import products
-from textvae.model.native import native
 from textvae.model.products import Panels
 from textvae.store.promotions import champion
 

@@ -6,6 +6,7 @@ Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"
 """
 
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,11 +51,28 @@ def words(seed: Words, item: Words, row: Words, step: Words, purpose: Purpose) -
 
 
 def uniforms(
-    seed: Words, item: Words, row: Words, step: Words, purpose: Purpose
+    seed: Words, item: Words, row: Words, step: Words, purpose: Purpose, library: Any = None
 ) -> npt.NDArray[np.float64]:
-    """(n,) each -> (n,) numbers in [0, 1), of 53 bits."""
+    """(n,) each, 64-bit words -> (n,) numbers in [0, 1), of 53 bits.
+
+    `library`: from `native`; None computes them by NumPy, the same.
+    """
+    if library is not None:
+        found = np.empty(len(seed))
+        address = [np.ascontiguousarray(part, np.uint64) for part in (seed, item, row, step)]
+        places = [part.ctypes.data for part in address]
+        library.philox_uniforms(len(found), *places, purpose, found.ctypes.data)
+        return found
     parts = words(seed, item, row, step, purpose)
     return ((parts[:, 0] >> np.uint64(5)) * 2.0**26 + (parts[:, 1] >> np.uint64(6))) * 2.0**-53
+
+
+def numbers_are_right(library: Any) -> bool:
+    """Whether C gives the same numbers, to the bit."""
+    few = np.arange(8, dtype=np.uint64)
+    seed, item, step = (few * np.uint64(part) for part in (2**59 + 7, 2**60 - 3, 2**26))
+    wanted = uniforms(seed, item, few, step, Purpose.TOKEN)
+    return np.array_equal(uniforms(seed, item, few, step, Purpose.TOKEN, library), wanted)
 
 
 def normals(seed: int, items: Words, rows: Words, width: int) -> npt.NDArray[np.float64]:

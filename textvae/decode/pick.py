@@ -5,7 +5,7 @@ sorted, summed and searched along itself, by kernels whose result is the same fo
 rows, so a token depends on no neighbour.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ TEMPERATURE_MIN = 1e-6
 LIKELIEST = 256
 # Tokens of one sum, when the place of a number among all tokens' edges is searched in two strides.
 BLOCK = 64
+# Between the logarithm of a sum in C and in float64.
+TOLERANCE = 2e-6
 
 
 class Picking(NamedTuple):
@@ -32,11 +34,14 @@ class Picking(NamedTuple):
     """0 for all tokens."""
 
 
-def pick(logits: Tensor, picking: Picking, uniforms: np.ndarray) -> np.ndarray:
+def pick(logits: Tensor, picking: Picking, uniforms: np.ndarray, library: Any = None) -> np.ndarray:
     """(rows, vocab) and one number in [0, 1) a row -> (rows,) token ids.
 
-    top-k, then top-p of what that leaves, then min-p, each if asked for.
+    top-k, then top-p of what that leaves, then min-p, each if asked for. `library`: from `native`;
+    None picks by torch and NumPy, the same but for numbers within rounding of an edge.
     """
+    if library is not None:
+        return _picked_in_c(logits, picking, uniforms, library)
     drawing = np.flatnonzero(picking.temperature > 0)
     if len(drawing) < len(logits):
         tokens = logits.argmax(1).numpy().copy()
@@ -53,6 +58,53 @@ def pick(logits: Tensor, picking: Picking, uniforms: np.ndarray) -> np.ndarray:
         some = logits if len(places) == len(logits) else logits[torch.from_numpy(places)]
         tokens[places] = _drawn(some, own, uniforms[places], int(width))
     return tokens
+
+
+def log_sums(logits: Tensor, library: Any = None) -> np.ndarray:
+    """(rows, vocab) -> (rows,) float64 logarithms of the sums of their exponentials."""
+    if library is None:
+        return torch.logsumexp(logits, 1).numpy().astype(np.float64)
+    rows, vocab, stride = _rows_of(logits)
+    threads = torch.get_num_threads()
+    room, found = np.empty((threads, vocab)), np.empty(rows)
+    library.log_sums(
+        *(threads, rows, vocab, logits.data_ptr(), stride, room.ctypes.data, found.ctypes.data)
+    )
+    return found
+
+
+def _rows_of(logits: Tensor) -> tuple[int, int, int]:
+    """Rows, vocab, and floats from one row to the next."""
+    assert logits.stride(1) == 1, "C reads a row's floats one after the other"
+    assert logits.dtype == torch.float32, f"C reads float32, not {logits.dtype}"
+    return *logits.shape, logits.stride(0)
+
+
+def _picked_in_c(
+    logits: Tensor, picking: Picking, uniforms: np.ndarray, library: Any
+) -> np.ndarray:
+    """(rows, vocab), one number a row -> (rows,) token ids."""
+    rows, vocab, stride = _rows_of(logits)
+    threads = torch.get_num_threads()
+    ways = [np.ascontiguousarray(part, np.float64) for part in (*picking, uniforms)]
+    ways[1] = np.ascontiguousarray(picking.top_k, np.int64)
+    room, found = np.empty((threads, vocab)), np.empty(rows, np.int64)
+    places = [part.ctypes.data for part in (*ways, room, found)]
+    library.pick_rows(threads, rows, vocab, logits.data_ptr(), stride, *places)
+    return found
+
+
+def picks_are_right(library: Any) -> bool:
+    """Whether C and torch pick alike and sum alike, for every kind of row."""
+    kinds = [(0.0, 0, 1.0, 0.0), (1.0, 0, 1.0, 0.0), (0.7, 40, 1.0, 0.0), (1.2, 0, 0.9, 0.0)]
+    kinds += [(5.0, 0, 0.99, 0.0), (1.0, 0, 1.0, 0.05), (1.0, 7, 0.8, 0.1), (2.0, 4000, 1.0, 0.0)]
+    logits = 2 * torch.randn(len(kinds), 2003, generator=torch.Generator().manual_seed(0))
+    logits[:, 1] = -torch.inf
+    picking = Picking(*(np.array(column) for column in zip(*kinds, strict=True)))
+    numbers = np.linspace(0.05, 0.95, len(kinds))
+    same = np.array_equal(pick(logits, picking, numbers, library), pick(logits, picking, numbers))
+    error = np.abs(log_sums(logits, library) - torch.logsumexp(logits.double(), 1).numpy())
+    return same and float(error.max()) < TOLERANCE
 
 
 def _drawn(logits: Tensor, picking: Picking, uniforms: np.ndarray, width: int) -> np.ndarray:

@@ -6,7 +6,7 @@ latent, options and address alone (see `model/exact.py` and `decode/counter.py`)
 """
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from textvae.decode.beam import Beam, Hypothesis
 from textvae.decode.counter import Purpose, uniforms
-from textvae.decode.pick import Picking, pick
+from textvae.decode.pick import Picking, log_sums, pick
 from textvae.model.exact import ExactDecoder, bucket_of, padded
 
 
@@ -88,6 +88,24 @@ class _Live:
         self.batch_rows = 0
 
 
+class _Columns(NamedTuple):
+    """How rows choose, (rows,) each, and the parts of their addresses that no step changes."""
+
+    picking: Picking
+    seeds: np.ndarray
+    items: np.ndarray
+    draws: np.ndarray
+
+
+def _columns_of(rows: Sequence[Row]) -> _Columns:
+    """Those of the rows; a given row chooses nothing."""
+    choices = [GREEDY if row.given is not None else row.choice for row in rows]
+    temperature, top_k, top_p, min_p, *_ = map(np.array, zip(*choices, strict=True))
+    addresses = zip(*((row.seed, row.item, row.draw) for row in rows), strict=True)
+    seeds, items, draws = (np.array(column, np.uint64) for column in addresses)
+    return _Columns(Picking(temperature, top_k, top_p, min_p), seeds, items, draws)
+
+
 class SpecialIds(NamedTuple):
     """Ids with a meaning of their own."""
 
@@ -101,9 +119,15 @@ class Slots:
     """Up to as many running rows as the largest bucket."""
 
     def __init__(
-        self, decoder: ExactDecoder, special: SpecialIds, buckets: tuple[int, ...]
+        self,
+        decoder: ExactDecoder,
+        special: SpecialIds,
+        buckets: tuple[int, ...],
+        library: Any = None,
     ) -> None:
+        """`library`: from `native`; None picks tokens by torch and NumPy."""
         self.decoder = decoder
+        self.library = library
         self.special = special
         self.buckets = buckets
         self.capacity = buckets[-1]
@@ -111,6 +135,8 @@ class Slots:
         self._live: list[_Live] = []
         # Of the running rows; row i belongs to _live[i].
         self._carried = decoder.nobody()
+        # Theirs too; None after some have joined or left.
+        self._columns: _Columns | None = None
 
     @property
     def running(self) -> int:
@@ -127,6 +153,7 @@ class Slots:
         begun = self.decoder.start(padded(latents, bucket_of(len(rows), self.buckets)))
         owner = torch.arange(len(rows)).repeat_interleave(torch.tensor(slots))
         self._carried = self._carried.joined(begun.at(owner))
+        self._columns = None
         for row in rows:
             if row.slots == 1:
                 self._live.append(_Live(row))
@@ -151,48 +178,44 @@ class Slots:
         fed = [live.tokens[-1] if live.tokens else self.special.begin for live in self._live]
         fed += [self.special.begin] * (size - count)
         logits, carried = self.decoder.step(torch.tensor(fed), self._carried.padded(size))
-        self._carried = carried.at(slice(count))
-        allowed = self._allowed(logits)
-        tokens = self._choose(allowed)
-        chosen = logits[torch.arange(size), torch.from_numpy(padded_ids(tokens, size))]
-        whole = torch.logsumexp(logits, 1)
-        nats = (chosen - whole)[:count].tolist()
-        return self._advance(tokens.tolist(), nats, allowed, whole)
+        self._carried = carried if size == count else carried.at(slice(count))
+        logits = logits[:count]
+        whole = log_sums(logits, self.library)
+        self._forbid(logits)
+        tokens = self._choose(logits)
+        nats = logits.numpy()[np.arange(count), tokens] - whole
+        return self._advance(tokens.tolist(), nats.tolist(), logits, torch.from_numpy(whole))
 
-    def _allowed(self, logits: Tensor) -> Tensor:
-        """(bucket, vocab) -> (running, vocab): -infinity where a row may not write the token."""
-        allowed = logits[: self.running].index_fill(1, self._forbidden, -torch.inf)
+    def _forbid(self, logits: Tensor) -> None:
+        """(running, vocab), in place: -infinity where a row may not write the token."""
+        logits[:, self._forbidden] = -torch.inf
         for place, live in enumerate(self._live):
             if not live.tokens:  # a sentence has at least one token
-                allowed[place, self.special.end] = -torch.inf
+                logits[place, self.special.end] = -torch.inf
             elif live.row.choice.no_repeat:
-                allowed[place, repeating(live.tokens, live.row.choice.no_repeat)] = -torch.inf
-        return allowed
+                logits[place, repeating(live.tokens, live.row.choice.no_repeat)] = -torch.inf
 
-    def _choose(self, allowed: Tensor) -> np.ndarray:
+    def _choose(self, logits: Tensor) -> np.ndarray:
         """(running, vocab) -> (running,) the next token of each row: given, likeliest or drawn.
 
         Of a beam's hypotheses it means nothing.
         """
-        rows = [live.row for live in self._live]
-        choices = [GREEDY if row.given is not None else row.choice for row in rows]
-        columns = zip(*choices, strict=True)
-        temperature, top_k, top_p, min_p, *_ = map(np.array, columns)
-        numbers = uniforms(
-            np.array([row.seed for row in rows], np.uint64),
-            np.array([row.item for row in rows], np.uint64),
-            np.array([row.draw for row in rows], np.uint64),
-            np.array([len(live.tokens) for live in self._live], np.uint64),
-            Purpose.TOKEN,
-        )
-        tokens = pick(allowed, Picking(temperature, top_k, top_p, min_p), numbers)
+        if self._columns is None:
+            self._columns = _columns_of([live.row for live in self._live])
+        picking, seeds, items, draws = self._columns
+        numbers = np.zeros(len(logits))
+        if picking.temperature.any():
+            steps = np.array([len(live.tokens) for live in self._live], np.uint64)
+            address = seeds, items, draws, steps
+            numbers = uniforms(*address, Purpose.TOKEN, self.library)
+        tokens = pick(logits, picking, numbers, self.library)
         for place, live in enumerate(self._live):
             if live.row.given is not None:
                 tokens[place] = [*live.row.given, self.special.end][len(live.tokens)]
         return tokens
 
     def _advance(
-        self, tokens: list[int], nats: list[float], allowed: Tensor, whole: Tensor
+        self, tokens: list[int], nats: list[float], logits: Tensor, whole: Tensor
     ) -> list[Finished]:
         """Write each row's token down; retire the rows that end."""
         finished: list[Finished] = []
@@ -208,7 +231,7 @@ class Slots:
                 goes_on = [] if ended else [(place, live)]
             else:
                 part = slice(place, place + slots)
-                ended, goes_on = self._grow(live.beam, part, allowed[part] - whole[part, None])
+                ended, goes_on = self._grow(live.beam, part, logits[part] - whole[part, None])
             finished += [ended] if ended else []
             kept += goes_on
             place += slots
@@ -253,6 +276,7 @@ class Slots:
             return
         index = torch.tensor([place for place, _ in kept], dtype=torch.long)
         self._carried = self._carried.at(index)
+        self._columns = None
 
 
 def repeating(tokens: Sequence[int], run: int) -> list[int]:
@@ -264,8 +288,3 @@ def repeating(tokens: Sequence[int], run: int) -> list[int]:
         for place in range(len(tokens) - begun)
         if list(tokens[place : place + begun]) == last
     ]
-
-
-def padded_ids(tokens: np.ndarray, size: int) -> np.ndarray:
-    """(rows,) -> (size,) int64: id 0 after the rows."""
-    return np.concatenate([tokens, np.zeros(size - len(tokens), np.int64)])

@@ -56,7 +56,7 @@ class Engine:
         self.limits = limits_of(config)
         self._loaded = loaded
         special = SpecialIds(BOS, EOS, Tokenizer.forbidden)
-        self._slots = Slots(loaded.decoder, special, loaded.buckets)
+        self._slots = Slots(loaded.decoder, special, loaded.buckets, loaded.library)
         self._threads = threads_of(config)
         self._condition = threading.Condition()
         # Guarded by the condition; everything below it belongs to the engine's thread.

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -40,6 +40,8 @@ class Loaded(NamedTuple):
     latent: int
     prior: FittedPrior | None
     buckets: tuple[int, ...] = BUCKETS
+    library: Any = None
+    """From `native`: what of the steps is done in C."""
 
     def tokens(self, sentences: Mapping[str, str], tokens_max: int) -> list[list[int]]:
         """Normalised sentences as ids; InputError naming the field of one without or too many."""

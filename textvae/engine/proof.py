@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import torch
 
+from textvae.decode.native import native
 from textvae.engine.loaded import Loaded
 from textvae.model.exact import ExactDecoder, Make, padded
-from textvae.model.native import native
 from textvae.model.products import LANES_MIN, Linear, Product, in_int8, in_panels, packed
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,9 @@ def prove(loaded: Loaded, int8: bool = False) -> Proven:
     with torch.inference_mode():
         library = native()
         loaded = loaded._replace(
-            encoder=loaded.encoder.with_gates(library), decoder=loaded.decoder.with_gates(library)
+            encoder=loaded.encoder.with_gates(library),
+            decoder=loaded.decoder.with_gates(library),
+            library=library,
         )
         gates = "gates by torch" if library is None else "gates in C"
         for way, made in _in_any_number(loaded, library, int8):

@@ -118,7 +118,7 @@ def bench_decode(quick: bool) -> Result:
             arms["int8"] = reduced.loaded
         for rows in (1, 32):
             figures |= _writing(model, rows, arms, sizes)
-        figures["top_k_share_of_a_step"] = _drawing_share(exact.decoder, sizes)
+        figures["top_k_share_of_a_step"] = _drawing_share(exact, sizes)
     # The weights of a token are read from the cache; those of many rows are multiplied.
     weights = _weights_of_a_step(model)
     of_reading = 4 * weights * figures["fp32_tokens_per_s_at_1"] / read_peak(4 * weights)
@@ -207,9 +207,9 @@ def _better_threads(arm: Arm) -> Arm:
     return Arm(arm.name, at(every if trial.held else 1))
 
 
-def _drawing_share(decoder: ExactDecoder, sizes: Sizes) -> float:
+def _drawing_share(exact: Loaded, sizes: Sizes) -> float:
     """Time of drawing 32 tokens by temperature and top-k 50, over that of their step."""
-    rows = 32
+    rows, decoder = 32, exact.decoder
     carried = decoder.start(torch.randn(rows, sizes.config.latent))
     tokens = torch.ones(rows, dtype=torch.long)
     logits, _ = decoder.step(tokens, carried)
@@ -223,7 +223,7 @@ def _drawing_share(decoder: ExactDecoder, sizes: Sizes) -> float:
 
     def draw() -> int:
         for _ in range(STEPS):
-            pick(logits, picking, uniforms)
+            pick(logits, picking, uniforms, exact.library)
         return STEPS
 
     found = measured("drawing", "steps", Arm("step", step), Arm("draw", draw), sizes.rounds, 2.0)

@@ -91,7 +91,7 @@ def in_process(registry: Path, version: Version) -> Callable[[float], float]:
         return Row("loop", 0, latent, DRAWN.tokens_max, Choice(DRAWN.temperature), number)
 
     def run(seconds: float) -> float:
-        slots = Slots(loaded.decoder, special, loaded.buckets)
+        slots = Slots(loaded.decoder, special, loaded.buckets, loaded.library)
         tokens, start_s = 0, time.perf_counter()
         with torch.inference_mode():
             while time.perf_counter() < start_s + seconds:

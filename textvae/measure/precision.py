@@ -61,6 +61,7 @@ def check_int8(registry: Path, version: Version, sentences: Sequence[str]) -> Ch
     return found
 
 
+@torch.inference_mode()
 def compared(exact: Loaded, reduced: Loaded, encoded: list[list[int]]) -> Check:
     """What `reduced` makes of tokenised sentences, beside `exact`."""
     same, change, tokens = 0, 0.0, 0
@@ -95,9 +96,8 @@ def _wanted(encoded: list[list[int]]) -> Iterator[Tensor]:
 
 def _steps(loaded: Loaded, latents: Tensor, encoded: list[list[int]]) -> Iterator[Tensor]:
     """Logits (rows, vocab) of each step, whatever the step before would have written."""
-    with torch.inference_mode():
-        carried = loaded.decoder.start(latents)
-        fed = torch.from_numpy(batch_of(encoded).tokens)
-        for step in range(fed.shape[1] - 1):
-            logits, carried = loaded.decoder.step(fed[:, step], carried)
-            yield logits
+    carried = loaded.decoder.start(latents)
+    fed = torch.from_numpy(batch_of(encoded).tokens)
+    for step in range(fed.shape[1] - 1):
+        logits, carried = loaded.decoder.step(fed[:, step], carried)
+        yield logits

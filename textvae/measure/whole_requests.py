@@ -6,6 +6,7 @@ token. All flags are those of `textvae serve`.
 
 import runpy
 from collections.abc import Sequence
+from typing import Any
 
 from textvae.decode.slots import Finished, Row, Slots, SpecialIds
 from textvae.engine import engine
@@ -16,9 +17,13 @@ class WholeRequests(Slots):
     """A batch begins when the one before has ended, and is answered when its longest row has."""
 
     def __init__(
-        self, decoder: ExactDecoder, special: SpecialIds, buckets: tuple[int, ...]
+        self,
+        decoder: ExactDecoder,
+        special: SpecialIds,
+        buckets: tuple[int, ...],
+        library: Any = None,
     ) -> None:
-        super().__init__(decoder, special, buckets)
+        super().__init__(decoder, special, buckets, library)
         self._every_bucket = buckets
         self._ended: list[Finished] = []
 

@@ -7,6 +7,7 @@ are pooled while they are made, so padding never enters a sum. `engine/proof.py`
 machine itself what holds.
 """
 
+import bisect
 import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -29,7 +30,7 @@ BUCKETS = (8, 16, 32, 64)
 
 def bucket_of(rows: int, buckets: tuple[int, ...] = BUCKETS) -> int:
     """The smallest bucket that holds `rows`."""
-    return next(size for size in buckets if size >= rows)
+    return buckets[bisect.bisect_left(buckets, rows)]
 
 
 def padded(values: Tensor, size: int) -> Tensor:

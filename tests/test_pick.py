@@ -1,0 +1,211 @@
+"""Counter-based numbers, and picking tokens with them, by C and by torch."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.compiled import found_native
+from textvae.decode.counter import Purpose, normals, uniforms, words
+from textvae.decode.pick import Picking, log_sums, pick
+
+
+def addresses(*numbers: int) -> np.ndarray:
+    """Numbers as 64-bit words."""
+    return np.array(numbers, np.uint64)
+
+
+def test_the_counter_is_philox() -> None:
+    """The known answers of Random123 (kat_vectors, philox4x32 10) for counter and key 0."""
+    zero = addresses(0)
+    found = words(zero, zero, zero, zero, Purpose.LATENT)[0]
+    assert [f"{int(word):08x}" for word in found] == [
+        "6627e8d5",
+        "e169c58d",
+        "bc57ac4c",
+        "9b00dbd8",
+    ]
+
+
+def test_numbers_in_c_are_the_same_to_the_bit() -> None:
+    """For all parts of an address that may be large, and arrays that are parts of others."""
+    random = np.random.default_rng(0)
+    seed, item = random.integers(0, 2**64, (2, 1000), np.uint64)
+    row, step = (
+        random.integers(0, 2**32, 2000, np.uint64)[::2],
+        random.integers(0, 2**30, 1000, np.uint64),
+    )
+    for purpose in Purpose:
+        found = uniforms(seed, item, row, step, purpose, found_native())
+        assert np.array_equal(found, uniforms(seed, item, row, step, purpose))
+
+
+def test_every_part_of_an_address_gives_another_number() -> None:
+    base = (7, 8, 9, 10)
+    found = {float(uniforms(*(addresses(part) for part in base), Purpose.TOKEN)[0])}
+    for place in range(4):
+        changed = [addresses(part + (number == place)) for number, part in enumerate(base)]
+        found.add(float(uniforms(*changed, Purpose.TOKEN)[0]))
+    found.add(float(uniforms(*(addresses(part) for part in base), Purpose.COMPONENT)[0]))
+    found.add(
+        float(
+            uniforms(
+                addresses(7), addresses(8 + 2**32), addresses(9), addresses(10), Purpose.TOKEN
+            )[0]
+        )
+    )
+    assert len(found) == 7
+
+
+def test_uniforms_and_normals_are_distributed_as_they_say() -> None:
+    many = np.arange(40_000, dtype=np.uint64)
+    zero = np.zeros_like(many)
+    found = uniforms(zero, many, zero, zero, Purpose.TOKEN)
+    assert 0 <= found.min() < found.max() < 1
+    assert np.histogram(found, 10, (0, 1))[0] == pytest.approx(np.full(10, 4000), rel=0.06)
+    drawn = normals(0, many[:5000], zero[:5000], 7)
+    assert drawn.shape == (5000, 7)
+    assert float(drawn.mean()) == pytest.approx(0, abs=0.02)
+    assert float(drawn.std()) == pytest.approx(1, rel=0.02)
+    assert float(np.abs(np.corrcoef(drawn.T) - np.eye(7)).max()) < 0.06
+
+
+def test_a_latent_does_not_depend_on_those_drawn_beside_it() -> None:
+    together = normals(3, np.arange(9), np.zeros(9), 5)
+    assert np.array_equal(normals(3, np.array([4]), np.zeros(1), 5)[0], together[4])
+
+
+@pytest.fixture(params=["compiled", "torch"])
+def library(request: pytest.FixtureRequest) -> Any:
+    """Both ways to pick."""
+    return None if request.param == "torch" else found_native()
+
+
+def picking(
+    temperature: float, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0, rows: int = 1
+) -> Picking:
+    """The same options for all rows."""
+    return Picking(*(np.full(rows, value) for value in (temperature, top_k, top_p, min_p)))
+
+
+def test_greedy_takes_the_likeliest_and_drawing_follows_the_softmax(library: Any) -> None:
+    mass = np.array([0.1, 0.2, 0.3, 0.4])
+    logits = torch.tensor(mass).log().float()[None]
+    assert pick(logits, picking(0.0), np.array([0.99]), library).tolist() == [3]
+    grid = (np.arange(1000) + 0.5) / 1000
+    drawn = pick(logits.expand(1000, -1), picking(1.0, rows=1000), grid, library)
+    np.testing.assert_allclose(np.bincount(drawn, minlength=4) / 1000, mass, atol=2e-3)
+    colder = pick(logits.expand(1000, -1), picking(0.5, rows=1000), grid, library)
+    np.testing.assert_allclose(
+        np.bincount(colder, minlength=4) / 1000, mass**2 / (mass**2).sum(), atol=2e-3
+    )
+
+
+def test_top_k_and_top_p_leave_only_the_likeliest(library: Any) -> None:
+    logits = torch.tensor([[0.1, 0.4, 0.2, 0.3]]).log()
+    grid = (np.arange(200) + 0.5) / 200
+
+    def seen(**options: float) -> set[int]:
+        return set(
+            pick(logits.expand(200, -1), picking(1.0, rows=200, **options), grid, library).tolist()
+        )  # type: ignore[arg-type]
+
+    assert seen(top_k=2) == {1, 3}
+    assert seen(top_p=0.69) == {1, 3}
+    assert seen(top_p=0.71) == {1, 2, 3}
+    assert seen(top_p=0.01) == {1}
+    assert seen(top_k=3, top_p=0.5) == {1, 3}
+    assert seen(min_p=0.6) == {1, 3}
+    assert seen(top_p=0.95, min_p=0.4) == {1, 2, 3}
+    assert seen(top_k=3, top_p=0.95, min_p=0.6) == {1, 3}
+    assert seen() == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("options", [{}, {"top_k": 50}, {"top_p": 0.9}, {"min_p": 0.02}])
+def test_a_large_vocabulary_is_drawn_from_as_its_shares_say(
+    library: Any, options: dict[str, float]
+) -> None:
+    """The token on whose edge a number falls, of all shares summed one by one in float64."""
+    random = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(1, 5003, generator=random)
+    grid = (np.arange(500) + 0.5) / 500
+    drawn = pick(logits.expand(500, -1), picking(0.8, rows=500, **options), grid, library)  # type: ignore[arg-type]
+    shares = torch.softmax(logits[0].double() / 0.8, 0).numpy()
+    order = np.argsort(-shares, kind="stable") if options.keys() & {"top_k", "top_p"} else None
+    mass = shares if order is None else shares[order]
+    before = np.cumsum(mass) - mass
+    kept = before < options.get("top_p", 1.0)
+    kept &= np.arange(len(mass)) < options.get("top_k", len(mass))
+    kept &= mass >= options.get("min_p", 0.0) * mass.max()
+    edges = np.cumsum(mass * kept)
+    wanted = np.searchsorted(edges, grid * edges[-1], side="right")
+    wanted = wanted if order is None else order[wanted]
+    # A number within rounding of an edge may fall on either side of it.
+    assert float(np.mean(drawn == wanted)) > 0.99
+    assert set(drawn) <= set(np.flatnonzero(kept) if order is None else order[kept])
+
+
+def test_top_p_of_a_flat_distribution_takes_more_than_are_sorted_at_first(
+    library: Any,
+) -> None:
+    logits = torch.zeros(200, 1000)
+    grid = (np.arange(200) + 0.5) / 200
+    drawn = pick(logits, picking(1.0, top_p=0.9, rows=200), grid, library)
+    assert drawn.max() == pytest.approx(900, abs=10)
+
+
+def test_rows_of_all_kinds_pick_the_same_alone_and_together(library: Any) -> None:
+    random = torch.Generator().manual_seed(1)
+    logits = 2 * torch.randn(96, 3000, generator=random)
+    kinds = [(0.0, 0, 1.0, 0.0), (1.0, 0, 1.0, 0.0), (0.7, 40, 1.0, 0.0), (1.2, 0, 0.9, 0.0)]
+    kinds += [(5.0, 0, 0.99, 0.0), (1.0, 0, 1.0, 0.05), (1.0, 7, 0.8, 0.1), (2.0, 4000, 1.0, 0.0)]
+    mixed = Picking(*(np.array([kinds[row % 8][part] for row in range(96)]) for part in range(4)))
+    numbers = np.random.default_rng(0).random(96)
+    together = pick(logits, mixed, numbers, library)
+    for size in (1, 3, 8, 41):
+        for first in range(0, 96, size):
+            part = slice(first, first + size)
+            own = Picking(*(values[part] for values in mixed))
+            assert (pick(logits[part], own, numbers[part], library) == together[part]).all()
+
+
+def test_the_smallest_options_allowed_take_the_likeliest(library: Any) -> None:
+    """They once left no token at all, and with it nothing of the batch."""
+    logits = torch.tensor([[9.0, 30.0, 2.0]])
+    for tiny in (picking(10.0, top_k=1, top_p=5e-324), picking(1e-39), picking(1.0, top_p=1e-300)):
+        assert pick(logits, tiny, np.array([0.999]), library).tolist() == [1]
+
+
+def test_a_forbidden_token_is_never_drawn_at_the_edge(library: Any) -> None:
+    logits = torch.tensor([[0.0, 0.0, -torch.inf]])
+    assert pick(logits, picking(1.0), np.array([1 - 2.0**-53]), library).tolist() == [1]
+
+
+def test_a_token_of_a_row_that_is_part_of_a_wider_one_is_the_same(library: Any) -> None:
+    wide = 2 * torch.randn(9, 700, generator=torch.Generator().manual_seed(0))
+    logits, numbers = wide[:, 5:605], np.linspace(0.1, 0.9, 9)
+    for way in (picking(0.0, rows=9), picking(1.0, rows=9), picking(1.0, top_k=5, rows=9)):
+        whole = pick(logits.contiguous(), way, numbers, library)
+        assert np.array_equal(pick(logits, way, numbers, library), whole)
+
+
+def test_equals_are_taken_in_the_order_of_the_vocabulary(library: Any) -> None:
+    """Of many equally likely tokens top-k keeps the first ones."""
+    logits = torch.zeros(100, 2000)
+    logits[:, 1500] = 1.0
+    grid = (np.arange(100) + 0.5) / 100
+    drawn = pick(logits, picking(1.0, top_k=40, rows=100), grid, library)
+    if library is not None:  # torch promises no order
+        assert set(drawn) <= {1500, *range(39)}
+    assert len(set(drawn)) > 20
+    assert pick(logits[:1], picking(0.0), np.zeros(1), library).tolist() == [1500]
+
+
+def test_the_logarithm_of_a_sum_is_exact_for_numbers_of_all_sizes(library: Any) -> None:
+    """Also where all but one token are impossible, and where exponentials would overflow."""
+    random = torch.Generator().manual_seed(0)
+    logits = torch.randn(5, 1003, generator=random) * torch.tensor([[0.0], [1], [30], [1e4], [1]])
+    logits[4, 1:] = -torch.inf
+    wanted = torch.logsumexp(logits.double(), 1).numpy()
+    np.testing.assert_allclose(log_sums(logits, library), wanted, rtol=2e-7, atol=2e-6)
