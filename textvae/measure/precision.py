@@ -61,28 +61,25 @@ def check_int8(registry: Path, version: Version, sentences: Sequence[str]) -> Ch
     return found
 
 
-@torch.inference_mode()
 def compared(exact: Loaded, reduced: Loaded, encoded: list[list[int]]) -> Check:
     """What `reduced` makes of tokenised sentences, beside `exact`."""
     same, change, tokens = 0, 0.0, 0
     order = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
-    for first in range(0, len(order), exact.buckets[-1]):
-        some = [encoded[number] for number in order[first : first + exact.buckets[-1]]]
-        latents = torch.from_numpy(exact.posteriors(some).mean)
-        for one, other, wanted in zip(
-            _steps(exact, latents, some), _steps(reduced, latents, some), _wanted(some), strict=True
-        ):
-            real = wanted >= 0
-            ids = wanted[real][:, None]
-            tokens += len(ids)
-            same += int((one.argmax(1) == other.argmax(1))[real].sum())
-            cost = one.log_softmax(1)[real].gather(1, ids) - other.log_softmax(1)[real].gather(
-                1, ids
-            )
-            change += float(cost.double().sum())
-    agreement, nats = same / tokens, change / tokens
-    held = agreement >= AGREEMENT_MIN and nats <= NATS_MAX
-    return Check(len(encoded), tokens, agreement, nats, held)
+    with torch.inference_mode():
+        for first in range(0, len(order), exact.buckets[-1]):
+            some = [encoded[number] for number in order[first : first + exact.buckets[-1]]]
+            latents = torch.from_numpy(exact.posteriors(some).mean)
+            both = _steps(exact, latents, some), _steps(reduced, latents, some)
+            for one, other, wanted in zip(*both, _wanted(some), strict=True):
+                real = wanted >= 0
+                ids = wanted[real][:, None]
+                tokens += len(ids)
+                same += int((one.argmax(1) == other.argmax(1))[real].sum())
+                nats = [-each.log_softmax(1)[real].gather(1, ids) for each in (one, other)]
+                change += float((nats[1] - nats[0]).double().sum())
+    agreement = same / tokens
+    held = agreement >= AGREEMENT_MIN and change / tokens <= NATS_MAX
+    return Check(len(encoded), tokens, agreement, change / tokens, held)
 
 
 def _wanted(encoded: list[list[int]]) -> Iterator[Tensor]:
