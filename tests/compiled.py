@@ -1,17 +1,25 @@
-"""The compiled part, for tests of it."""
+"""The compiled parts, for tests of them."""
 
 import importlib.util
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from textvae.decode import native
+from textvae.decode import native as of_decode
+from textvae.model import native as of_model
 
 
-def found_native() -> Any:
-    """The compiled functions; skips where there was no compiler, fails where they are wrong."""
-    if importlib.util.find_spec(native.COMPILED) is None:
+def found_native(room: ModuleType = of_model) -> Any:
+    """The model's compiled functions, or another room's; skips where there was no compiler, and
+    fails where they are wrong."""
+    if importlib.util.find_spec(room.COMPILED) is None:
         pytest.skip("this installation had no compiler")
-    found = native.native()
-    assert found is not None, "textvae's C was compiled and is wrong"
+    found = room.native()
+    assert found is not None, f"{room.COMPILED} was compiled and is wrong"
     return found
+
+
+def found_picks() -> Any:
+    """The compiled functions of writing."""
+    return found_native(of_decode)

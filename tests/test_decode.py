@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests import toys
-from tests.compiled import found_native
+from tests.compiled import found_native, found_picks
 from textvae.decode.counter import normals
 from textvae.decode.slots import Choice, Finished, Row, Slots, SpecialIds
 from textvae.measure.whole_requests import WholeRequests
@@ -24,9 +24,10 @@ def decoder(request: pytest.FixtureRequest) -> ExactDecoder:
     return toys.untrained_decoder(VOCAB, LATENT, seed=0).with_gates(library)
 
 
-def slots(decoder: ExactDecoder) -> Slots:
-    """Empty slots."""
-    return Slots(decoder, SpecialIds(1, END, (0, 1, 3)), BUCKETS, decoder.cell.library)
+def slots(decoder: ExactDecoder, kind: type[Slots] = Slots) -> Slots:
+    """Empty slots; tokens are picked in C where gates are."""
+    picks = None if decoder.cell.library is None else found_picks()
+    return kind(decoder, SpecialIds(1, END, (0, 1, 3)), BUCKETS, picks)
 
 
 def rows(owner: str, count: int, **choice: float) -> list[Row]:
@@ -128,7 +129,7 @@ def test_dropped_rows_free_their_slots_and_leave_the_others_alone(decoder: Exact
 
 def test_whole_requests_are_answered_when_the_longest_row_has_ended(decoder: ExactDecoder) -> None:
     """What slots are measured against: nobody joins in the middle, and the sentences are ours."""
-    whole = WholeRequests(decoder, SpecialIds(1, END, (0, 1, 3)), BUCKETS, decoder.cell.library)
+    whole = slots(decoder, WholeRequests)
     given = [rows("given", 3)[n]._replace(given=(7,) * (1 + 2 * n)) for n in range(3)]
     answered = []
     with torch.inference_mode():

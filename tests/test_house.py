@@ -29,6 +29,7 @@ HOUSE = {
     "errors": Room(0),
     "config": Room(0),
     "files": Room(0),
+    "native": Room(0),
     "v1": Room(0, uses="protobuf"),
     "presets": Room(1, never="files v1"),
     "settings": Room(2, never="files v1"),

@@ -8,38 +8,42 @@ import pytest
 from torch import Tensor
 
 from tests.compiled import found_native
-from textvae.decode import counter, native, pick
+from textvae.decode import counter, pick
+from textvae.decode import native as of_decode
 from textvae.model import gates, products
+from textvae.model import native as of_model
 from textvae.model.products import Panels
 
 
+@pytest.mark.parametrize("room", [of_model, of_decode])
 def test_what_is_missing_or_no_library_is_not_taken(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    room: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Torch does its work, and the log says why."""
     with monkeypatch.context() as patched, caplog.at_level(logging.INFO):
-        patched.setattr(native, "COMPILED", "textvae.model._nothing")
-        assert native.native() is None
-    assert "was not compiled when it was installed" in caplog.text
+        patched.setattr(room, "COMPILED", "textvae.model._nothing")
+        assert room.native() is None
+    assert "textvae.model._nothing was not compiled when textvae was installed" in caplog.text
     with monkeypatch.context() as patched, caplog.at_level(logging.INFO):
         # A file that is no shared object.
-        patched.setattr(native, "COMPILED", "textvae.model.gates")
-        assert native.native() is None
-    assert "cannot be loaded" in caplog.text
+        patched.setattr(room, "COMPILED", "textvae.model.gates")
+        assert room.native() is None
+    assert "textvae.model.gates cannot be loaded" in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("room", "name", "value", "said"),
+    ("room", "part", "name", "value", "said"),
     [
-        (gates, "TOLERANCE", 0.0, "gates_are_right"),
-        (products, "TOLERANCE", 0.0, "products_are_right"),
-        (pick, "TOLERANCE", 0.0, "picks_are_right"),
-        (pick, "_last", lambda mass: np.zeros(len(mass), int), "picks_are_right"),
-        (counter, "ROUNDS", 9, "numbers_are_right"),
+        (of_model, gates, "TOLERANCE", 0.0, "gates_are_right"),
+        (of_model, products, "TOLERANCE", 0.0, "products_are_right"),
+        (of_decode, pick, "TOLERANCE", 0.0, "picks_are_right"),
+        (of_decode, pick, "_last", lambda mass: np.zeros(len(mass), int), "picks_are_right"),
+        (of_decode, counter, "ROUNDS", 9, "numbers_are_right"),
     ],
 )
 def test_a_machine_on_which_it_is_wrong_goes_without_it(
     room: Any,
+    part: Any,
     name: str,
     value: Any,
     said: str,
@@ -47,10 +51,10 @@ def test_a_machine_on_which_it_is_wrong_goes_without_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Each part is compared with what torch or NumPy make of the same."""
-    found_native()
-    monkeypatch.setattr(room, name, value)
-    assert native.native() is None
-    assert f"wrong here ({said})" in caplog.text
+    found_native(room)
+    monkeypatch.setattr(part, name, value)
+    assert room.native() is None
+    assert f"is wrong here ({said})" in caplog.text
 
 
 def test_a_product_that_is_wrong_for_one_number_of_rows_is_found_out(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.compiled import found_native
+from tests.compiled import found_picks
 from textvae.decode.counter import Purpose, normals, uniforms, words
 from textvae.decode.pick import Picking, log_sums, pick
 
@@ -37,7 +37,7 @@ def test_numbers_in_c_are_the_same_to_the_bit() -> None:
         random.integers(0, 2**30, 1000, np.uint64),
     )
     for purpose in Purpose:
-        found = uniforms(seed, item, row, step, purpose, found_native())
+        found = uniforms(seed, item, row, step, purpose, found_picks())
         assert np.array_equal(found, uniforms(seed, item, row, step, purpose))
 
 
@@ -79,7 +79,7 @@ def test_a_latent_does_not_depend_on_those_drawn_beside_it() -> None:
 @pytest.fixture(params=["compiled", "torch"])
 def library(request: pytest.FixtureRequest) -> Any:
     """Both ways to pick."""
-    return None if request.param == "torch" else found_native()
+    return None if request.param == "torch" else found_picks()
 
 
 def picking(

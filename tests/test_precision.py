@@ -133,7 +133,7 @@ def test_int8_serves_a_version_whose_check_held_and_no_other(
     held = Check(100, 1000, 0.995, 1e-4, True)
     attach(registry, version, INT8_ATTACHMENT, {INT8_FILE: json.dumps(held._asdict()).encode()})
     words, written = served(registry, version, INT8)
-    assert words == "int8, rows exact in any number; products in C, gates in C"
+    assert words == "int8, rows exact in any number; products in C, gates in C, tokens picked in C"
     same = sum(one == other for one, other in zip(written, plain[1], strict=True))
     assert same > 20, "most sentences are those of fp32"
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from tests import toys
-from textvae.decode.native import native
 from textvae.engine import proof
 from textvae.engine.loaded import load_version
 from textvae.engine.proof import prove
 from textvae.model import products
+from textvae.model.native import native
 from textvae.model.products import Panels
 from textvae.store.promotions import champion
 
@@ -46,12 +46,13 @@ def test_products_in_c_are_taken_where_they_are_there_wide_and_exact(
     if native() is None:
         pytest.skip("this installation had no compiler")
     any_number = "fp32, rows exact in any number; products"
+    rest = "gates in C, tokens picked in C"
     with monkeypatch.context() as patched:
         patched.setattr(proof, "LANES_MIN", 1)
-        assert prove(loaded).words == f"{any_number} in C, gates in C"
+        assert prove(loaded).words == f"{any_number} in C, {rest}"
     with monkeypatch.context() as patched:
         patched.setattr(proof, "LANES_MIN", 99)
-        assert prove(loaded).words == f"{any_number} by oneDNN, gates in C"
+        assert prove(loaded).words == f"{any_number} by oneDNN, {rest}"
     right = Panels.__call__
 
     def by_count(self: Panels, rows: Any) -> Any:
@@ -60,10 +61,11 @@ def test_products_in_c_are_taken_where_they_are_there_wide_and_exact(
     with monkeypatch.context() as patched:
         patched.setattr(proof, "LANES_MIN", 1)
         patched.setattr(Panels, "__call__", by_count)
-        assert prove(loaded).words == f"{any_number} by oneDNN, gates in C"
+        assert prove(loaded).words == f"{any_number} by oneDNN, {rest}"
     with monkeypatch.context() as patched:
         patched.setattr(proof, "native", lambda: None)
-        assert prove(loaded).words == f"{any_number} by oneDNN, gates by torch"
+        said = f"{any_number} by oneDNN, gates by torch, tokens picked in C"
+        assert prove(loaded).words == said
 
 
 def test_without_such_products_rows_run_in_buckets_and_the_words_say_so(
@@ -71,6 +73,7 @@ def test_without_such_products_rows_run_in_buckets_and_the_words_say_so(
 ) -> None:
     """As where torch was built without oneDNN, and where its products depend on neighbours."""
     monkeypatch.setattr(proof, "native", lambda: None)
+    monkeypatch.setattr(proof, "native_picks", lambda: None)
     loaded = load_version(registry, champion(registry, toys.MODEL))
     product = products.mkldnn._linear_pointwise
 
@@ -85,4 +88,5 @@ def test_without_such_products_rows_run_in_buckets_and_the_words_say_so(
             patched.setattr(products.mkldnn, name, broken)
             found = prove(loaded)
         assert found.loaded.buckets == (8, 16, 32, 64)
-        assert found.words == "fp32, rows exact in buckets of 8, 16, 32, 64; gates by torch"
+        rest = "gates by torch, tokens picked by torch"
+        assert found.words == f"fp32, rows exact in buckets of 8, 16, 32, 64; {rest}"

@@ -2,7 +2,7 @@
  * Each row is looked at by itself, in one order, so it depends on no neighbour. Python: pick.py,
  * which says the same with torch and NumPy.
  */
-#include "../model/exponential.h"
+#include "../model/activations.h"
 
 #include <math.h>
 #include <stdlib.h>

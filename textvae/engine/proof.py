@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from textvae.decode.native import native
+from textvae.decode.native import native as native_picks
 from textvae.engine.loaded import Loaded
 from textvae.model.exact import ExactDecoder, Make, padded
+from textvae.model.native import native
 from textvae.model.products import LANES_MIN, Linear, Product, in_int8, in_panels, packed
 
 log = logging.getLogger(__name__)
@@ -44,29 +45,34 @@ def prove(loaded: Loaded, int8: bool = False) -> Proven:
     that asks. With `int8` the weights in the decoder's steps have 8 bits, where C can do that.
     """
     with torch.inference_mode():
-        library = native()
+        library, picks = native(), native_picks()
         loaded = loaded._replace(
             encoder=loaded.encoder.with_gates(library),
             decoder=loaded.decoder.with_gates(library),
-            library=library,
+            library=picks,
         )
-        gates = "gates by torch" if library is None else "gates in C"
+        rest = f"gates {_by(library)}, tokens picked {_by(picks)}"
         for way, made in _in_any_number(loaded, library, int8):
             if _products_agree(made) and _agree(made, PROBED):
-                words = f"{way.precision}, rows exact in any number; products {way.name}, {gates}"
+                words = f"{way.precision}, rows exact in any number; products {way.name}, {rest}"
                 return Proven(made, True, words, way.precision)
             log.warning("rows depend on their neighbours here with products %s", way.name)
         if _agree(loaded, loaded.buckets):
             sizes = ", ".join(map(str, loaded.buckets))
-            return Proven(loaded, True, f"fp32, rows exact in buckets of {sizes}; {gates}")
+            return Proven(loaded, True, f"fp32, rows exact in buckets of {sizes}; {rest}")
         largest = loaded._replace(buckets=loaded.buckets[-1:])
         if _agree(largest, largest.buckets):
-            words = f"fp32, rows exact in one bucket of {largest.buckets[0]}; {gates}"
+            words = f"fp32, rows exact in one bucket of {largest.buckets[0]}; {rest}"
             return Proven(largest, True, words)
     log.warning(
         "rows depend on their neighbours on this machine; equal requests may differ in bits"
     )
-    return Proven(loaded, False, f"fp32, rows may differ in their last bits; {gates}")
+    return Proven(loaded, False, f"fp32, rows may differ in their last bits; {rest}")
+
+
+def _by(library: Any) -> str:
+    """Who does what the library is for."""
+    return "by torch" if library is None else "in C"
 
 
 class _Way(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from textvae.decode.native import native
+from textvae.model.native import native
 from textvae.model.products import Linear, in_panels, packed
 from textvae.training.loop import arithmetic
 

@@ -1,22 +1,7 @@
 /* The gates of a GRU, a row at a time, for every row of a step: what is left of it when the matrix
  * product is done. Plain C that compilers vectorise; a row's bits depend on nothing but the row.
  */
-#include "exponential.h"
-
-INLINE float sigmoid(float x)
-{
-    return 1.0f / (1.0f + exponential(-x));
-}
-
-/* By the exponential where that is exact enough, else by the continued fraction of tanh. */
-INLINE float tangent(float x)
-{
-    float square = x * x;
-    float near_zero = x * (10395.0f + square * (1260.0f + square * 21.0f))
-        / (10395.0f + square * (4725.0f + square * (210.0f + square)));
-    float elsewhere = 1.0f - 2.0f / (1.0f + exponential(2.0f * x));
-    return square < 0.36f ? near_zero : elsewhere;
-}
+#include "activations.h"
 
 /* One row; `more` is known where this is inlined, so that each loop is one of whole vectors. */
 INLINE void one_row(int64_t hidden, const float *given, const float *extra, int more,
@@ -37,29 +22,30 @@ INLINE void one_row(int64_t hidden, const float *given, const float *extra, int 
     }
 }
 
-/* One step of `rows` rows.
- *
- * table (vocab, 3 * hidden), tokens: a row's number in it, `token_stride` apart; extra: NULL, or
- * (rows, 3 * hidden) to be added; product: hidden -> 3 * hidden of each row, `product_stride` floats
- * apart; state and next: (rows, hidden), which may be the same. total and largest: NULL, or
- * (rows, hidden) that the next states are added to and compared with.
- */
+/* All that a step is of; gru_step() says more. */
+struct step {
+    int64_t hidden, token_stride, product_stride;
+    const float *table;
+    const int64_t *tokens;
+    const float *extra, *product, *state;
+    float *next, *total, *largest;
+};
+
 FOR_EVERY_PROCESSOR
-void gru_step(int64_t rows, int64_t hidden, const float *table, const int64_t *tokens,
-    int64_t token_stride, const float *extra, const float *product, int64_t product_stride,
-    const float *state, float *next, float *total, float *largest)
+static void some_rows(const struct step *of, int64_t first, int64_t end)
 {
-    for (int64_t row = 0; row < rows; row++) {
-        const float *given = table + tokens[row * token_stride] * 3 * hidden;
-        const float *made = product + row * product_stride;
-        const float *before = state + row * hidden;
-        float *after = next + row * hidden;
-        if (extra)
-            one_row(hidden, given, extra + row * 3 * hidden, 1, made, before, after);
+    int64_t hidden = of->hidden;
+    for (int64_t row = first; row < end; row++) {
+        const float *given = of->table + of->tokens[row * of->token_stride] * 3 * hidden;
+        const float *made = of->product + row * of->product_stride;
+        const float *before = of->state + row * hidden;
+        float *after = of->next + row * hidden;
+        if (of->extra)
+            one_row(hidden, given, of->extra + row * 3 * hidden, 1, made, before, after);
         else
             one_row(hidden, given, 0, 0, made, before, after);
-        if (total) {
-            float *sum = total + row * hidden, *most = largest + row * hidden;
+        if (of->total) {
+            float *sum = of->total + row * hidden, *most = of->largest + row * hidden;
 #pragma GCC ivdep
             for (int64_t i = 0; i < hidden; i++) {
                 sum[i] += after[i];
@@ -67,4 +53,22 @@ void gru_step(int64_t rows, int64_t hidden, const float *table, const int64_t *t
             }
         }
     }
+}
+
+/* One step of `rows` rows.
+ *
+ * table (vocab, 3 * hidden), tokens: a row's number in it, `token_stride` apart; extra: NULL, or
+ * (rows, 3 * hidden) to be added; product: hidden -> 3 * hidden of each row, `product_stride` floats
+ * apart; state and next: (rows, hidden), which may be the same. total and largest: NULL, or
+ * (rows, hidden) that the next states are added to and compared with.
+ */
+void gru_step(int64_t threads, int64_t rows, int64_t hidden, const float *table,
+    const int64_t *tokens, int64_t token_stride, const float *extra, const float *product,
+    int64_t product_stride, const float *state, float *next, float *total, float *largest)
+{
+    const struct step of = {hidden, token_stride, product_stride, table, tokens, extra, product,
+        state, next, total, largest};
+#pragma omp parallel for num_threads(threads) if (threads > 1 && rows > 7)
+    for (int64_t part = 0; part < threads; part++)
+        some_rows(&of, rows * part / threads, rows * (part + 1) / threads);
 }

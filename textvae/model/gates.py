@@ -44,6 +44,7 @@ def gru_gates(
     assert product.stride(1) == 1, "C reads a row's floats one after the other"
     assert all(part.is_contiguous() for part in whole), "C reads rows one after the other"
     library.gru_step(
+        torch.get_num_threads(),
         rows,
         hidden,
         table.data_ptr(),

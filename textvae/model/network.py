@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from textvae.config import ModelConfig
 from textvae.model.posterior import Posterior
+from textvae.model.recurrence import recurrence
 from textvae.model.softmax import token_nats, total_nats
 
 # The encoder's noise and the decoder's word dropout write this id, which no sentence contains.
@@ -65,7 +66,7 @@ class Encoder(nn.Module):
 
         Both GRUs run forwards over padding at the end, so no real state ever sees it.
         """
-        states = self.forward_gru(ahead)[0], self.backward_gru(back)[0]
+        states = recurrence(self.forward_gru, ahead), recurrence(self.backward_gru, back)
         return self.posterior(torch.cat([pool(each, lengths) for each in states], 1))
 
     def posterior(self, pooled: Tensor) -> Posterior:
@@ -100,10 +101,10 @@ class Decoder(nn.Module):
     def states(self, embedded: Tensor, latents: Tensor | None) -> Tensor:
         """(batch, time, embed), (batch, latent) or None -> (batch, time, hidden)."""
         if latents is None or self.start is None:
-            return cast(Tensor, self.gru(embedded)[0])
+            return recurrence(self.gru, embedded)
         every_step = latents[:, None, :].expand(-1, embedded.shape[1], -1).to(embedded.dtype)
-        start = torch.tanh(self.start(latents))[None].to(embedded.dtype)
-        return cast(Tensor, self.gru(torch.cat([embedded, every_step], 2), start)[0])
+        start = torch.tanh(self.start(latents)).to(embedded.dtype)
+        return recurrence(self.gru, torch.cat([embedded, every_step], 2), start)
 
     def written(self, states: Tensor, latents: Tensor | None, owner: Tensor) -> Tensor:
         """(rows, hidden), (batch, latent) or None, (rows,) each row's sentence -> (rows, embed)

@@ -74,10 +74,17 @@ class Panels(NamedTuple):
 
     def __call__(self, rows: Tensor) -> Tensor:
         """(rows, inputs) -> (rows, outputs)."""
+        out = torch.empty(len(rows), len(self.weight) * PANEL)
+        self.into(rows, out)
+        return out[:, : self.outputs].contiguous()
+
+    def into(self, rows: Tensor, out: Tensor) -> None:
+        """(rows, inputs) -> out (rows, panels * PANEL), which is written."""
         assert rows.stride(1) == 1, "C reads a row's floats one after the other"
         assert rows.dtype == torch.float32, f"C reads float32, not {rows.dtype}"
         count, panels = len(rows), len(self.weight)
-        out = torch.empty(count, panels * PANEL)
+        assert out.is_contiguous(), "C writes rows one after the other"
+        assert out.shape == (count, panels * PANEL), f"no room for {panels} panels: {out.shape}"
         kind, scale, whole, row_scale = FLOAT32, None, None, None
         if self.scale is not None:
             room = torch.empty(count, self.inputs, dtype=torch.int16), torch.empty(count)
@@ -87,7 +94,6 @@ class Panels(NamedTuple):
             *(panels, rows.data_ptr(), rows.stride(0), self.weight.data_ptr()),
             *(self.bias.data_ptr(), scale, float(ROW_MOST), whole, row_scale, out.data_ptr()),
         )
-        return out[:, : self.outputs].contiguous()
 
 
 Product = Linear | Packed | Panels

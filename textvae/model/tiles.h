@@ -16,42 +16,63 @@ typedef int32_t NAME(integers) __attribute__((vector_size(4 * LANES)));
 typedef int16_t NAME(shorts) __attribute__((vector_size(4 * LANES)));
 typedef int8_t NAME(bytes) __attribute__((vector_size(2 * LANES), aligned(1)));
 
-/* `rows` rows times `panels` panels; both are known where this is inlined. */
-TARGET INLINE void NAME(tile)(int rows, int panels, const struct product *of, int64_t row,
-    int64_t panel)
+/* What the inputs from `from` on give to `rows` rows times `panels` panels; both are known where this
+ * is inlined. */
+TARGET INLINE void NAME(tile)(int rows, int panels, const struct product *of, int64_t from,
+    int64_t row, int64_t panel)
 {
     int64_t inputs = of->inputs, apart = of->row_stride, wide = of->out_stride;
+    int64_t to = from + BLOCK < inputs ? from + BLOCK : inputs;
     const float *given = of->rows + row * apart;
     float *out = of->out + row * wide + 16 * panel;
     const float *weight = (const float *)of->weight + panel * 16 * inputs;
-    for (int64_t from = 0; from < inputs; from += BLOCK) {
-        int64_t to = from + BLOCK < inputs ? from + BLOCK : inputs;
-        NAME(floats) sum[ROWS * PARTS];
-        for (int n = 0; n < rows * panels * PARTS; n++)
-            sum[n] = (NAME(floats)){0};
-        for (int64_t k = from; k < to; k++)
+    NAME(floats) sum[ROWS * PARTS];
+    for (int n = 0; n < rows * panels * PARTS; n++)
+        sum[n] = (NAME(floats)){0};
+    for (int64_t k = from; k < to; k++)
 #pragma GCC unroll 4
-            for (int p = 0; p < panels; p++) {
-                NAME(floats) some[PARTS];
+        for (int p = 0; p < panels; p++) {
+            NAME(floats) some[PARTS];
+#pragma GCC unroll 4
+            for (int part = 0; part < PARTS; part++)
+                some[part]
+                    = *(const NAME(floats) *)(weight + 16 * (p * inputs + k) + part * LANES);
+#pragma GCC unroll 16
+            for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
                 for (int part = 0; part < PARTS; part++)
-                    some[part]
-                        = *(const NAME(floats) *)(weight + 16 * (p * inputs + k) + part * LANES);
-#pragma GCC unroll 16
-                for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-                    for (int part = 0; part < PARTS; part++)
-                        sum[(p * rows + r) * PARTS + part] += some[part] * given[r * apart + k];
+                    sum[(p * rows + r) * PARTS + part] += some[part] * given[r * apart + k];
+        }
+    for (int p = 0; p < panels; p++)
+        for (int r = 0; r < rows; r++)
+            for (int part = 0; part < PARTS; part++) {
+                int64_t place = 16 * p + part * LANES;
+                const float *before = of->bias + 16 * panel + place;
+                float *after = out + r * wide + place;
+                *(NAME(floats) *)after = sum[(p * rows + r) * PARTS + part]
+                    + *(const NAME(floats) *)(from ? after : before);
             }
-        for (int p = 0; p < panels; p++)
-            for (int r = 0; r < rows; r++)
-                for (int part = 0; part < PARTS; part++) {
-                    int64_t place = 16 * p + part * LANES;
-                    const float *before = of->bias + 16 * panel + place;
-                    float *after = out + r * wide + place;
-                    *(NAME(floats) *)after = sum[(p * rows + r) * PARTS + part]
-                        + *(const NAME(floats) *)(from ? after : before);
-                }
+}
+
+/* All rows times one panel, whose weights stay in the nearest cache block by block. */
+TARGET static void NAME(one_panel)(const struct product *of, int64_t panel)
+{
+    for (int64_t from = 0; from < of->inputs; from += BLOCK) {
+        int64_t row = 0;
+        for (; row + ROWS <= of->count; row += ROWS)
+            NAME(tile)(ROWS, 1, of, from, row, panel);
+        for (; row + 4 <= of->count; row += 4)
+            NAME(tile)(4, 1, of, from, row, panel);
+        switch (of->count - row) {
+        case 3:
+            NAME(tile)(3, 1, of, from, row, panel);
+            break;
+        case 2:
+            NAME(tile)(2, 1, of, from, row, panel);
+            break;
+        case 1:
+            NAME(tile)(1, 1, of, from, row, panel);
+        }
     }
 }
 
@@ -62,27 +83,14 @@ TARGET static void NAME(floating)(const struct product *of, int64_t first, int64
     int64_t panel = first;
     if (of->count == 1)
         for (; panel + 4 <= end; panel += 4)
-            NAME(tile)(1, 4, of, 0, panel);
+            for (int64_t from = 0; from < of->inputs; from += BLOCK)
+                NAME(tile)(1, 4, of, from, 0, panel);
     if (of->count == 2)
         for (; panel + 2 <= end; panel += 2)
-            NAME(tile)(2, 2, of, 0, panel);
-    for (; panel < end; panel++) {
-        int64_t row = 0;
-        for (; row + ROWS <= of->count; row += ROWS)
-            NAME(tile)(ROWS, 1, of, row, panel);
-        for (; row + 4 <= of->count; row += 4)
-            NAME(tile)(4, 1, of, row, panel);
-        switch (of->count - row) {
-        case 3:
-            NAME(tile)(3, 1, of, row, panel);
-            break;
-        case 2:
-            NAME(tile)(2, 1, of, row, panel);
-            break;
-        case 1:
-            NAME(tile)(1, 1, of, row, panel);
-        }
-    }
+            for (int64_t from = 0; from < of->inputs; from += BLOCK)
+                NAME(tile)(2, 2, of, from, 0, panel);
+    for (; panel < end; panel++)
+        NAME(one_panel)(of, panel);
 }
 
 /* The products of 2 * LANES shorts with the two of `two` in turn, added in pairs. */

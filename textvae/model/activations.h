@@ -1,4 +1,4 @@
-/* The exponential of a float, written so that compilers make vectors of it, and what that takes. */
+/* Functions of a float, written so that compilers make vectors of them, and what that takes. */
 #include <stdint.h>
 #include <string.h>
 
@@ -33,4 +33,19 @@ INLINE float exponential(float x)
     bits += (int32_t)((uint32_t)(int32_t)k << 23);
     memcpy(&sum, &bits, sizeof sum);
     return sum;
+}
+
+INLINE float sigmoid(float x)
+{
+    return 1.0f / (1.0f + exponential(-x));
+}
+
+/* By the exponential where that is exact enough, else by the continued fraction of tanh. */
+INLINE float tangent(float x)
+{
+    float square = x * x;
+    float near_zero = x * (10395.0f + square * (1260.0f + square * 21.0f))
+        / (10395.0f + square * (4725.0f + square * (210.0f + square)));
+    float elsewhere = 1.0f - 2.0f / (1.0f + exponential(2.0f * x));
+    return square < 0.36f ? near_zero : elsewhere;
 }

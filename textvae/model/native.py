@@ -1,0 +1,22 @@
+"""What of the network was compiled from C, if it is right on this machine."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from textvae.model.gates import gates_are_right
+from textvae.model.products import products_are_right
+from textvae.native import NUMBER, PLACE, REAL, loaded
+
+COMPILED = "textvae.model._native"
+
+
+def native() -> Any:
+    """The compiled functions, which `gru_gates`, `in_panels` and `recurrence` take, or None."""
+    functions: dict[str, Sequence[Any]] = {
+        "gru_step": [NUMBER] * 3 + [PLACE, PLACE, NUMBER, PLACE, PLACE, NUMBER, *[PLACE] * 4],
+        "gru_forwards": [NUMBER] * 3 + [PLACE] * 5,
+        "gru_backwards": [NUMBER] * 3 + [PLACE] * 6,
+        "multiply": [NUMBER] * 6 + [PLACE, NUMBER, PLACE, PLACE, PLACE, REAL, PLACE, PLACE, PLACE],
+        "lanes_best": [],
+    }
+    return loaded(COMPILED, functions, (gates_are_right, products_are_right))

@@ -1,0 +1,42 @@
+"""C that was compiled when textvae was installed: loaded where it is there and right.
+
+`model/native.py` and `decode/native.py` say what there is. Whoever has no compiler misses nothing
+but speed: torch and NumPy do the same.
+"""
+
+import ctypes
+import importlib.util
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+NUMBER, WORD, REAL, PLACE = ctypes.c_int64, ctypes.c_uint64, ctypes.c_float, ctypes.c_void_p
+
+
+def loaded(
+    module: str, functions: Mapping[str, Sequence[Any]], checks: Sequence[Callable[[Any], bool]]
+) -> Any:
+    """The compiled `functions`, by name with the types of their arguments.
+
+    One without arguments gives a number, the others nothing.
+    None where there are none, or where one of the checks finds them wrong; the log says so.
+    """
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None:
+        log.info("%s was not compiled when textvae was installed, so torch does its work", module)
+        return None
+    try:
+        library = ctypes.CDLL(found.origin)
+    except OSError as error:
+        log.warning("%s cannot be loaded, so torch does its work: %s", module, error)
+        return None
+    for name, arguments in functions.items():
+        function = getattr(library, name)
+        function.argtypes, function.restype = arguments, None if arguments else NUMBER
+    for is_right in checks:
+        if not is_right(library):
+            log.warning("%s is wrong here (%s), so torch does its work", module, is_right.__name__)
+            return None
+    return library
