@@ -10,7 +10,7 @@ from torch import Tensor
 from tests.compiled import found_native
 from textvae.decode import counter, pick
 from textvae.decode import native as of_decode
-from textvae.model import gates, products
+from textvae.model import gates, products, recurrence
 from textvae.model import native as of_model
 from textvae.model.products import Panels
 
@@ -36,6 +36,7 @@ def test_what_is_missing_or_no_library_is_not_taken(
     [
         (of_model, gates, "TOLERANCE", 0.0, "gates_are_right"),
         (of_model, products, "TOLERANCE", 0.0, "products_are_right"),
+        (of_model, recurrence, "TOLERANCE", 0.0, "recurrence_is_right"),
         (of_decode, pick, "TOLERANCE", 0.0, "picks_are_right"),
         (of_decode, pick, "_last", lambda mass: np.zeros(len(mass), int), "picks_are_right"),
         (of_decode, counter, "ROUNDS", 9, "numbers_are_right"),

@@ -1,6 +1,5 @@
 """A GRU that learns in C has the states and gradients of torch's own."""
 
-import importlib.util
 from typing import Any
 
 import pytest
@@ -8,18 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from tests.compiled import found_native
-from textvae.model import native, products, recurrence
+from textvae.model import native, products
 from textvae.model.products import PANEL
+from textvae.model.recurrence import recurrence
 
-LOOKED_FOR = recurrence._library
 
-
-@pytest.fixture(autouse=True)
-def library(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The compiled functions, taken whatever this processor's vectors are."""
-    found = found_native()
-    monkeypatch.setattr(recurrence, "_library", lambda: found)
-    return found
+@pytest.fixture
+def library() -> Any:
+    """The compiled functions."""
+    return found_native()
 
 
 def parts(
@@ -43,11 +39,13 @@ def gradients(states: Tensor, weighed: Tensor, wanting: list[Tensor]) -> list[Te
 
 @pytest.mark.parametrize(("batch", "time"), [(1, 1), (1, 5), (5, 1), (13, 9), (40, 30)])
 @pytest.mark.parametrize("begun", [True, False])
-def test_states_and_gradients_are_those_of_torch(batch: int, time: int, begun: bool) -> None:
+def test_states_and_gradients_are_those_of_torch(
+    library: Any, batch: int, time: int, begun: bool
+) -> None:
     """To 1e-5 of their size; also without a start, which is one of zeros."""
     gru, inputs, start, weighed = parts(batch, time)
     wanting = [inputs, *gru.parameters(), *([start] if begun else [])]
-    ours = recurrence.recurrence(gru, inputs, start if begun else None)
+    ours = recurrence(gru, inputs, start if begun else None, library)
     theirs = gru(inputs, start[None] if begun else None)[0]
     assert type(ours.grad_fn).__name__ != type(theirs.grad_fn).__name__, "torch did it"
     assert (ours - theirs).abs().max() < 1e-5
@@ -57,12 +55,12 @@ def test_states_and_gradients_are_those_of_torch(batch: int, time: int, begun: b
         assert (one - other).norm() <= 1e-5 * other.norm()
 
 
-def test_gradients_are_those_of_differences() -> None:
+def test_gradients_are_those_of_differences(library: Any) -> None:
     """Of the sum itself, in the direction of the gradient: nothing else says that it is right."""
     gru, inputs, start, weighed = parts(6, 5)
 
     def total(moved: Tensor) -> Tensor:
-        return (recurrence.recurrence(gru, moved, start).double() * weighed).sum()
+        return (recurrence(gru, moved, start, library).double() * weighed).sum()
 
     (found,) = torch.autograd.grad(total(inputs), inputs)
     step = 1e-2 * found / found.norm()
@@ -71,52 +69,60 @@ def test_gradients_are_those_of_differences() -> None:
     assert float(change) == pytest.approx(2e-2 * float(found.norm()), rel=1e-3)
 
 
-def test_parts_that_want_no_gradient_get_none() -> None:
+def test_parts_that_want_no_gradient_get_none(library: Any) -> None:
     """As where only the inputs are learned."""
     gru, inputs, _, _ = parts(3, 4)
     gru.requires_grad_(False)
-    recurrence.recurrence(gru, inputs).sum().backward()  # type: ignore[no-untyped-call]
+    recurrence(gru, inputs, None, library).sum().backward()  # type: ignore[no-untyped-call]
     assert inputs.grad is not None
     assert all(part.grad is None for part in gru.parameters())
 
 
-def test_states_are_the_same_to_the_bit_whether_gradients_are_wanted_or_not() -> None:
+def test_states_are_the_same_to_the_bit_whether_gradients_are_wanted_or_not(library: Any) -> None:
     gru, inputs, start, _ = parts(9, 11)
-    learned = recurrence.recurrence(gru, inputs, start)
+    learned = recurrence(gru, inputs, start, library)
     with torch.no_grad():
-        assert torch.equal(recurrence.recurrence(gru, inputs, start), learned)
+        assert torch.equal(recurrence(gru, inputs, start, library), learned)
     with torch.inference_mode():
-        assert torch.equal(recurrence.recurrence(gru, inputs, start), learned)
+        assert torch.equal(recurrence(gru, inputs, start, library), learned)
 
 
-def test_the_same_inputs_give_the_same_gradients_to_the_bit() -> None:
+def test_the_same_inputs_give_the_same_gradients_to_the_bit(library: Any) -> None:
     """A run that goes on after a kill rests on it."""
     gru, inputs, start, weighed = parts(40, 12)
     wanting = [inputs, start, *gru.parameters()]
-    found = [
-        gradients(recurrence.recurrence(gru, inputs, start), weighed, wanting) for _ in range(3)
-    ]
+    found = [gradients(recurrence(gru, inputs, start, library), weighed, wanting) for _ in range(3)]
     for one, *others in zip(*found, strict=True):
         assert all(torch.equal(one, other) for other in others)
 
 
 @pytest.mark.parametrize("hidden", [PANEL - 2, PANEL + 1])
-def test_states_that_fill_no_panels_are_torchs(hidden: int) -> None:
+def test_states_that_fill_no_panels_are_torchs(library: Any, hidden: int) -> None:
     gru, inputs, start, _ = parts(3, 4, hidden=hidden)
-    assert torch.equal(recurrence.recurrence(gru, inputs, start), gru(inputs, start[None])[0])
+    assert torch.equal(recurrence(gru, inputs, start, library), gru(inputs, start[None])[0])
 
 
-def test_in_bf16_torch_does_it() -> None:
+def test_in_bf16_torch_does_it(library: Any) -> None:
     """There are no products in bf16 of ours."""
     gru, inputs, start, _ = parts(3, 4)
     with torch.autocast("cpu", torch.bfloat16):
-        found = recurrence.recurrence(gru, inputs, start)
+        found = recurrence(gru, inputs, start, library)
         assert torch.equal(found, gru(inputs, start[None])[0])
 
 
-def test_c_is_looked_for_once_and_taken_where_vectors_are_wide() -> None:
-    LOOKED_FOR.cache_clear()
-    taken = LOOKED_FOR()
-    assert importlib.util.find_spec(native.COMPILED) is not None
-    assert (taken is not None) == (found_native().lanes_best() >= products.LANES_MIN)
-    assert LOOKED_FOR() is taken
+def test_without_c_torch_does_it() -> None:
+    gru, inputs, start, _ = parts(3, 4)
+    assert torch.equal(recurrence(gru, inputs, start, None), gru(inputs, start[None])[0])
+
+
+def test_c_is_looked_for_once_and_taken_where_vectors_are_wide(
+    library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    native.native_to_learn.cache_clear()
+    taken = native.native_to_learn()
+    assert (taken is not None) == (library.lanes_best() >= products.LANES_MIN)
+    assert native.native_to_learn() is taken
+    monkeypatch.setattr(native, "LANES_MIN", 99)
+    native.native_to_learn.cache_clear()
+    assert native.native_to_learn() is None
+    native.native_to_learn.cache_clear()

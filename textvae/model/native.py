@@ -1,10 +1,12 @@
 """What of the network was compiled from C, if it is right on this machine."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 from textvae.model.gates import gates_are_right
-from textvae.model.products import products_are_right
+from textvae.model.products import LANES_MIN, products_are_right
+from textvae.model.recurrence import recurrence_is_right
 from textvae.native import NUMBER, PLACE, REAL, loaded
 
 COMPILED = "textvae.model._native"
@@ -19,4 +21,11 @@ def native() -> Any:
         "multiply": [NUMBER] * 6 + [PLACE, NUMBER, PLACE, PLACE, PLACE, REAL, PLACE, PLACE, PLACE],
         "lanes_best": [],
     }
-    return loaded(COMPILED, functions, (gates_are_right, products_are_right))
+    return loaded(COMPILED, functions, (gates_are_right, products_are_right, recurrence_is_right))
+
+
+@functools.cache
+def native_to_learn() -> Any:
+    """`native`, looked for once; None also where vectors are too narrow to be faster than torch."""
+    library = native()
+    return library if library is not None and library.lanes_best() >= LANES_MIN else None

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from textvae.config import ModelConfig
+from textvae.model.native import native_to_learn
 from textvae.model.posterior import Posterior
 from textvae.model.recurrence import recurrence
 from textvae.model.softmax import token_nats, total_nats
@@ -66,7 +67,9 @@ class Encoder(nn.Module):
 
         Both GRUs run forwards over padding at the end, so no real state ever sees it.
         """
-        states = recurrence(self.forward_gru, ahead), recurrence(self.backward_gru, back)
+        library = native_to_learn()
+        both = (self.forward_gru, ahead), (self.backward_gru, back)
+        states = [recurrence(gru, embedded, None, library) for gru, embedded in both]
         return self.posterior(torch.cat([pool(each, lengths) for each in states], 1))
 
     def posterior(self, pooled: Tensor) -> Posterior:
@@ -101,10 +104,11 @@ class Decoder(nn.Module):
     def states(self, embedded: Tensor, latents: Tensor | None) -> Tensor:
         """(batch, time, embed), (batch, latent) or None -> (batch, time, hidden)."""
         if latents is None or self.start is None:
-            return recurrence(self.gru, embedded)
+            return recurrence(self.gru, embedded, None, native_to_learn())
         every_step = latents[:, None, :].expand(-1, embedded.shape[1], -1).to(embedded.dtype)
         start = torch.tanh(self.start(latents)).to(embedded.dtype)
-        return recurrence(self.gru, torch.cat([embedded, every_step], 2), start)
+        both = torch.cat([embedded, every_step], 2)
+        return recurrence(self.gru, both, start, native_to_learn())
 
     def written(self, states: Tensor, latents: Tensor | None, owner: Tensor) -> Tensor:
         """(rows, hidden), (batch, latent) or None, (rows,) each row's sentence -> (rows, embed)
