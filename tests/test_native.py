@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import Tensor
 
 from tests.compiled import found_native
@@ -56,6 +57,13 @@ def test_a_machine_on_which_it_is_wrong_goes_without_it(
     monkeypatch.setattr(part, name, value)
     assert room.native() is None
     assert f"is wrong here ({said})" in caplog.text
+
+
+def test_it_is_found_in_the_middle_of_an_inference() -> None:
+    """Where the self-test at load asks for it; its own check of gradients must not mind."""
+    found_native()
+    with torch.inference_mode():
+        assert found_native() is not None
 
 
 def test_a_product_that_is_wrong_for_one_number_of_rows_is_found_out(

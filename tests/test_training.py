@@ -14,6 +14,7 @@ from textvae.config import ModelConfig, ServeConfig, TokenizerConfig, TrainingCo
 from textvae.engine.requests import DecodeRequest, EncodeRequest, SampleRequest
 from textvae.engine.start import load_engine
 from textvae.errors import CollapsedError, DataError, InputError
+from textvae.model.native import native_to_learn
 from textvae.store.versions import Version
 from textvae.text.grammar import parse
 from textvae.text.spans import Corpus
@@ -210,7 +211,8 @@ def test_a_version_says_what_it_was_made_of(toy_version: tuple[Path, Version]) -
     assert manifest["spans"] == {"toy": "0" * 64}
     assert manifest["model_config"]["latent"] == 16
     assert manifest["steps"] == {"vae": 1200, "language-model": 400}
-    assert manifest["arithmetic"] == "fp32"
+    way = "by torch" if native_to_learn() is None else "in C"
+    assert manifest["arithmetic"] == f"fp32, recurrence {way}"
     assert set(manifest["files"]) == {
         "model.safetensors",
         "language_model.safetensors",

@@ -39,8 +39,9 @@ def recurrence(gru: nn.GRU, inputs: Tensor, start: Tensor | None, library: Any) 
 def recurrence_is_right(library: Any) -> bool:
     """Whether C has the states and gradients of torch, which it is not asked to have to the bit."""
     generator = torch.Generator().manual_seed(0)
-    gru = nn.GRU(5, 3 * PANEL, batch_first=True)
-    with torch.enable_grad(), torch.inference_mode(False):
+    # Whoever asks may be in the middle of an inference.
+    with torch.inference_mode(False), torch.enable_grad():
+        gru = nn.GRU(5, 3 * PANEL, batch_first=True)
         for part in gru.parameters():
             nn.init.normal_(part, std=0.3, generator=generator)
         sizes = (9, 4, 5), (9, 3 * PANEL)

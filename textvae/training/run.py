@@ -16,6 +16,7 @@ from textvae import files
 from textvae.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textvae.errors import DataError
 from textvae.model.losses import vae_loss
+from textvae.model.native import native_to_learn
 from textvae.model.network import (
     Dropped,
     LanguageModel,
@@ -24,6 +25,7 @@ from textvae.model.network import (
     fold_batchnorm,
     reset_decoder,
 )
+from textvae.model.products import PANEL
 from textvae.model.schedules import RateHolder, kl_weight
 from textvae.settings import to_mapping, to_toml
 from textvae.text.batches import Batches, TokenSource
@@ -186,7 +188,7 @@ def candidate(
             "config.toml": to_toml(sections).encode(),
         },
         {
-            "arithmetic": arithmetic(config.precision, config.device),
+            "arithmetic": _arithmetic_words(recipe),
             "model_config": to_mapping(served),
             "parent": parent,
             "seed": config.seed,
@@ -198,6 +200,14 @@ def candidate(
             "world_size": current().world,
         },
     )
+
+
+def _arithmetic_words(recipe: Recipe) -> str:
+    """What the last bits of the weights depend on, beside torch: for the manifest."""
+    precision = arithmetic(recipe.training.precision, recipe.training.device)
+    in_c = precision == "fp32" and recipe.training.device == "cpu"
+    in_c = in_c and native_to_learn() is not None and recipe.model.hidden % PANEL == 0
+    return f"{precision}, recurrence {'in C' if in_c else 'by torch'}"
 
 
 def _tokenizer(recipe: Recipe, corpus: Corpus, run: Path) -> bytes:
