@@ -37,8 +37,10 @@ def test_numbers_in_c_are_the_same_to_the_bit() -> None:
         random.integers(0, 2**30, 1000, np.uint64),
     )
     for purpose in Purpose:
-        found = uniforms(seed, item, row, step, purpose, found_picks())
-        assert np.array_equal(found, uniforms(seed, item, row, step, purpose))
+        for draw in (words, uniforms):
+            found = draw(seed, item, row, step, purpose, found_picks())
+            assert np.array_equal(found, draw(seed, item, row, step, purpose))
+    assert np.array_equal(normals(7, item, row, 9, found_picks()), normals(7, item, row, 9))
 
 
 def test_every_part_of_an_address_gives_another_number() -> None:

@@ -1,9 +1,9 @@
 /* Philox4x32-10 (Salmon et al. 2011, section 3.3), the numbers of counter.py to the bit. */
 #include <stdint.h>
 
-/* (count,) parts of addresses each -> (count,) numbers in [0, 1), of 53 bits. */
-void philox_uniforms(int64_t count, const uint64_t *seed, const uint64_t *item, const uint64_t *row,
-    const uint64_t *step, uint64_t purpose, double *uniform)
+/* (count,) parts of addresses each -> (count, 4) words of 32 random bits. */
+void philox_words(int64_t count, const uint64_t *seed, const uint64_t *item, const uint64_t *row,
+    const uint64_t *step, uint64_t purpose, uint64_t *words)
 {
     for (int64_t n = 0; n < count; n++) {
         uint32_t counter[4] = {(uint32_t)item[n], (uint32_t)(item[n] >> 32), (uint32_t)row[n],
@@ -19,6 +19,7 @@ void philox_uniforms(int64_t count, const uint64_t *seed, const uint64_t *item, 
             key[0] += 0x9E3779B9;
             key[1] += 0xBB67AE85;
         }
-        uniform[n] = ((counter[0] >> 5) * 67108864.0 + (counter[1] >> 6)) / 9007199254740992.0;
+        for (int part = 0; part < 4; part++)
+            words[4 * n + part] = counter[part];
     }
 }

@@ -28,11 +28,21 @@ class Purpose(IntEnum):
     COMPONENT = 2
 
 
-def words(seed: Words, item: Words, row: Words, step: Words, purpose: Purpose) -> Words:
+def words(
+    seed: Words, item: Words, row: Words, step: Words, purpose: Purpose, library: Any = None
+) -> Words:
     """(n,) each -> (n, 4) words of 32 random bits.
 
-    Seed and item have 64 bits, row 32, step 30.
+    Seed and item have 64 bits, row 32, step 30. `library`: from `native`; None computes them by
+    NumPy, the same to the bit.
     """
+    if library is not None:
+        parts = np.broadcast_arrays(*(np.asarray(v, np.uint64) for v in (seed, item, row, step)))
+        address = [np.ascontiguousarray(part) for part in parts]
+        found = np.empty((len(address[0]), 4), np.uint64)
+        places = [part.ctypes.data for part in address]
+        library.philox_words(len(found), *places, purpose, found.ctypes.data)
+        return found
     seed, item, row, step = np.broadcast_arrays(
         *(np.asarray(v, np.uint64) for v in (seed, item, row, step))
     )
@@ -53,17 +63,8 @@ def words(seed: Words, item: Words, row: Words, step: Words, purpose: Purpose) -
 def uniforms(
     seed: Words, item: Words, row: Words, step: Words, purpose: Purpose, library: Any = None
 ) -> npt.NDArray[np.float64]:
-    """(n,) each, 64-bit words -> (n,) numbers in [0, 1), of 53 bits.
-
-    `library`: from `native`; None computes them by NumPy, the same.
-    """
-    if library is not None:
-        found = np.empty(len(seed))
-        address = [np.ascontiguousarray(part, np.uint64) for part in (seed, item, row, step)]
-        places = [part.ctypes.data for part in address]
-        library.philox_uniforms(len(found), *places, purpose, found.ctypes.data)
-        return found
-    parts = words(seed, item, row, step, purpose)
+    """(n,) each -> (n,) numbers in [0, 1), of 53 bits; `library` as in `words`."""
+    parts = words(seed, item, row, step, purpose, library)
     return ((parts[:, 0] >> np.uint64(5)) * 2.0**26 + (parts[:, 1] >> np.uint64(6))) * 2.0**-53
 
 
@@ -71,12 +72,17 @@ def numbers_are_right(library: Any) -> bool:
     """Whether C gives the same numbers, to the bit."""
     few = np.arange(8, dtype=np.uint64)
     seed, item, step = (few * np.uint64(part) for part in (2**59 + 7, 2**60 - 3, 2**26))
-    wanted = uniforms(seed, item, few, step, Purpose.TOKEN)
-    return np.array_equal(uniforms(seed, item, few, step, Purpose.TOKEN, library), wanted)
+    wanted = words(seed, item, few, step, Purpose.TOKEN)
+    return np.array_equal(words(seed, item, few, step, Purpose.TOKEN, library), wanted)
 
 
-def normals(seed: int, items: Words, rows: Words, width: int) -> npt.NDArray[np.float64]:
-    """(n,) items and rows -> (n, width) standard normal numbers for latents (Box & Muller 1958)."""
+def normals(
+    seed: int, items: Words, rows: Words, width: int, library: Any = None
+) -> npt.NDArray[np.float64]:
+    """(n,) items and rows -> (n, width) standard normal numbers for latents (Box & Muller 1958).
+
+    `library` as in `words`.
+    """
     items, rows = np.broadcast_arrays(np.asarray(items, np.uint64), np.asarray(rows, np.uint64))
     pairs = -(-width // 2)
     blocks = np.tile(np.arange(pairs, dtype=np.uint64), len(items))
@@ -86,6 +92,7 @@ def normals(seed: int, items: Words, rows: Words, width: int) -> npt.NDArray[np.
         np.repeat(rows, pairs),
         blocks,
         Purpose.LATENT,
+        library,
     )
     # Halves of a step above 0 keep the logarithm finite.
     radius = np.sqrt(-2.0 * np.log((parts[:, 0] + 0.5) * 2.0**-32))

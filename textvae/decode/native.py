@@ -10,10 +10,10 @@ COMPILED = "textvae.decode._native"
 
 
 def native() -> Any:
-    """The compiled functions, which `pick`, `log_sums`, `uniforms` and `Slots` take, or None."""
+    """The compiled functions, which `pick`, `log_sums`, `words` and `Slots` take, or None."""
     functions = {
         "pick_rows": [NUMBER, NUMBER, NUMBER, PLACE, NUMBER, *[PLACE] * 7],
         "log_sums": [NUMBER, NUMBER, NUMBER, PLACE, NUMBER, PLACE, PLACE],
-        "philox_uniforms": [NUMBER, PLACE, PLACE, PLACE, PLACE, WORD, PLACE],
+        "philox_words": [NUMBER, PLACE, PLACE, PLACE, PLACE, WORD, PLACE],
     }
     return loaded(COMPILED, functions, (numbers_are_right, picks_are_right))

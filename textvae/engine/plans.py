@@ -70,7 +70,7 @@ def plan(loaded: Loaded, request: Request, limits: Limits, owner: object) -> Pla
 def _encode(loaded: Loaded, request: EncodeRequest, limits: Limits) -> Planning:
     ids = loaded.tokens(_fields(request.sentences), limits.tokens_max)
     posteriors = yield from loaded.encoding(ids)
-    samples = _draws(posteriors.mean, posteriors.logvar, request.samples, request, 1.0)
+    samples = _draws(loaded, *posteriors, request.samples, request, 1.0)
     result = Encoded(posteriors.mean, posteriors.logvar, samples)
     return Plan([], lambda _: result, sum(map(len, ids)))
 
@@ -88,7 +88,7 @@ def _sample(loaded: Loaded, request: SampleRequest, limits: Limits, owner: objec
     if prior == "auto":
         prior = "fitted" if loaded.prior else "standard"
     items = request.first_index + np.arange(request.count, dtype=np.uint64)
-    noise = normals(request.seed, items, np.zeros_like(items), loaded.latent)
+    noise = normals(request.seed, items, np.zeros_like(items), loaded.latent, loaded.library)
     if prior == "standard":
         latents = (request.scale * noise).astype(np.float32)
     elif loaded.prior is None:
@@ -96,7 +96,7 @@ def _sample(loaded: Loaded, request: SampleRequest, limits: Limits, owner: objec
     else:
         zeros = np.zeros_like(items)
         seeds = np.full_like(items, request.seed)
-        chosen = uniforms(seeds, items, zeros, zeros, Purpose.COMPONENT)
+        chosen = uniforms(seeds, items, zeros, zeros, Purpose.COMPONENT, loaded.library)
         latents = loaded.prior.draw(chosen, noise, request.scale)
     rows = _rows(owner, latents, request, request.options, limits)
 
@@ -132,7 +132,7 @@ def _paraphrase(
 ) -> Planning:
     ids = loaded.tokens(_fields(request.sentences), limits.tokens_max)
     mean, logvar = yield from loaded.encoding(ids)
-    latents = _draws(mean, logvar, request.count, request, request.radius)
+    latents = _draws(loaded, mean, logvar, request.count, request, request.radius)
     moved = (latents - np.repeat(mean, request.count, 0)) / np.exp(
         0.5 * np.repeat(logvar, request.count, 0)
     )
@@ -159,7 +159,7 @@ def _score(loaded: Loaded, request: ScoreRequest, limits: Limits, owner: object)
     ids = loaded.tokens(_fields(request.sentences), limits.tokens_max)
     mean, logvar = yield from loaded.encoding(ids)
     count = request.importance_samples
-    latents = _draws(mean, logvar, count, request, 1.0)
+    latents = _draws(loaded, mean, logvar, count, request, 1.0)
     rows = _rows(owner, latents, request, GREEDY, limits, count)
     rows = [row._replace(given=tuple(ids[place // count])) for place, row in enumerate(rows)]
     variance = np.exp(logvar.astype(np.float64))
@@ -186,6 +186,7 @@ def _fields(sentences: tuple[str, ...]) -> dict[str, str]:
 
 
 def _draws(
+    loaded: Loaded,
     mean: np.ndarray,
     logvar: np.ndarray,
     count: int,
@@ -195,7 +196,7 @@ def _draws(
     """(n, latent) twice -> (n * count, latent) draws about each mean, a sentence's in a row."""
     items = np.repeat(request.first_index + np.arange(len(mean), dtype=np.uint64), count)
     numbers = np.tile(np.arange(count, dtype=np.uint64), len(mean))
-    noise = normals(request.seed, items, numbers, mean.shape[1])
+    noise = normals(request.seed, items, numbers, mean.shape[1], loaded.library)
     spread = np.exp(0.5 * logvar.astype(np.float64))
     drawn = np.repeat(mean, count, 0) + radius * np.repeat(spread, count, 0) * noise
     return drawn.astype(np.float32)
