@@ -82,8 +82,10 @@ def test_figures_are_those_of_sentences_judged_one_by_one(registry: Path) -> Non
     assert found.nats_change == pytest.approx(change / tokens, abs=1e-6)
 
 
-def test_a_version_that_8_bits_change_too_much_is_not_held(registry: Path) -> None:
-    """Too many other tokens, or too dear ones; equals hold."""
+def test_a_version_that_8_bits_change_too_much_is_not_held(
+    registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many other tokens, or too dear ones, each by itself; equals hold."""
     loaded = prove(load_version(registry, champion(registry, toys.MODEL))).loaded
     encoded = loaded.tokenizer.encode(HELD_OUT[:20])
     assert compared(loaded, loaded, encoded)[2:] == (1.0, 0.0, True)
@@ -101,6 +103,9 @@ def test_a_version_that_8_bits_change_too_much_is_not_held(registry: Path) -> No
     turned = compared(loaded, changed(lambda logits: logits.roll(1, 1)), encoded)
     assert turned.top_1_agreement < precision.AGREEMENT_MIN
     assert not turned.held
+    with monkeypatch.context() as patched:
+        patched.setattr(precision, "NATS_MAX", 1e3)
+        assert not compared(loaded, changed(lambda logits: logits.roll(1, 1)), encoded).held
     flatter = compared(loaded, changed(lambda logits: logits * 0.7), encoded)
     assert flatter.top_1_agreement == 1
     assert flatter.nats_change > precision.NATS_MAX
