@@ -15,7 +15,7 @@ from torch import Tensor
 from textvae.decode.beam import Beam, Hypothesis
 from textvae.decode.counter import Purpose, uniforms
 from textvae.decode.pick import Picking, log_sums, pick
-from textvae.model.exact import ExactDecoder, bucket_of, padded
+from textvae.model.exact import Carried, ExactDecoder, bucket_of, padded
 
 
 class Choice(NamedTuple):
@@ -133,8 +133,9 @@ class Slots:
         self.capacity = buckets[-1]
         self._forbidden = torch.tensor(special.forbidden)
         self._live: list[_Live] = []
-        # Of the running rows; row i belongs to _live[i].
+        # Of the rows that ran when it was made; _live[i] has row _order[i] of it, or row i.
         self._carried = decoder.nobody()
+        self._order: Tensor | None = None
         # Theirs too; None after some have joined or left.
         self._columns: _Columns | None = None
 
@@ -152,7 +153,7 @@ class Slots:
         latents = torch.from_numpy(np.stack([row.latent for row in rows]))
         begun = self.decoder.start(padded(latents, bucket_of(len(rows), self.buckets)))
         owner = torch.arange(len(rows)).repeat_interleave(torch.tensor(slots))
-        self._carried = self._carried.joined(begun.at(owner))
+        self._carried = self._gathered().joined(begun.at(owner))
         self._columns = None
         for row in rows:
             if row.slots == 1:
@@ -177,7 +178,7 @@ class Slots:
         size = bucket_of(count, self.buckets)
         fed = [live.tokens[-1] if live.tokens else self.special.begin for live in self._live]
         fed += [self.special.begin] * (size - count)
-        logits, carried = self.decoder.step(torch.tensor(fed), self._carried.padded(size))
+        logits, carried = self.decoder.step(torch.tensor(fed), self._gathered().padded(size))
         self._carried = carried if size == count else carried.at(slice(count))
         logits = logits[:count]
         whole = log_sums(logits, self.library)
@@ -269,13 +270,19 @@ class Slots:
             goes_on.append((part.start + parent, live))
         return None, goes_on
 
+    def _gathered(self) -> Carried:
+        """What the running rows carry, in their order; copied once, however often rows left."""
+        if self._order is not None:
+            self._carried, self._order = self._carried.at(self._order), None
+        return self._carried
+
     def _keep(self, kept: list[tuple[int, _Live]]) -> None:
         """Only these rows go on, each from the state at its place."""
         before, self._live = self._live, [live for _, live in kept]
         if self._live == before:
             return
         index = torch.tensor([place for place, _ in kept], dtype=torch.long)
-        self._carried = self._carried.at(index)
+        self._order = index if self._order is None else self._order[index]
         self._columns = None
 
 
