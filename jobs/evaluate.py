@@ -25,8 +25,8 @@ class Evaluate:
 
 
 def main(settings: Evaluate) -> dict[str, Any]:
-    """Outcome `first`, `accepted` or `rejected`, with the figures, the reasons and the doctor's
-    verdict.
+    """Outcome `first`, `accepted` or `rejected`, with the figures, the reasons, the doctor's
+    verdict and what int8 changes (None where it cannot be computed).
 
     RejectedError instead of `rejected` with --gate.strict.
     """

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.job_runs import MODEL, Ended, prepared, ran_job
+from textvae.model.native import native
+from textvae.model.products import LANES_MIN
 from textvae.store.promotions import champion
 from textvae.store.versions import list_versions
 
@@ -35,6 +37,10 @@ def test_text_becomes_a_champion_in_four_commands(chain: tuple[Path, dict[str, E
     assert (lines["evaluate"]["outcome"], lines["evaluate"]["version"]) == ("rejected", name)
     assert lines["evaluate"]["reasons"]
     assert lines["evaluate"]["figures"]["elbo_nats"] < 0
+    able = (library := native()) is not None and library.lanes_best() >= LANES_MIN
+    assert (lines["evaluate"]["int8"] is not None) == able
+    if able:
+        assert lines["evaluate"]["int8"]["tokens"] > lines["evaluate"]["int8"]["sentences"] > 0
     assert lines["promote"]["outcome"] == "promoted"
     now = champion(folder / "registry", MODEL)
     assert now is not None

@@ -211,3 +211,17 @@ def test_the_logarithm_of_a_sum_is_exact_for_numbers_of_all_sizes(library: Any) 
     logits[4, 1:] = -torch.inf
     wanted = torch.logsumexp(logits.double(), 1).numpy()
     np.testing.assert_allclose(log_sums(logits, library), wanted, rtol=2e-7, atol=2e-6)
+
+
+@pytest.mark.parametrize("options", [{"top_k": 5}, {"top_k": 200}, {"top_p": 0.9}, {}])
+def test_of_logits_that_are_no_numbers_c_takes_a_token_of_the_vocabulary(
+    options: dict[str, float],
+) -> None:
+    """A row must not be able to end the step of the others."""
+    logits = torch.full((3, 300), torch.nan)
+    logits[1, 7], logits[2] = 1.0, torch.inf
+    for temperature in (0.0, 1.0):
+        ways = picking(temperature, rows=3, **options)  # type: ignore[arg-type]
+        for number in (0.0, 0.5, 0.999):
+            drawn = pick(logits, ways, np.full(3, number), found_picks())
+            assert ((drawn >= 0) & (drawn < 300)).all()

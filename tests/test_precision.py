@@ -42,6 +42,12 @@ def own(registry: Path, tmp_path: Path) -> tuple[Path, Version]:
     return tmp_path / "registry", champion(tmp_path / "registry", toys.MODEL)
 
 
+def attach_check(own: tuple[Path, Version], *, held: bool) -> None:
+    """Attach what a check found, whatever 8 bits do to the version."""
+    found = Check(100, 1000, 0.995 if held else 0.9, 1e-4, held)
+    attach(*own, INT8_ATTACHMENT, {INT8_FILE: json.dumps(found._asdict()).encode()})
+
+
 def test_a_check_is_measured_once_and_attached(own: tuple[Path, Version]) -> None:
     """On the version's own sentences 8 bits change few tokens."""
     registry, version = own
@@ -135,33 +141,30 @@ def test_int8_serves_a_version_whose_check_held_and_no_other(
     assert written == plain[1]
     assert f"{version.name} is served in fp32, not in int8: it was not checked" in caplog.text
 
-    held = Check(100, 1000, 0.995, 1e-4, True)
-    attach(registry, version, INT8_ATTACHMENT, {INT8_FILE: json.dumps(held._asdict()).encode()})
+    attach_check(own, held=True)
     words, written = served(registry, version, INT8)
     assert words == "int8, rows exact in any number; products in C, gates in C, tokens picked in C"
     same = sum(one == other for one, other in zip(written, plain[1], strict=True))
     assert same > 20, "most sentences are those of fp32"
 
 
-def test_a_check_that_was_not_held_is_obeyed(own: tuple[Path, Version]) -> None:
-    registry, version = own
-    failed = Check(100, 1000, 0.9, 1e-4, False)
-    attach(registry, version, INT8_ATTACHMENT, {INT8_FILE: json.dumps(failed._asdict()).encode()})
-    words, _ = served(registry, version, INT8)
-    assert words.startswith("fp32, ")
-    assert words.endswith("; not int8: precision-int8 was not held")
-
-
-def test_a_machine_that_cannot_compute_int8_says_so(
-    own: tuple[Path, Version], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("held", "able", "why"),
+    [
+        (False, True, "precision-int8 was not held"),
+        (True, False, "this machine cannot compute it"),
+    ],
+)
+def test_what_speaks_against_int8_is_obeyed_and_said(
+    own: tuple[Path, Version], held: bool, able: bool, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry, version = own
-    held = Check(100, 1000, 0.995, 1e-4, True)
-    attach(registry, version, INT8_ATTACHMENT, {INT8_FILE: json.dumps(held._asdict()).encode()})
-    monkeypatch.setattr(proof, "native", lambda: None)
-    words, _ = served(registry, version, INT8)
+    """A check that was not held, and a machine without what it takes."""
+    attach_check(own, held=held)
+    if not able:
+        monkeypatch.setattr(proof, "native", lambda: None)
+    words, _ = served(*own, INT8)
     assert words.startswith("fp32, ")
-    assert words.endswith("; not int8: this machine cannot compute it")
+    assert words.endswith(f"; not int8: {why}")
 
 
 def test_where_int8_cannot_be_computed_nothing_is_attached(
@@ -176,8 +179,7 @@ def test_where_int8_cannot_be_computed_nothing_is_attached(
 def test_int8_answers_the_same_bytes_alone_and_among_others(own: tuple[Path, Version]) -> None:
     """As fp32 does: the promise is kept at 8 bits."""
     registry, version = own
-    held = Check(100, 1000, 0.995, 1e-4, True)
-    attach(registry, version, INT8_ATTACHMENT, {INT8_FILE: json.dumps(held._asdict()).encode()})
+    attach_check(own, held=True)
     asked = SampleRequest(3, options=Options(temperature=1.0), seed=7)
     engine = start_engine(registry, version, INT8)
     try:

@@ -36,16 +36,15 @@ def words(
     Seed and item have 64 bits, row 32, step 30. `library`: from `native`; None computes them by
     NumPy, the same to the bit.
     """
-    if library is not None:
-        parts = np.broadcast_arrays(*(np.asarray(v, np.uint64) for v in (seed, item, row, step)))
-        address = [np.ascontiguousarray(part) for part in parts]
-        found = np.empty((len(address[0]), 4), np.uint64)
-        places = [part.ctypes.data for part in address]
-        library.philox_words(len(found), *places, purpose, found.ctypes.data)
-        return found
     seed, item, row, step = np.broadcast_arrays(
         *(np.asarray(v, np.uint64) for v in (seed, item, row, step))
     )
+    if library is not None:
+        address = [np.ascontiguousarray(part) for part in (seed, item, row, step)]
+        found = np.empty((len(seed), 4), np.uint64)
+        places = [part.ctypes.data for part in address]
+        library.philox_words(len(found), *places, purpose, found.ctypes.data)
+        return found
     counter = [item & LOW, item >> SHIFT, row & LOW, (step << np.uint64(2)) | np.uint64(purpose)]
     key = [seed & LOW, seed >> SHIFT]
     for _ in range(ROUNDS):

@@ -140,7 +140,7 @@ INLINE void likeliest(const float *logits, int64_t vocab, int64_t width, struct 
         if (end - from == GROUP && largest_of(logits + from, GROUP) < least)
             continue;
         for (int64_t i = from; i < end; i++)
-            if (logits[i] >= least)
+            if (!(logits[i] < least)) /* what is no number, too: there must be enough */
                 found[count++] = (struct candidate){logits[i], (int32_t)i};
     }
     if (width < count)
@@ -160,17 +160,15 @@ static int64_t among(const struct candidate *found, int64_t width, int more, dou
     if (more && !way->top_k && all < aim)
         return -1;
     /* The first token whose share brings the sum to top_p still counts (Holtzman et al. 2020). */
-    double edge = 0, kept = 0;
+    double kept = 0;
     int64_t count = 0;
     for (; count < width; count++) {
         double mass = exp((found[count].logit - found[0].logit) / way->temperature);
-        if (count && (edge >= aim || mass < way->min_p || !mass))
+        if (count && (kept >= aim || mass < way->min_p || !mass))
             break;
-        edge += mass;
         kept += mass;
     }
-    double number = way->uniform * kept;
-    edge = 0;
+    double number = way->uniform * kept, edge = 0;
     for (int64_t i = 0; i < count - 1; i++) {
         edge += exp((found[i].logit - found[0].logit) / way->temperature);
         if (edge > number)

@@ -319,8 +319,9 @@ class GetServerInfoResponse(_message.Message):
     has_fitted_prior: _builtins.bool
     """Whether it has a fitted prior."""
     arithmetic: _builtins.str
-    """Arithmetic that the self-test at load chose, and with it the promise that a row's result does
-    not depend on its neighbours.
+    """Arithmetic that the self-test at load chose: precision of the weights that write, the promise
+    that a row's result does not depend on its neighbours, what is done in C, and why it is not int8
+    where that was asked for.
     """
     @_builtins.property
     def limits(self) -> Global___Limits:
