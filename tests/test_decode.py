@@ -127,6 +127,28 @@ def test_dropped_rows_free_their_slots_and_leave_the_others_alone(decoder: Exact
     }
 
 
+def test_rows_that_end_and_rows_dropped_between_two_steps_leave_the_others_alone(
+    decoder: ExactDecoder,
+) -> None:
+    """Both leave before what the others carry is looked at again."""
+    wanted, unwanted = (rows(owner, 25, temperature=5.0) for owner in ("wanted", "unwanted"))
+    expected = run(slots(decoder), wanted)
+    batch, done, left_twice = slots(decoder), {}, 0
+    with torch.inference_mode():
+        batch.admit([row for pair in zip(unwanted, wanted, strict=True) for row in pair])
+        while batch.running:
+            before = batch.running
+            done |= {(str(one.row.owner), one.row.place): one for one in batch.step()}
+            ended, spared = batch.running < before, itertools.count()
+            # One more unwanted row is dropped after each step.
+            batch.drop(lambda owner, spared=spared: owner == "unwanted" and next(spared) == 0)  # type: ignore[misc]
+            left_twice += ended
+    assert left_twice > 3, "hardly a row ended in a step, so this proved nothing"
+    assert {key: one.tokens for key, one in done.items() if key[0] == "wanted"} == {
+        key: one.tokens for key, one in expected.items()
+    }
+
+
 def test_whole_requests_are_answered_when_the_longest_row_has_ended(decoder: ExactDecoder) -> None:
     """What slots are measured against: nobody joins in the middle, and the sentences are ours."""
     whole = slots(decoder, WholeRequests)
