@@ -102,12 +102,22 @@ def test_states_that_fill_no_panels_are_torchs(library: Any, hidden: int) -> Non
     assert torch.equal(recurrence(gru, inputs, start, library), gru(inputs, start[None])[0])
 
 
-def test_in_bf16_torch_does_it(library: Any) -> None:
-    """There are no products in bf16 of ours."""
-    gru, inputs, start, _ = parts(3, 4)
+@pytest.mark.parametrize(("batch", "time"), [(1, 1), (13, 9)])
+def test_in_bf16_only_the_products_lose_digits(library: Any, batch: int, time: int) -> None:
+    """States are float32, and states and gradients are those of float32 to bfloat16's digits."""
+    gru, inputs, start, weighed = parts(batch, time)
+    wanting = [inputs, start, *gru.parameters()]
+    whole = recurrence(gru, inputs, start, library)
     with torch.autocast("cpu", torch.bfloat16):
-        found = recurrence(gru, inputs, start, library)
-        assert torch.equal(found, gru(inputs, start[None])[0])
+        low = recurrence(gru, inputs, start, library)
+    assert low.dtype == torch.float32
+    assert type(low.grad_fn).__name__ == type(whole.grad_fn).__name__, "torch did it"
+    assert 1e-5 < (low - whole).norm() / whole.norm() < 2e-2
+    for one, other in zip(
+        gradients(low, weighed, wanting), gradients(whole, weighed, wanting), strict=True
+    ):
+        assert one.dtype == torch.float32
+        assert 1e-5 < (one - other).norm() / other.norm() < 3e-2
 
 
 def test_without_c_torch_does_it() -> None:

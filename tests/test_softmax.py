@@ -1,11 +1,20 @@
 """The softmax layer, made in pieces, is the one that torch makes in one."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from textvae.model.softmax import ROWS, token_nats, total_nats
+from tests.compiled import found_native
+from textvae.model.softmax import ROWS, errors, token_nats, total_nats
+
+
+@pytest.fixture(params=["C", "torch"])
+def library(request: pytest.FixtureRequest) -> Any:
+    """The compiled functions, and None."""
+    return found_native() if request.param == "C" else None
 
 
 def layer(rows: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -23,9 +32,9 @@ def textbook(written: Tensor, weight: Tensor, bias: Tensor, ids: Tensor) -> Tens
 
 
 @pytest.mark.parametrize("rows", [1, ROWS, 2 * ROWS + 3])
-def test_pieces_have_the_nats_and_gradients_of_the_whole(rows: int) -> None:
+def test_pieces_have_the_nats_and_gradients_of_the_whole(library: Any, rows: int) -> None:
     *wanting, ids = layer(rows)
-    nats, total = textbook(*wanting, ids), total_nats(*wanting, ids)
+    nats, total = textbook(*wanting, ids), total_nats(*wanting, ids, library)
     torch.testing.assert_close(token_nats(*wanting, ids), nats)
     torch.testing.assert_close(total, nats.sum())
     for ours, theirs in zip(
@@ -36,10 +45,10 @@ def test_pieces_have_the_nats_and_gradients_of_the_whole(rows: int) -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
 
 
-def test_in_bf16_only_the_products_lose_digits() -> None:
+def test_in_bf16_only_the_products_lose_digits(library: Any) -> None:
     *wanting, ids = layer(ROWS + 5)
     with torch.autocast("cpu", torch.bfloat16):
-        total = total_nats(*wanting, ids)
+        total = total_nats(*wanting, ids, library)
     nats = textbook(*wanting, ids)
     assert total.dtype == torch.float32
     assert float(total.detach()) == pytest.approx(float(nats.detach().sum()), rel=2e-3)
@@ -48,3 +57,49 @@ def test_in_bf16_only_the_products_lose_digits() -> None:
     ):
         assert ours.dtype == torch.float32
         assert float((ours - theirs).norm() / theirs.norm()) < 0.02
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("vocab", [1, 7, 16, 1003])
+def test_logits_become_their_softmax_less_1_at_the_id(
+    library: Any, kind: torch.dtype, vocab: int
+) -> None:
+    """To the last place of their type, for sizes up to 50; and the nats are float32."""
+    random = torch.Generator().manual_seed(vocab)
+    logits = (torch.randn(5, vocab, generator=random) * torch.tensor([[0.1, 1, 5, 20, 50]]).T).to(
+        kind
+    )
+    ids = torch.randint(vocab, (5,), generator=random)
+    wanted = logits.double().softmax(1)
+    known = -wanted.gather(1, ids[:, None])[:, 0].log()
+    wanted[range(5), ids] -= 1
+    nats = errors(logits, ids, library)
+    assert nats.dtype == torch.float32
+    torch.testing.assert_close(nats.double(), known, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(
+        logits.double(), wanted, rtol=torch.finfo(kind).eps, atol=max(1e-6, 0.0)
+    )
+
+
+def test_logits_that_are_no_numbers_make_no_numbers(library: Any) -> None:
+    """So that a run that has diverged is found out."""
+    logits = torch.zeros(3, 40)
+    logits[0, 7], logits[1, 3] = torch.nan, torch.inf
+    nats = errors(logits, torch.tensor([7, 0, 1]), library)
+    assert torch.equal(nats.isfinite(), torch.tensor([False, False, True]))
+    assert torch.equal(logits.isfinite().all(1), torch.tensor([False, False, True]))
+
+
+def test_errors_are_the_same_to_the_bit_with_any_number_of_threads(library: Any) -> None:
+    given, ids = torch.randn(37, 501), torch.arange(37)
+    threads, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            logits = given.clone()
+            found.append((errors(logits, ids, library), logits))
+    finally:
+        torch.set_num_threads(threads)
+    for nats, logits in found[1:]:
+        assert torch.equal(nats, found[0][0])
+        assert torch.equal(logits, found[0][1])

@@ -212,7 +212,7 @@ def test_a_version_says_what_it_was_made_of(toy_version: tuple[Path, Version]) -
     assert manifest["model_config"]["latent"] == 16
     assert manifest["steps"] == {"vae": 1200, "language-model": 400}
     way = "by torch" if native_to_learn() is None else "in C"
-    assert manifest["arithmetic"] == f"fp32, recurrence {way}"
+    assert manifest["arithmetic"] == f"fp32, recurrence {way}, softmax {way}"
     assert set(manifest["files"]) == {
         "model.safetensors",
         "language_model.safetensors",

@@ -7,21 +7,25 @@ from typing import Any
 from textvae.model.gates import gates_are_right
 from textvae.model.products import LANES_MIN, products_are_right
 from textvae.model.recurrence import recurrence_is_right
+from textvae.model.softmax import softmax_is_right
 from textvae.native import NUMBER, PLACE, REAL, loaded
 
 COMPILED = "textvae.model._native"
 
 
 def native() -> Any:
-    """The compiled functions, which `gru_gates`, `in_panels` and `recurrence` take, or None."""
+    """The compiled functions, which `gru_gates`, `in_panels`, `recurrence` and `total_nats`
+    take, or None."""
     functions: dict[str, Sequence[Any]] = {
         "gru_step": [NUMBER] * 3 + [PLACE, PLACE, NUMBER, PLACE, PLACE, NUMBER, *[PLACE] * 4],
         "gru_forwards": [NUMBER] * 3 + [PLACE] * 5,
         "gru_backwards": [NUMBER] * 3 + [PLACE] * 6,
         "multiply": [NUMBER] * 6 + [PLACE, NUMBER, PLACE, PLACE, PLACE, REAL, PLACE, PLACE, PLACE],
+        "softmax_errors": [NUMBER] * 3 + [PLACE] * 4,
         "lanes_best": [],
     }
-    return loaded(COMPILED, functions, (gates_are_right, products_are_right, recurrence_is_right))
+    checks = (gates_are_right, products_are_right, recurrence_is_right, softmax_is_right)
+    return loaded(COMPILED, functions, checks)
 
 
 @functools.cache

@@ -177,7 +177,8 @@ class Writer(nn.Module):
         """As `nats`, with words and units dropped -> (), the mean, to be differentiated."""
         targets = targets_of(tokens, lengths)
         written = self._written(tokens, targets, latents, dropped)
-        total = total_nats(written, self.embedding.weight, self.decoder.bias, targets.ids)
+        weight, bias = self.embedding.weight, self.decoder.bias
+        total = total_nats(written, weight, bias, targets.ids, native_to_learn())
         return total / len(tokens)
 
     def _written(

@@ -37,17 +37,31 @@ struct product {
 #define LANES 8
 #define ROWS 6
 #define WHOLE_ROWS 4
-#define MULTIPLY_ADD(some, spread) _mm256_madd_epi16((__m256i)(some), (__m256i)(spread))
+#define MULTIPLY_ADD(sum, some, spread) \
+    _mm256_add_epi32((__m256i)(sum), _mm256_madd_epi16((__m256i)(some), (__m256i)(spread)))
 #define WIDEN(at) _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(at)))
 #include "tiles.h"
 
+/* 512 bits: 16 rows are half of 32, the slots of a server by default. */
 #define AVX512(part) part##_avx512
 #define NAME AVX512
 #define TARGET __attribute__((target("avx512f,avx512bw,avx2,fma")))
 #define LANES 16
-#define ROWS 12
-#define WHOLE_ROWS 8
-#define MULTIPLY_ADD(some, spread) _mm512_madd_epi16((__m512i)(some), (__m512i)(spread))
+#define ROWS 16
+#define WHOLE_ROWS 16
+#define MULTIPLY_ADD(sum, some, spread) \
+    _mm512_add_epi32((__m512i)(sum), _mm512_madd_epi16((__m512i)(some), (__m512i)(spread)))
+#define WIDEN(at) _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(at)))
+#include "tiles.h"
+
+/* Whole numbers alone, where one instruction multiplies and adds them. */
+#define VNNI(part) part##_vnni
+#define NAME VNNI
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512vnni,avx2,fma")))
+#define LANES 16
+#define WHOLE_ROWS 16
+#define MULTIPLY_ADD(sum, some, spread) \
+    _mm512_dpwssd_epi32((__m512i)(sum), (__m512i)(some), (__m512i)(spread))
 #define WIDEN(at) _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(at)))
 #include "tiles.h"
 #endif
@@ -69,7 +83,10 @@ static void some_panels(const struct product *of, int64_t lanes, int64_t first, 
 {
 #ifdef X86
     if (lanes == 16) {
-        (of->kind == INT8 ? whole_avx512 : floating_avx512)(of, first, end);
+        if (of->kind == INT8 && __builtin_cpu_supports("avx512vnni"))
+            whole_vnni(of, first, end);
+        else
+            (of->kind == INT8 ? whole_avx512 : floating_avx512)(of, first, end);
         return;
     }
     if (lanes == 8) {

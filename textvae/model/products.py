@@ -28,6 +28,12 @@ TOLERANCE = 1e-5
 """Between C and torch on the probe, whose outputs are about 1."""
 
 
+def product_type(values: Tensor) -> torch.dtype:
+    """The type that matrix products of `values` have here: that of autocast, or their own."""
+    device = values.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else values.dtype
+
+
 class Linear(NamedTuple):
     """A linear layer, multiplied by torch."""
 
@@ -45,6 +51,10 @@ class Linear(NamedTuple):
         """(rows, inputs) -> (rows, outputs)."""
         return functional.linear(rows, self.weight, self.bias)
 
+    def to(self, kind: torch.dtype) -> "Linear":
+        """The same layer in another type."""
+        return Linear(self.weight.to(kind), None if self.bias is None else self.bias.to(kind))
+
 
 class Packed(NamedTuple):
     """A linear layer in oneDNN's own layout, in float32 or bfloat16."""
@@ -55,8 +65,12 @@ class Packed(NamedTuple):
 
     def __call__(self, rows: Tensor) -> Tensor:
         """(rows, inputs) -> (rows, outputs), float32 both."""
-        low, weight, bias = rows.to(self.weight.dtype), self.weight, self.bias
-        return cast(Tensor, mkldnn._linear_pointwise(low, weight, bias, "none", [], "")).float()
+        return self.narrow(rows.to(self.weight.dtype)).float()
+
+    def narrow(self, rows: Tensor) -> Tensor:
+        """(rows, inputs) -> (rows, outputs) in the type of the weight."""
+        weight, bias = self.weight, self.bias
+        return cast(Tensor, mkldnn._linear_pointwise(rows, weight, bias, "none", [], ""))
 
 
 class Panels(NamedTuple):
@@ -104,8 +118,9 @@ def packed(layer: Linear, rows: int, kind: torch.dtype = torch.float32) -> Packe
 
     NotImplementedError, AttributeError or RuntimeError where torch has no oneDNN here.
     """
-    weight = mkldnn._reorder_linear_weight(layer.weight.to(kind).contiguous(), rows)
-    return Packed(weight, None if layer.bias is None else layer.bias.to(kind), layer.inputs)
+    low = layer.to(kind)
+    weight = mkldnn._reorder_linear_weight(low.weight.contiguous(), rows)
+    return Packed(weight, low.bias, layer.inputs)
 
 
 def in_panels(layer: Linear, library: Any) -> Panels:

@@ -2,16 +2,19 @@
 
 In C where that was compiled, numbers are float32 on the CPU and the state fills whole panels: the
 derivative is written out, so that the weights' gradients are one product after all steps instead of
-one each. Elsewhere it is torch's own; the two agree to a few units in the last place.
+one each. Elsewhere it is torch's own; the two agree to a few units in the last place. Under
+autocast the products alone are made in bfloat16, by oneDNN; states and gates stay float32.
 """
 
+import contextlib
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from textvae.model.products import PANEL, Linear, in_panels
+from textvae.model.products import PANEL, Linear, in_panels, packed, product_type
 
 TOLERANCE = 1e-5
 """Between C and torch on the probe, as a share of what is compared."""
@@ -24,15 +27,16 @@ def recurrence(gru: nn.GRU, inputs: Tensor, start: Tensor | None, library: Any) 
     reset gate after the product. `library`: from `native`; None leaves all to torch.
     """
     fits = inputs.dtype == torch.float32 and gru.hidden_size % PANEL == 0
-    on_cpu = inputs.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-    if library is None or not (fits and on_cpu):
+    low = product_type(inputs)
+    known = inputs.device.type == "cpu" and low in (torch.float32, torch.bfloat16)
+    if library is None or not (fits and known):
         return cast(Tensor, gru(inputs, None if start is None else start[None])[0])
     if start is None:
         start = inputs.new_zeros(len(inputs), gru.hidden_size)
     weights = [gru.get_parameter(f"{name}_l0") for name in ("weight_ih", "weight_hh")]
     biases = [gru.get_parameter(f"{name}_l0") for name in ("bias_ih", "bias_hh")]
     kept = inputs.shape[1] if torch.is_grad_enabled() else 1
-    states: Tensor = _Recurrence.apply(library, kept, inputs, start, *weights, *biases)  # type: ignore[no-untyped-call]
+    states: Tensor = _Recurrence.apply(library, kept, low, inputs, start, *weights, *biases)  # type: ignore[no-untyped-call]
     return states
 
 
@@ -58,16 +62,31 @@ def recurrence_is_right(library: Any) -> bool:
     )
 
 
+def _product_of_steps(
+    layer: Linear, batch: int, low: torch.dtype, library: Any
+) -> Callable[[Tensor, Tensor], object]:
+    """What multiplies (batch, inputs) into (batch, outputs) at each step, float32 both, laid out
+    once for all steps."""
+    if low == torch.float32:
+        return in_panels(layer, library).into
+    product: Callable[[Tensor], Tensor] = layer.to(low).__call__
+    # Where the processor has no such products oneDNN lays nothing out for them.
+    with contextlib.suppress(NotImplementedError, AttributeError, RuntimeError):
+        product = packed(layer, batch, low).narrow
+    return lambda rows, out: out.copy_(product(rows.to(low)))
+
+
 class _Recurrence(torch.autograd.Function):
-    """The library, of how many steps the gates are kept, (batch, time, width), (batch, hidden) and
-    the four parameters -> (batch, time, hidden). Inside, time comes first, so that a step's rows
-    lie side by side."""
+    """The library, of how many steps the gates are kept, the products' type, (batch, time, width),
+    (batch, hidden) and the four parameters -> (batch, time, hidden). Inside, time comes first, so
+    that a step's rows lie side by side."""
 
     @staticmethod
     def forward(
         ctx: Any,
         library: Any,
         kept: int,
+        low: torch.dtype,
         inputs: Tensor,
         start: Tensor,
         by_input: Tensor,
@@ -77,23 +96,23 @@ class _Recurrence(torch.autograd.Function):
     ) -> Tensor:
         batch, time, width = inputs.shape
         hidden = start.shape[1]
-        rows = inputs.transpose(0, 1).reshape(-1, width)
-        given = torch.addmm(input_bias, rows, by_input.t())
+        rows = inputs.transpose(0, 1).reshape(-1, width).to(low)
+        given = Linear(by_input, input_bias).to(low)(rows).float()
         states = inputs.new_empty(time + 1, batch, hidden)
         states[0] = start
         gates, product = (
             inputs.new_empty(*size, hidden) for size in ((kept, batch, 4), (batch, 3))
         )
-        panels = in_panels(Linear(by_state, state_bias), library)
+        multiply = _product_of_steps(Linear(by_state, state_bias), batch, low, library)
         threads = torch.get_num_threads()
         for step in range(time):
-            panels.into(states[step], product.view(batch, -1))
+            multiply(states[step], product.view(batch, -1))
             read = given[step * batch :], product, states[step]
             made = states[step + 1], gates[step % kept]
             places = [part.data_ptr() for part in (*read, *made)]
             library.gru_forwards(threads, batch, hidden, *places)
         ctx.save_for_backward(rows, by_input, by_state, states, gates)
-        ctx.library = library
+        ctx.library, ctx.low = library, low
         return states[1:].transpose(0, 1)
 
     @staticmethod
@@ -104,20 +123,20 @@ class _Recurrence(torch.autograd.Function):
         by_next = by_states.transpose(0, 1).contiguous()
         by_gates = torch.empty(time, batch, 4 * hidden)
         direct, through = torch.zeros(2, batch, hidden)
-        panels = in_panels(Linear(by_state.t()), ctx.library)
+        multiply = _product_of_steps(Linear(by_state.t()), batch, ctx.low, ctx.library)
         threads = torch.get_num_threads()
         for step in reversed(range(time)):
             read = by_next[step], through, gates[step], states[step]
             places = [part.data_ptr() for part in (*read, direct, by_gates[step])]
             ctx.library.gru_backwards(threads, batch, hidden, *places)
-            panels.into(by_gates[step, :, hidden:], through)
+            multiply(by_gates[step, :, hidden:], through)
         every = by_gates.view(-1, 4 * hidden)
+        sums, every = every.sum(0), every.to(ctx.low)
         of_given, of_product = every[:, : 3 * hidden], every[:, hidden:]
         # The inputs' gradients begin with those of the new state, which is last among the weights.
-        to_inputs = of_given @ by_input.roll(hidden, 0)
-        to_by_input = (of_given.t() @ rows).roll(-hidden, 0)
-        to_by_state = of_product.t() @ states[:-1].view(-1, hidden)
-        sums = every.sum(0)
+        to_inputs = (of_given @ by_input.to(ctx.low).roll(hidden, 0)).float()
+        to_by_input = (of_given.t() @ rows).float().roll(-hidden, 0)
+        to_by_state = (of_product.t() @ states[:-1].view(-1, hidden).to(ctx.low)).float()
         biases = sums[: 3 * hidden].roll(-hidden), sums[hidden:]
         to_inputs = to_inputs.view(time, batch, -1).transpose(0, 1)
-        return None, None, to_inputs, direct + through, to_by_input, to_by_state, *biases
+        return None, None, None, to_inputs, direct + through, to_by_input, to_by_state, *biases

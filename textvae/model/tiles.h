@@ -1,10 +1,12 @@
 /* Matrix products of some rows with 16 outputs each, for one kind of processor: products.c includes
  * this once for each, with
  *   NAME(part)   the part's name there        TARGET       the attribute that allows its instructions
- *   LANES        floats of a vector           ROWS         most rows of a tile, as registers allow
- *   MULTIPLY_ADD products of shorts, added    WHOLE_ROWS   the same of whole numbers
- *                in pairs, and WIDEN, shorts
- *                from bytes, if there is such
+ *   LANES        floats of a vector           ROWS         most rows of a tile, as registers allow;
+ *                                             without it there are whole numbers alone
+ *   MULTIPLY_ADD a sum, to which products     WHOLE_ROWS   the same of whole numbers
+ *                of shorts are added in pairs,
+ *                and WIDEN, shorts from bytes,
+ *                if there is such
  *
  * Every output is the sum over the inputs in their order, BLOCK at a time, whatever rows, outputs
  * and threads stand beside it. So its bits depend on its own row alone.
@@ -16,6 +18,7 @@ typedef int32_t NAME(integers) __attribute__((vector_size(4 * LANES)));
 typedef int16_t NAME(shorts) __attribute__((vector_size(4 * LANES)));
 typedef int8_t NAME(bytes) __attribute__((vector_size(2 * LANES), aligned(1)));
 
+#ifdef ROWS
 /* What the inputs from `from` on give to `rows` rows times `panels` panels; both are known where this
  * is inlined. */
 TARGET INLINE void NAME(tile)(int rows, int panels, const struct product *of, int64_t from,
@@ -29,6 +32,7 @@ TARGET INLINE void NAME(tile)(int rows, int panels, const struct product *of, in
     NAME(floats) sum[ROWS * PARTS];
     for (int n = 0; n < rows * panels * PARTS; n++)
         sum[n] = (NAME(floats)){0};
+#pragma GCC unroll 4
     for (int64_t k = from; k < to; k++)
 #pragma GCC unroll 4
         for (int p = 0; p < panels; p++) {
@@ -92,16 +96,17 @@ TARGET static void NAME(floating)(const struct product *of, int64_t first, int64
     for (; panel < end; panel++)
         NAME(one_panel)(of, panel);
 }
+#endif
 
-/* The products of 2 * LANES shorts with the two of `two` in turn, added in pairs. */
-TARGET INLINE NAME(integers) NAME(pairs)(NAME(shorts) some, int32_t two)
+/* The sum and the products of 2 * LANES shorts with the two of `two` in turn, added in pairs. */
+TARGET INLINE NAME(integers) NAME(with_pairs)(NAME(integers) sum, NAME(shorts) some, int32_t two)
 {
     NAME(integers) spread = (NAME(integers)){0} + two;
 #ifdef MULTIPLY_ADD
-    return (NAME(integers))MULTIPLY_ADD(some, spread);
+    return (NAME(integers))MULTIPLY_ADD(sum, some, spread);
 #else
     NAME(integers) both = (NAME(integers))some; /* the first of a pair is the lower half */
-    return ((both << 16) >> 16) * ((spread << 16) >> 16) + (both >> 16) * (spread >> 16);
+    return sum + ((both << 16) >> 16) * ((spread << 16) >> 16) + (both >> 16) * (spread >> 16);
 #endif
 }
 
@@ -125,6 +130,7 @@ TARGET INLINE void NAME(whole_tile)(int rows, int panels, const struct product *
     NAME(integers) sum[WHOLE_ROWS * PARTS];
     for (int n = 0; n < rows * panels * PARTS; n++)
         sum[n] = (NAME(integers)){0};
+#pragma GCC unroll 4
     for (int64_t k = 0; k < inputs; k += 2)
 #pragma GCC unroll 4
         for (int p = 0; p < panels; p++) {
@@ -132,13 +138,15 @@ TARGET INLINE void NAME(whole_tile)(int rows, int panels, const struct product *
 #pragma GCC unroll 4
             for (int part = 0; part < PARTS; part++)
                 some[part] = NAME(widened)(weight + 16 * (p * inputs + k) + 2 * part * LANES);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
             for (int r = 0; r < rows; r++) {
                 int32_t two;
                 memcpy(&two, given + r * inputs + k, sizeof two);
 #pragma GCC unroll 4
-                for (int part = 0; part < PARTS; part++)
-                    sum[(p * rows + r) * PARTS + part] += NAME(pairs)(some[part], two);
+                for (int part = 0; part < PARTS; part++) {
+                    NAME(integers) *so_far = sum + (p * rows + r) * PARTS + part;
+                    *so_far = NAME(with_pairs)(*so_far, some[part], two);
+                }
             }
         }
     for (int p = 0; p < panels; p++)
@@ -163,6 +171,10 @@ TARGET static void NAME(whole)(const struct product *of, int64_t first, int64_t 
         int64_t row = 0;
         for (; row + WHOLE_ROWS <= of->count; row += WHOLE_ROWS)
             NAME(whole_tile)(WHOLE_ROWS, 1, of, row, panel);
+#if WHOLE_ROWS > 4
+        for (; row + 4 <= of->count; row += 4)
+            NAME(whole_tile)(4, 1, of, row, panel);
+#endif
         for (; row + 2 <= of->count; row += 2)
             NAME(whole_tile)(2, 1, of, row, panel);
         if (row < of->count)

@@ -73,6 +73,12 @@ def _held(nats: float) -> Row:
     return Row("default", says, training={"target_kl_nats": nats})
 
 
+def _likely(nats: float) -> Row:
+    """Another point of the curve of rates and likelihoods."""
+    says = f"`lm` with the KL held at {nats:g} nats"
+    return Row("lm", says, training={"target_kl_nats": nats}, likelihood=True)
+
+
 ROWS: dict[str, Row] = {
     "plain": Row(
         "lm",
@@ -85,6 +91,9 @@ ROWS: dict[str, Row] = {
         "lm", "`plain` with a KL weight that rises to 1", _BARE_MODEL, _BARE, likelihood=True
     ),
     "lm": Row("lm", "the preset `lm`: the best likelihood with a latent in use", likelihood=True),
+    "lm-at-3": _likely(3.0),
+    "lm-at-14": _likely(14.0),
+    "lm-at-28": _likely(28.0),
     "lm-new-decoder": Row(
         "lm",
         "`lm` with a decoder that begins anew",

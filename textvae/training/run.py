@@ -205,9 +205,10 @@ def candidate(
 def _arithmetic_words(recipe: Recipe) -> str:
     """What the last bits of the weights depend on, beside torch: for the manifest."""
     precision = arithmetic(recipe.training.precision, recipe.training.device)
-    in_c = precision == "fp32" and recipe.training.device == "cpu"
-    in_c = in_c and native_to_learn() is not None and recipe.model.hidden % PANEL == 0
-    return f"{precision}, recurrence {'in C' if in_c else 'by torch'}"
+    in_c = recipe.training.device == "cpu" and native_to_learn() is not None
+    way = {True: "in C", False: "by torch"}
+    recurrence = way[in_c and recipe.model.hidden % PANEL == 0]
+    return f"{precision}, recurrence {recurrence}, softmax {way[in_c]}"
 
 
 def _tokenizer(recipe: Recipe, corpus: Corpus, run: Path) -> bytes:
