@@ -120,6 +120,17 @@ def test_in_bf16_only_the_products_lose_digits(library: Any, batch: int, time: i
         assert 1e-5 < (one - other).norm() / other.norm() < 3e-2
 
 
+def test_in_bf16_each_steps_product_is_too(library: Any) -> None:
+    """Where the inputs give nothing, it is all that can lose digits."""
+    gru, inputs, start, _ = parts(13, 9)
+    with torch.no_grad():
+        gru.weight_ih_l0.zero_()
+        gru.bias_ih_l0.zero_()
+        whole = recurrence(gru, inputs, start, library)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert (recurrence(gru, inputs, start, library) - whole).norm() > 1e-4 * whole.norm()
+
+
 def test_without_c_torch_does_it() -> None:
     gru, inputs, start, _ = parts(3, 4)
     assert torch.equal(recurrence(gru, inputs, start, None), gru(inputs, start[None])[0])

@@ -37,6 +37,8 @@ struct product {
 #define LANES 8
 #define ROWS 6
 #define WHOLE_ROWS 4
+#define FUSED(some, sum, given) \
+    _mm256_fmadd_ps((__m256)(some), _mm256_set1_ps(given), (__m256)(sum))
 #define MULTIPLY_ADD(sum, some, spread) \
     _mm256_add_epi32((__m256i)(sum), _mm256_madd_epi16((__m256i)(some), (__m256i)(spread)))
 #define WIDEN(at) _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(at)))
@@ -49,6 +51,8 @@ struct product {
 #define LANES 16
 #define ROWS 16
 #define WHOLE_ROWS 16
+#define FUSED(some, sum, given) \
+    _mm512_fmadd_ps((__m512)(some), _mm512_set1_ps(given), (__m512)(sum))
 #define MULTIPLY_ADD(sum, some, spread) \
     _mm512_add_epi32((__m512i)(sum), _mm512_madd_epi16((__m512i)(some), (__m512i)(spread)))
 #define WIDEN(at) _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(at)))

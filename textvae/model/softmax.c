@@ -34,14 +34,14 @@ static void widened(int64_t count, const uint16_t *from, float *to)
     }
 }
 
-/* To the nearest, or the even one of two; errors are no infinities. */
+/* To the nearest; errors are no infinities. */
 FOR_EVERY_PROCESSOR
 static void narrowed(int64_t count, const float *from, uint16_t *to)
 {
     for (int64_t i = 0; i < count; i++) {
         uint32_t bits;
         memcpy(&bits, from + i, sizeof bits);
-        to[i] = (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+        to[i] = (uint16_t)((bits + 0x8000) >> 16);
     }
 }
 

@@ -3,10 +3,10 @@
  *   NAME(part)   the part's name there        TARGET       the attribute that allows its instructions
  *   LANES        floats of a vector           ROWS         most rows of a tile, as registers allow;
  *                                             without it there are whole numbers alone
- *   MULTIPLY_ADD a sum, to which products     WHOLE_ROWS   the same of whole numbers
- *                of shorts are added in pairs,
- *                and WIDEN, shorts from bytes,
- *                if there is such
+ *   FUSED        a sum, to which a product    WHOLE_ROWS   the same of whole numbers
+ *                of floats is added at once
+ *   MULTIPLY_ADD a sum, to which products     WIDEN        shorts from bytes; these three if there
+ *                of shorts are added in pairs              is such
  *
  * Every output is the sum over the inputs in their order, BLOCK at a time, whatever rows, outputs
  * and threads stand beside it. So its bits depend on its own row alone.
@@ -19,6 +19,17 @@ typedef int16_t NAME(shorts) __attribute__((vector_size(4 * LANES)));
 typedef int8_t NAME(bytes) __attribute__((vector_size(2 * LANES), aligned(1)));
 
 #ifdef ROWS
+/* A product is added to the sum, rounded once where that is one instruction. It is asked for by name:
+ * left the choice, a compiler takes two where there is one row and one where there are many. */
+TARGET INLINE void NAME(add)(NAME(floats) *sum, NAME(floats) some, float given)
+{
+#ifdef FUSED
+    *sum = (NAME(floats))FUSED(some, *sum, given);
+#else
+    *sum += some * given;
+#endif
+}
+
 /* What the inputs from `from` on give to `rows` rows times `panels` panels; both are known where this
  * is inlined. */
 TARGET INLINE void NAME(tile)(int rows, int panels, const struct product *of, int64_t from,
@@ -45,7 +56,7 @@ TARGET INLINE void NAME(tile)(int rows, int panels, const struct product *of, in
             for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
                 for (int part = 0; part < PARTS; part++)
-                    sum[(p * rows + r) * PARTS + part] += some[part] * given[r * apart + k];
+                    NAME(add)(sum + (p * rows + r) * PARTS + part, some[part], given[r * apart + k]);
         }
     for (int p = 0; p < panels; p++)
         for (int r = 0; r < rows; r++)
@@ -58,43 +69,55 @@ TARGET INLINE void NAME(tile)(int rows, int panels, const struct product *of, in
             }
 }
 
-/* All rows times one panel, whose weights stay in the nearest cache block by block. */
-TARGET static void NAME(one_panel)(const struct product *of, int64_t panel)
+/* The first `rows` rows times one panel, whose weights stay in the nearest cache block by block. */
+TARGET static void NAME(one_panel)(const struct product *of, int64_t rows, int64_t panel)
 {
     for (int64_t from = 0; from < of->inputs; from += BLOCK) {
         int64_t row = 0;
-        for (; row + ROWS <= of->count; row += ROWS)
+        for (; row + ROWS <= rows; row += ROWS)
             NAME(tile)(ROWS, 1, of, from, row, panel);
-        for (; row + 4 <= of->count; row += 4)
+#if ROWS > 8
+        for (; row + 8 <= rows; row += 8)
+            NAME(tile)(8, 1, of, from, row, panel);
+#endif
+        for (; row + 4 <= rows; row += 4)
             NAME(tile)(4, 1, of, from, row, panel);
-        switch (of->count - row) {
-        case 3:
-            NAME(tile)(3, 1, of, from, row, panel);
-            break;
-        case 2:
-            NAME(tile)(2, 1, of, from, row, panel);
-            break;
-        case 1:
-            NAME(tile)(1, 1, of, from, row, panel);
-        }
     }
 }
 
-/* All rows times the panels from `first` to `end`. Few rows take several panels at once, so that
- * enough sums are under way. */
+/* The last `rows` rows, known where this is inlined, times the panels from `first` to `end`, `together`
+ * at once, so that enough sums are under way. */
+TARGET INLINE void NAME(last_rows)(int rows, int together, const struct product *of, int64_t first,
+    int64_t end)
+{
+    int64_t panel = first, row = of->count - rows;
+    for (; panel + together <= end; panel += together)
+        for (int64_t from = 0; from < of->inputs; from += BLOCK)
+            NAME(tile)(rows, together, of, from, row, panel);
+    for (; panel < end; panel++)
+        for (int64_t from = 0; from < of->inputs; from += BLOCK)
+            NAME(tile)(rows, 1, of, from, row, panel);
+}
+
+/* All rows times the panels from `first` to `end`, four at a time, which the second cache holds. */
 TARGET static void NAME(floating)(const struct product *of, int64_t first, int64_t end)
 {
-    int64_t panel = first;
-    if (of->count == 1)
-        for (; panel + 4 <= end; panel += 4)
-            for (int64_t from = 0; from < of->inputs; from += BLOCK)
-                NAME(tile)(1, 4, of, from, 0, panel);
-    if (of->count == 2)
-        for (; panel + 2 <= end; panel += 2)
-            for (int64_t from = 0; from < of->inputs; from += BLOCK)
-                NAME(tile)(2, 2, of, from, 0, panel);
-    for (; panel < end; panel++)
-        NAME(one_panel)(of, panel);
+    int64_t rest = of->count % ROWS % 4;
+    for (int64_t panel = first; panel < end; panel += 4) {
+        int64_t stop = panel + 4 < end ? panel + 4 : end;
+        for (int64_t one = panel; one < stop && rest < of->count; one++)
+            NAME(one_panel)(of, of->count - rest, one);
+        switch (rest) {
+        case 3:
+            NAME(last_rows)(3, PARTS > 1 ? 1 : 2, of, panel, stop);
+            break;
+        case 2:
+            NAME(last_rows)(2, PARTS > 1 ? 2 : 4, of, panel, stop);
+            break;
+        case 1:
+            NAME(last_rows)(1, 4, of, panel, stop);
+        }
+    }
 }
 #endif
 
@@ -188,5 +211,6 @@ TARGET static void NAME(whole)(const struct product *of, int64_t first, int64_t 
 #undef PARTS
 #undef ROWS
 #undef WHOLE_ROWS
+#undef FUSED
 #undef MULTIPLY_ADD
 #undef WIDEN
