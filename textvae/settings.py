@@ -3,14 +3,38 @@
 import dataclasses
 import json
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from textvae.config import Sections
+from textvae.config import (
+    DataConfig,
+    EvaluationConfig,
+    GateConfig,
+    ModelConfig,
+    ServeConfig,
+    StoreConfig,
+    TokenizerConfig,
+    TrainingConfig,
+)
 from textvae.errors import InputError, NotFoundError
 from textvae.presets import preset_of
 
 Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class Sections:
+    """All sections a TOML file may have; every job reads the same file and takes what it needs."""
+
+    store: StoreConfig = StoreConfig()
+    data: DataConfig = DataConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    gate: GateConfig = GateConfig()
+    serve: ServeConfig = ServeConfig()
 
 
 def from_mapping(
