@@ -52,6 +52,9 @@ def run_job(
     kind: type[Settings],
     main: Callable[[Settings], Mapping[str, Any]],
     argv: Sequence[str] | None = None,
+    *,
+    lock: Callable[[Settings], Path] | None = None,
+    ended: Callable[[Settings, Mapping[str, Any]], Mapping[str, Any]] | None = None,
 ) -> NoReturn:
     """Runs `main` on the settings of a TOML file and the command line, and ends the process.
 
@@ -59,6 +62,8 @@ def run_job(
     simple flags of its own. `main` returns what is to be said of the run, `outcome` among it; that
     is the last line of stdout and the content of result.json, also when it failed. All else that
     is printed goes to stderr. SIGTERM is raised as KeyboardInterrupt, wherever `main` is.
+    `lock` is held while `main` runs; whoever finds it held leaves result.json to its holder.
+    `ended` is called with every result, once it is written, and gives what is to be added to it.
     """
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
@@ -66,19 +71,29 @@ def run_job(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments = sys.argv[1:] if argv is None else list(argv)
     options, _ = tyro.cli(_Options, args=arguments, return_unknown_args=True, add_help=False)
-    place = options.result
-    try:
-        settings = _settings(name, kind, options, arguments)
-        store = getattr(settings, "store", StoreConfig())
-        place = place or store.runs / name / "result.json"
-        with contextlib.redirect_stdout(sys.stderr):
-            result = {**main(settings), "job": name, "exit_code": 0}
-        assert "outcome" in result, f"{name} must say its outcome, got {sorted(result)}"
-        if not _helps():
-            files.write_json(place, result)
-    except (Exception, KeyboardInterrupt) as error:
-        result = {"job": name, **_failure(error)}
-        _write_failure(place, result)
+    place, settings, waits = options.result, None, False
+    with contextlib.ExitStack() as held:
+        try:
+            settings = _settings(name, kind, options, arguments)
+            waits = lock is not None
+            if lock:
+                held.enter_context(files.hold_lock(lock(settings), name))
+            waits = False
+            store = getattr(settings, "store", StoreConfig())
+            place = place or store.runs / name / "result.json"
+            with contextlib.redirect_stdout(sys.stderr):
+                result = {**main(settings), "job": name, "exit_code": 0}
+            assert "outcome" in result, f"{name} must say its outcome, got {sorted(result)}"
+            if not _helps():
+                files.write_json(place, result)
+        except (Exception, KeyboardInterrupt) as error:
+            result = {"job": name, **_failure(error)}
+            if waits:
+                place = None
+            _write_failure(place, result)
+        if ended and settings is not None and (more := ended(settings, result)):
+            result = {**result, **more}
+            _write_failure(place, result)
     if not _helps():
         print(json.dumps(result, sort_keys=True), flush=True)
     raise SystemExit(result["exit_code"])
@@ -151,7 +166,7 @@ def _failure(error: BaseException) -> dict[str, Any]:
 
 
 def _write_failure(place: Path | None, result: Mapping[str, Any]) -> None:
-    """result.json of a failed run, where it is known where and the disk takes it."""
+    """result.json of a run that did not end well, where it is known where and the disk takes it."""
     # From here on a second signal must not cut the message short.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,35 +1,48 @@
 """`python -m jobs.nightly --config nightly.toml`: new text becomes a serving version."""
 
+import json
 import logging
+import shlex
+import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jobs import evaluate, ingest, promote, train
-from jobs.command import run_job
+from jobs.command import run_job, utc_now
 from textvae.config import (
     DataConfig,
     EvaluationConfig,
     GateConfig,
     ModelConfig,
+    NightConfig,
     StoreConfig,
     TokenizerConfig,
     TrainingConfig,
 )
-from textvae.errors import CorruptError
-from textvae.files import hold_lock
+from textvae.errors import BusyError, CorruptError, NotFoundError, UnavailableError
 from textvae.measure.gate import gate_decision
-from textvae.store.promotions import history
+from textvae.store.journal import Journal
+from textvae.store.promotions import current, history
 from textvae.store.versions import Version, list_versions, open_version
-from textvae.text.spans import list_spans
+from textvae.text.spans import list_spans, load_spans
+
+# What takes a second to import is imported by the stages that need it: a night that finds another
+# at work says so at once.
 
 log = logging.getLogger(__name__)
+
+ASKED = 4
+"""Sentences that the real server is asked about."""
+CHAMPIONS_MAX = 3
+"""Times that a version is judged in a night where the champion moves meanwhile."""
 
 
 @dataclass(frozen=True)
 class Nightly:
-    """Ingests, trains, evaluates and promotes; each night ends with one outcome.
+    """Ingests, trains, evaluates, asks a real server and promotes; a night has one outcome.
 
-    A worse candidate is rejected and the champion goes on serving; nothing new changes nothing.
+    A worse candidate is rejected and the champion goes on serving; nothing new changes nothing. A
+    night that was cut off goes on at its first stage that is not done.
     """
 
     store: StoreConfig = StoreConfig()
@@ -39,34 +52,133 @@ class Nightly:
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GateConfig = GateConfig()
+    night: NightConfig = NightConfig()
 
 
 def main(settings: Nightly) -> dict[str, Any]:
-    """Outcome `promoted`, `rejected` or `up_to_date`; BusyError while another night runs."""
-    with hold_lock(settings.store.runs / "nightly.lock", "nightly"):
-        return _night(settings)
+    """Outcome `promoted`, `rejected` or `up_to_date`, and which stages an earlier try had done.
+
+    The night is over unless trying again may help: BusyError, UnavailableError, OSError.
+    """
+    journal = Journal(settings.store.runs / "nightly" / "journal.json", utc_now)
+    before = journal.stages
+    if before:
+        log.info("goes on with a night that was cut off after %s", ", ".join(before))
+    try:
+        result = _stages(settings, journal)
+    except (BusyError, UnavailableError, OSError):
+        raise
+    except Exception as error:
+        # Another try would end the same way: the next night begins with the text of its day.
+        journal.end({"outcome": "failed", "error": str(error)})
+        raise
+    journal.end({key: result[key] for key in ("outcome", "version", "reasons") if key in result})
+    return {**result, "done_before": before}
 
 
-def _night(settings: Nightly) -> dict[str, Any]:
-    """The chain; every step is a no-op where an earlier night that was cut off did it already."""
+def _stages(settings: Nightly, journal: Journal) -> dict[str, Any]:
+    """The chain; what an earlier try of the night has done is not done again."""
     store = settings.store
-    told = ingest.main(ingest.Ingest(store, settings.data))
+    journal.once("ingest", lambda: _ingest(settings))
+    if "train" not in journal.stages and (judged := _version_of_all_text(store)):
+        said = "nothing is new since this version was judged"
+        return {"outcome": "up_to_date", "version": judged.name, "said": said}
+    name = journal.once("train", lambda: _train(settings), lambda done: _opens(store, done))[
+        "version"
+    ]
+    for left in reversed(range(CHAMPIONS_MAX)):
+        try:
+            return _decided(settings, journal, name)
+        except BusyError as error:
+            # Whoever serves now was not compared with: the version is judged once more.
+            if not left:
+                raise
+            log.warning("%s", error)
+    raise AssertionError("the last try has returned or raised")
+
+
+def _decided(settings: Nightly, journal: Journal, name: str) -> dict[str, Any]:
+    """The version is judged, and serves unless something speaks against it."""
+    champion = current(settings.store.registry, settings.store.model)
+    if champion and champion.version == name:
+        # An earlier try was cut off just after it had promoted it.
+        done = {"outcome": "promoted", "promotion": champion._asdict(), "version": name}
+        return journal.once("promote", lambda: done)
+    number = champion.number if champion else 0
+    verdict = journal.once(
+        "evaluate", lambda: _evaluate(settings, name), lambda done: done["promotion"] == number
+    )
+    reasons = verdict["reasons"] if verdict["outcome"] == "rejected" else []
+    if not reasons and settings.night.ask_server:
+        reasons = journal.once("ask-server", lambda: _ask_server(settings, name))["faults"]
+    if reasons:
+        return {"outcome": "rejected", "version": name, "reasons": reasons}
+    return journal.once("promote", lambda: _promote(settings, name, verdict["promotion"]))
+
+
+def _ingest(settings: Nightly) -> dict[str, Any]:
+    """New text is a span."""
+    from jobs import ingest
+
+    told = ingest.main(ingest.Ingest(settings.store, settings.data))
     log.info("ingest: %s", told["outcome"])
-    judged = _version_of_all_text(store)
-    if judged is not None:
-        outcome = "nothing is new since this version was judged"
-        return {"outcome": "up_to_date", "version": judged.name, "said": outcome}
-    trained = train.main(train.Train(store, settings.tokenizer, settings.model, settings.training))
+    return {name: told[name] for name in ("outcome", "span") if name in told}
+
+
+def _train(settings: Nightly) -> dict[str, Any]:
+    """All text is a version."""
+    from jobs import train
+
+    trained = train.main(
+        train.Train(settings.store, settings.tokenizer, settings.model, settings.training)
+    )
     log.info("train: %s", trained["version"])
-    verdict = evaluate.main(
-        evaluate.Evaluate(trained["version"], store, settings.evaluation, settings.gate)
+    return trained
+
+
+def _opens(store: StoreConfig, trained: Mapping[str, Any]) -> bool:
+    """Whether the version that was trained is there, whole."""
+    try:
+        open_version(store.registry, store.model, trained["version"])
+    except (CorruptError, NotFoundError) as error:
+        log.warning("trained again: %s", error)
+        return False
+    return True
+
+
+def _evaluate(settings: Nightly, name: str) -> dict[str, Any]:
+    """The version is judged against the champion."""
+    from jobs import evaluate
+
+    told = evaluate.main(
+        evaluate.Evaluate(name, settings.store, settings.evaluation, settings.gate)
     )
-    log.info("evaluate: %s %s", verdict["outcome"], "; ".join(verdict["reasons"]))
-    if verdict["outcome"] == "rejected":
-        return {"outcome": "rejected", "version": trained["version"], "reasons": verdict["reasons"]}
-    return promote.main(
-        promote.Promote(trained["version"], "nightly", False, verdict["promotion"], store)
-    )
+    log.info("evaluate: %s %s", told["outcome"], "; ".join(told["reasons"]))
+    return {key: told[key] for key in ("outcome", "reasons", "promotion")}
+
+
+def _ask_server(settings: Nightly, name: str) -> dict[str, Any]:
+    """A real server of the version is asked everything."""
+    from textvae.measure.judge import held_out, readable
+    from textvae.measure.loopback import ask_everything
+
+    store = settings.store
+    version = open_version(store.registry, store.model, name)
+    sentences = readable(held_out(load_spans(store.spans).test, ASKED), [version])
+    answers = ask_everything(store.registry, version, sentences, settings.night)
+    for fault in answers.faults:
+        log.error("%s", fault)
+    return answers._asdict()
+
+
+def _promote(settings: Nightly, name: str, against: int) -> dict[str, Any]:
+    """The version serves; BusyError where another came to serve since it was judged."""
+    from jobs import promote
+
+    return {
+        **promote.main(promote.Promote(name, "nightly", False, against, settings.store)),
+        "version": name,
+    }
 
 
 def _version_of_all_text(store: StoreConfig) -> Version | None:
@@ -88,5 +200,37 @@ def _version_of_all_text(store: StoreConfig) -> Version | None:
     return None
 
 
+def tell_hook(settings: Nightly, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Runs the hook on the result; `hook` says what went wrong with it, if anything did."""
+    config = settings.night
+    if not config.hook:
+        return {}
+    said = json.dumps(result, sort_keys=True)
+    try:
+        done = subprocess.run(  # noqa: S603 - the command is the owner's
+            shlex.split(config.hook),
+            input=said,
+            text=True,
+            stdout=subprocess.DEVNULL,
+            timeout=config.hook_timeout_s,
+        )
+    except subprocess.TimeoutExpired:
+        problem = f"took more than {config.hook_timeout_s:g} s and was killed"
+    except (OSError, ValueError) as error:
+        problem = f"could not be started: {error}"
+    else:
+        if done.returncode == 0:
+            return {}
+        problem = f"ended with exit code {done.returncode}"
+    log.error("night.hook %s: %s", problem, config.hook)
+    return {"hook": problem}
+
+
 if __name__ == "__main__":
-    run_job("nightly", Nightly, main)
+    run_job(
+        "nightly",
+        Nightly,
+        main,
+        lock=lambda settings: settings.store.runs / "nightly.lock",
+        ended=tell_hook,
+    )

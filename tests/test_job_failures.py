@@ -1,12 +1,10 @@
 """What stops a job, as processes: the exit code, and what the message names."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from tests.job_runs import CONFIG, MODEL, prepared, ran, ran_job
-from textvae import files
 from textvae.store.versions import list_versions
 
 JOBS = (
@@ -117,12 +115,3 @@ def test_a_collapsed_run_ends_with_4_and_publishes_nothing(tmp_path: Path) -> No
     assert "the posterior has collapsed" in ended.line["error"]
     assert "set training." in ended.line["error"]
     assert list_versions(folder / "registry", MODEL) == []
-
-
-def test_a_night_beside_another_ends_with_75_and_names_it(tmp_path: Path) -> None:
-    folder = prepared(tmp_path / "jobs")
-    with files.hold_lock(folder / "runs" / "nightly.lock", "nightly"):
-        ended = ran_job(folder, "nightly")
-    assert (ended.code, ended.line["kind"]) == (75, "BusyError")
-    assert f"nightly (pid {os.getpid()} on " in ended.line["error"]
-    assert not (folder / "spans").exists()

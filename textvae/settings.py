@@ -12,6 +12,7 @@ from textvae.config import (
     EvaluationConfig,
     GateConfig,
     ModelConfig,
+    NightConfig,
     ServeConfig,
     StoreConfig,
     TokenizerConfig,
@@ -34,6 +35,7 @@ class Sections:
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GateConfig = GateConfig()
+    night: NightConfig = NightConfig()
     serve: ServeConfig = ServeConfig()
 
 

@@ -8,6 +8,7 @@ from textvae.config.checks import SEED_MAX
 from textvae.config.data import DataConfig, StoreConfig, TokenizerConfig
 from textvae.config.judging import EvaluationConfig, GateConfig
 from textvae.config.learning import ModelConfig, TrainingConfig
+from textvae.config.nights import NightConfig
 from textvae.config.serving import ServeConfig
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "TrainingConfig",
     "EvaluationConfig",
     "GateConfig",
+    "NightConfig",
     "ServeConfig",
 ]

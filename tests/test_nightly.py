@@ -1,0 +1,221 @@
+"""A night: told to its hook, never two at once, and going on where it was cut off."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.job_runs import CONFIG, MODEL, ROOT, prepared, ran, ran_job
+from textvae import files
+from textvae.store.promotions import current, history
+from textvae.store.versions import list_versions
+from textvae.text.grammar import sample
+from textvae.text.spans import list_spans
+
+# So little is learned in a second only where the decoder sees no words; no floor asks for more.
+LEARNING = """learning_rate = 1.5e-2
+warmup_steps = 5
+word_dropout = 1.0
+word_noise = 0.0
+target_kl_nats = 0.0
+"""
+SETTINGS = (
+    CONFIG.replace("steps = 20\n", "steps = 120\n" + LEARNING, 1)
+    .replace("batch = 64", "batch = 32")
+    .replace("kl_steps = 10", "kl_steps = 100000")
+    .replace("validation_steps = 10", "validation_steps = 0")
+    + """
+[gate]
+kl_nats_min = -1e9
+informed_share_min = -1e9
+shuffle_nats_min = -1e9
+distinct_min = -1e9
+worse_share_max = 1e9
+[night]
+ask_server = false
+"""
+)
+HOOK = """
+import json, sys
+told = json.load(sys.stdin)
+with open("told.jsonl", "a") as stream:
+    print(json.dumps(told), file=stream)
+raise SystemExit(%d)
+"""
+
+
+def folder_with_hook(tmp_path: Path, code: int = 0, settings: str = SETTINGS) -> Path:
+    """A night's folder, whose hook notes what it is told and ends with `code`."""
+    settings += f'hook = "{sys.executable} hook.py"\n'
+    folder = prepared(tmp_path / "night", settings)
+    (folder / "hook.py").write_text(HOOK % code)
+    return folder
+
+
+def told(folder: Path) -> list[dict[str, Any]]:
+    """What the hook was told."""
+    return [json.loads(line) for line in (folder / "told.jsonl").read_text().splitlines()]
+
+
+def more_text(folder: Path) -> None:
+    """Another day's text in the inbox."""
+    texts = [row.text for row in sample(900, seed=7)]
+    (folder / "inbox" / "more.txt").write_text("\n".join(texts) + "\n")
+
+
+def killed_when(folder: Path, glob: str) -> None:
+    """A night that is killed as soon as a file like this is there."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jobs.nightly", "--config", "toy.toml"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    end = time.monotonic() + 100
+    while not list(folder.glob(glob)):
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < end, f"nothing like {glob}"
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+
+
+def test_every_end_is_told_to_the_hook_as_it_stands_in_the_result(tmp_path: Path) -> None:
+    folder = folder_with_hook(tmp_path)
+    lines = [ran_job(folder, "nightly").line for _ in range(2)]
+    (folder / "inbox" / "toy.txt").unlink()
+    (folder / "inbox").rmdir()
+    lines.append(ran_job(folder, "nightly").line)
+    assert [line["outcome"] for line in lines] == ["promoted", "up_to_date", "failed"]
+    assert told(folder) == lines
+
+
+@pytest.mark.parametrize(
+    ("hook", "said"),
+    [
+        (f"{sys.executable} hook.py", "ended with exit code 3"),
+        ("no-such-program --flag", "could not be started"),
+        (f"{sys.executable} -c 'import time; time.sleep(60)'", "took more than 0.5 s"),
+    ],
+)
+def test_a_hook_that_fails_is_in_the_result_and_changes_nothing_else(
+    tmp_path: Path, hook: str, said: str
+) -> None:
+    settings = SETTINGS + f"hook_timeout_s = 0.5\nhook = {json.dumps(hook)}\n"
+    if "hook.py" in hook:
+        settings = settings.replace("0.5", "30")
+    folder = prepared(tmp_path / "night", settings)
+    (folder / "hook.py").write_text(HOOK % 3)
+    (folder / "inbox" / "toy.txt").write_text("one sentence alone\n")
+    line = ran_job(folder, "nightly").line
+    assert (line["exit_code"], line["outcome"]) == (65, "failed")
+    assert said in line["hook"]
+
+
+def test_a_night_beside_another_is_told_who_it_is_and_leaves_its_result_alone(
+    tmp_path: Path,
+) -> None:
+    """Before anything heavy is imported, and its hook hears of it."""
+    folder = folder_with_hook(tmp_path)
+    result = folder / "runs" / "nightly" / "result.json"
+    files.write_json(result, {"outcome": "of the other"})
+    with files.hold_lock(folder / "runs" / "nightly.lock", "nightly"):
+        ended = ran(folder, "jobs.nightly", "--config", "toy.toml")
+    assert (ended.code, ended.line["kind"]) == (75, "BusyError")
+    assert f"nightly (pid {os.getpid()} on " in ended.line["error"]
+    assert json.loads(result.read_bytes()) == {"outcome": "of the other"}
+    assert told(folder) == [ended.line]
+    assert not (folder / "spans").exists()
+
+
+def test_a_night_that_waits_for_another_imports_no_torch() -> None:
+    code = "import sys, jobs.nightly; raise SystemExit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_night_that_was_cut_off_ends_with_the_text_it_began_with(tmp_path: Path) -> None:
+    """New text waits for the next night; what was trained is not trained again."""
+    folder = prepared(tmp_path / "night", SETTINGS)
+    killed_when(folder, "registry/toy/attachments/*/prior")
+    trained = list_versions(folder / "registry", MODEL)
+    assert len(trained) == 1
+    more_text(folder)
+    line = ran_job(folder, "nightly").line
+    assert (line["outcome"], line["version"]) == ("promoted", trained[0])
+    assert line["done_before"][:2] == ["ingest", "train"]
+    assert len(list_spans(folder / "spans")) == 1
+    line = ran_job(folder, "nightly").line
+    assert (line["outcome"], line["done_before"]) == ("promoted", [])
+    assert len(list_spans(folder / "spans")) == 2
+    assert [one.version for one in history(folder / "registry", MODEL)] == [
+        trained[0],
+        line["version"],
+    ]
+
+
+def test_a_night_that_was_cut_off_just_after_it_promoted_promotes_once(tmp_path: Path) -> None:
+    folder = prepared(tmp_path / "night", SETTINGS)
+    killed_when(folder, "registry/toy/promotions/000001.json")
+    line = ran_job(folder, "nightly").line
+    assert line["outcome"] == "promoted"
+    assert len(history(folder / "registry", MODEL)) == 1
+    assert ran_job(folder, "nightly").line["outcome"] == "up_to_date"
+
+
+def test_a_version_is_judged_anew_where_the_champion_moved(tmp_path: Path) -> None:
+    """As where somebody promoted or rolled back by hand while the night was cut off."""
+    folder = prepared(tmp_path / "night", SETTINGS)
+    first = ran_job(folder, "nightly").line["version"]
+    more_text(folder)
+    killed_when(folder, "registry/toy/attachments/*/gate-000001-*")
+    registry = folder / "registry"
+    files.write_json(
+        registry / MODEL / "promotions" / "000002.json",
+        {**history(registry, MODEL)[0]._asdict(), "number": 2, "previous": first},
+    )
+    line = ran_job(folder, "nightly").line
+    assert (line["outcome"], line["promotion"]["number"]) == ("promoted", 3)
+    second = line["version"]
+    against = sorted((registry / MODEL / "attachments" / second).glob("gate-*"))
+    assert [path.name[:11] for path in against] == ["gate-000001", "gate-000002"]
+
+
+def test_a_version_that_a_real_server_cannot_serve_is_rejected(tmp_path: Path) -> None:
+    settings = SETTINGS.replace("ask_server = false", "start_timeout_s = 0.01")
+    folder = prepared(tmp_path / "night", settings)
+    line = ran_job(folder, "nightly").line
+    assert line["outcome"] == "rejected"
+    assert line["reasons"] == [f"a server of {line['version']} is not ready after 0.01 s"]
+    assert current(folder / "registry", MODEL) is None
+
+
+def test_a_version_that_a_real_server_serves_is_promoted(tmp_path: Path) -> None:
+    folder = prepared(tmp_path / "night", SETTINGS.replace("ask_server = false", ""))
+    assert ran_job(folder, "nightly").line["outcome"] == "promoted"
+    journal = json.loads((folder / "runs/nightly/journal.json").read_bytes())
+    stages = dict(journal["stages"])
+    assert list(stages) == ["ingest", "train", "evaluate", "ask-server", "promote"]
+    assert stages["ask-server"]["faults"] == []
+    assert set(stages["ask-server"]["took_ms"]) == {
+        *("start", "health", "GetServerInfo", "ListModels", "GetModel"),
+        *("Encode", "Decode", "Sample", "Interpolate", "Paraphrase", "Score"),
+    }
+
+
+def test_a_night_that_failed_by_itself_is_over(tmp_path: Path) -> None:
+    """The next one begins with the text of its day; the log beside the journal knows both."""
+    folder = prepared(tmp_path / "night", SETTINGS)
+    good = (folder / "inbox" / "toy.txt").read_text()
+    (folder / "inbox" / "toy.txt").write_text("one sentence alone\n")
+    assert ran_job(folder, "nightly").code == 65
+    (folder / "inbox" / "toy.txt").write_text(good)
+    line = ran_job(folder, "nightly").line
+    assert (line["outcome"], line["done_before"]) == ("promoted", [])
+    nights = (folder / "runs/nightly/journal.log.jsonl").read_text().splitlines()
+    assert [json.loads(night)["outcome"] for night in nights] == ["failed", "promoted"]

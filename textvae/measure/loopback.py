@@ -1,0 +1,120 @@
+"""A version behind a real server on loopback: does every call answer in time?
+
+The early warning of Olston et al. 2017 (TensorFlow-Serving): what loads in a test may still fail as
+it is served, so the very program that will serve is asked before the version may.
+"""
+
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from textvae.client import Client
+from textvae.config import NightConfig
+from textvae.errors import TextVaeError
+from textvae.store.versions import Version
+
+STOP_S = 30.0
+
+
+class Answers(NamedTuple):
+    """What came of asking."""
+
+    took_ms: dict[str, float]
+    """Milliseconds of each call that was answered in time, and of the start."""
+    faults: list[str]
+    """A sentence for each call that was not."""
+
+
+def ask_everything(
+    registry: Path, version: Version, sentences: Sequence[str], config: NightConfig
+) -> Answers:
+    """Starts a server of the version and calls each of its methods with `sentences`."""
+    took: dict[str, float] = {}
+    faults: list[str] = []
+    began = time.monotonic()
+    with _served(registry, version) as process:
+        line = _first_line(process.stdout, config.start_timeout_s)
+        if f"serves {version.name} of " not in line:
+            problem = f"is not ready after {config.start_timeout_s:g} s"
+            if process.poll() is not None:
+                problem = f"ended with exit code {process.returncode} before it was ready"
+            return Answers(took, [f"a server of {version.name} {problem}"])
+        took["start"] = 1000 * (time.monotonic() - began)
+        with Client(line.split()[-1], timeout_s=config.answer_timeout_s) as client:
+            for name, call in _calls(client, version, sentences).items():
+                began = time.monotonic()
+                try:
+                    call()
+                except TextVaeError as error:
+                    faults.append(f"{name} was not answered: {error}")
+                    continue
+                took[name] = 1000 * (time.monotonic() - began)
+                if took[name] > 1000 * config.answer_timeout_s:
+                    faults.append(
+                        f"{name} took {took[name]:.0f} ms, "
+                        f"at most {1000 * config.answer_timeout_s:.0f} are allowed"
+                    )
+    return Answers(took, faults)
+
+
+def _calls(
+    client: Client, version: Version, sentences: Sequence[str]
+) -> dict[str, Callable[[], Any]]:
+    """Every method, on the given sentences."""
+    asked = list(sentences)
+    ends = (asked[0], asked[-1])
+
+    def decode() -> Any:
+        return client.decode(client.encode(asked).mean)
+
+    return {
+        "health": client.health,
+        "GetServerInfo": client.info,
+        "ListModels": client.models,
+        "GetModel": lambda: client.model(f"models/{version.model}/versions/{version.name}"),
+        "Encode": lambda: client.encode(asked),
+        "Decode": decode,
+        "Sample": lambda: client.sample(len(asked), seed=0),
+        "Interpolate": lambda: client.interpolate(ends, steps=3),
+        "Paraphrase": lambda: client.paraphrase(asked, count=2, seed=0),
+        "Score": lambda: client.score(asked),
+    }
+
+
+@contextmanager
+def _served(registry: Path, version: Version) -> Iterator[subprocess.Popen[str]]:
+    """A server of this one version at a free port, gone at the end."""
+    flags = ["--registry", str(registry), "--model", version.model, "--version", version.name]
+    process = subprocess.Popen(  # noqa: S603 - our own server
+        [sys.executable, "-m", "textvae.serve", *flags, "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def _first_line(stream: IO[str] | None, timeout_s: float) -> str:
+    """The first line of a process; empty where it ends or says nothing in time."""
+    assert stream is not None, "the server's stdout is a pipe"
+    lines: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=lambda: lines.put(stream.readline()), daemon=True).start()
+    try:
+        return lines.get(timeout=timeout_s)
+    except queue.Empty:
+        return ""

@@ -1,0 +1,75 @@
+"""The journal of a piece of work in stages: what is done already is not done again.
+
+One file, whole after each stage. Work that was cut off goes on at its first stage without a record;
+work that has ended leaves a line in a log beside the journal, and the next begins a new journal.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from textvae import files
+
+FORMAT = 1
+
+
+def _always(_: Any) -> bool:
+    """A record that holds for as long as the work goes on."""
+    return True
+
+
+class Journal:
+    """The stages of the work in hand; one process at a time may have it open."""
+
+    def __init__(self, path: Path, now: Callable[[], str]) -> None:
+        """Goes on with the journal at `path`, or begins it; `now` gives the time for people.
+
+        A journal that cannot be read is begun anew: every stage can be done again.
+        """
+        self._path, self._now = path, now
+        self._content = _read(path) or {"format": FORMAT, "began": now(), "stages": []}
+
+    @property
+    def stages(self) -> list[str]:
+        """The stages that are done, in their order."""
+        return [stage for stage, _ in self._content["stages"]]
+
+    def once(
+        self,
+        stage: str,
+        work: Callable[[], dict[str, Any]],
+        holds: Callable[[dict[str, Any]], bool] = _always,
+    ) -> dict[str, Any]:
+        """The record of a stage: that of an earlier try where it still `holds`, else of `work`.
+
+        Where it no longer holds, the records of all later stages are forgotten with it.
+        """
+        records, at = dict(self._content["stages"]), len(self.stages)
+        if stage in records:
+            if holds(records[stage]):
+                return dict(records[stage])
+            at = self.stages.index(stage)
+        record = work()
+        # A list, since canonical JSON sorts the names of a mapping.
+        self._content["stages"] = [*self._content["stages"][:at], [stage, record]]
+        files.write_json(self._path, self._content)
+        return record
+
+    def end(self, result: dict[str, Any]) -> None:
+        """The work is over: a line in the log beside, and a journal that nobody goes on with."""
+        ended = self._now()
+        line = {"began": self._content["began"], "ended": ended, **result}
+        files.append_line(self._path.with_suffix(".log.jsonl"), json.dumps(line, sort_keys=True))
+        files.write_json(self._path, {**self._content, "ended": ended})
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """The journal of work that was cut off; None where there is none to go on with."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    if not isinstance(found, dict) or found.get("format") != FORMAT or "ended" in found:
+        return None
+    return found if isinstance(found.get("stages"), list) and "began" in found else None
