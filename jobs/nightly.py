@@ -4,9 +4,10 @@ import json
 import logging
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 from jobs.command import run_job, utc_now
 from textvae.config import (
@@ -66,6 +67,8 @@ def main(settings: Nightly) -> dict[str, Any]:
         log.info("goes on with a night that was cut off after %s", ", ".join(before))
     try:
         result = _stages(settings, journal)
+        if "train" in journal.stages:
+            result = {**result, **journal.once("report", lambda: _report(settings, journal))}
     except (BusyError, UnavailableError, OSError):
         raise
     except Exception as error:
@@ -181,6 +184,17 @@ def _promote(settings: Nightly, name: str, against: int) -> dict[str, Any]:
     }
 
 
+def _report(settings: Nightly, journal: Journal) -> dict[str, Any]:
+    """What there is to know of the version is beside it."""
+    from jobs import report
+
+    trained = journal.record("train")
+    told = report.main(
+        report.Report(trained["version"], Path(trained["run"]), settings.store, settings.evaluation)
+    )
+    return {"report": told["page"]}
+
+
 def _version_of_all_text(store: StoreConfig) -> Version | None:
     """A version made from all spans there are that has had its chance: it serves, it served and
     was rolled back, or the gate rejected it."""
@@ -226,11 +240,17 @@ def tell_hook(settings: Nightly, result: Mapping[str, Any]) -> dict[str, Any]:
     return {"hook": problem}
 
 
-if __name__ == "__main__":
+def run(argv: Sequence[str] | None = None) -> NoReturn:
+    """The job, by itself at any time."""
     run_job(
         "nightly",
         Nightly,
         main,
+        argv,
         lock=lambda settings: settings.store.runs / "nightly.lock",
         ended=tell_hook,
     )
+
+
+if __name__ == "__main__":
+    run()

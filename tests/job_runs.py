@@ -40,6 +40,31 @@ prior_sentences = 100
 prior_components = 1
 """
 
+# So little is learned in a second only where the decoder sees no words; no floor asks for more.
+_LEARNING = """learning_rate = 1.5e-2
+warmup_steps = 5
+word_dropout = 1.0
+word_noise = 0.0
+target_kl_nats = 0.0
+"""
+NIGHT_CONFIG = (
+    CONFIG.replace("steps = 20\n", "steps = 120\n" + _LEARNING, 1)
+    .replace("batch = 64", "batch = 32")
+    .replace("kl_steps = 10", "kl_steps = 100000")
+    .replace("validation_steps = 10", "validation_steps = 0")
+    + """
+[gate]
+kl_nats_min = -1e9
+informed_share_min = -1e9
+shuffle_nats_min = -1e9
+distinct_min = -1e9
+worse_share_max = 1e9
+[night]
+ask_server = false
+"""
+)
+"""A night of some seconds whose version is promoted."""
+
 
 class Ended(NamedTuple):
     """A process that has ended."""

@@ -8,7 +8,7 @@ from tests.job_runs import CONFIG, MODEL, prepared, ran, ran_job
 from textvae.store.versions import list_versions
 
 JOBS = (
-    *("ingest", "train", "evaluate", "doctor", "promote", "rollback", "nightly"),
+    *("ingest", "train", "evaluate", "doctor", "promote", "rollback", "report", "nightly"),
     *("demo", "bench", "table", "explain"),
 )
 

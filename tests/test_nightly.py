@@ -10,36 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests.job_runs import CONFIG, MODEL, ROOT, prepared, ran, ran_job
+from tests.job_runs import MODEL, NIGHT_CONFIG, ROOT, prepared, ran, ran_job
 from textvae import files
 from textvae.store.promotions import current, history
 from textvae.store.versions import list_versions
 from textvae.text.grammar import sample
 from textvae.text.spans import list_spans
 
-# So little is learned in a second only where the decoder sees no words; no floor asks for more.
-LEARNING = """learning_rate = 1.5e-2
-warmup_steps = 5
-word_dropout = 1.0
-word_noise = 0.0
-target_kl_nats = 0.0
-"""
-SETTINGS = (
-    CONFIG.replace("steps = 20\n", "steps = 120\n" + LEARNING, 1)
-    .replace("batch = 64", "batch = 32")
-    .replace("kl_steps = 10", "kl_steps = 100000")
-    .replace("validation_steps = 10", "validation_steps = 0")
-    + """
-[gate]
-kl_nats_min = -1e9
-informed_share_min = -1e9
-shuffle_nats_min = -1e9
-distinct_min = -1e9
-worse_share_max = 1e9
-[night]
-ask_server = false
-"""
-)
 HOOK = """
 import json, sys
 told = json.load(sys.stdin)
@@ -49,7 +26,7 @@ raise SystemExit(%d)
 """
 
 
-def folder_with_hook(tmp_path: Path, code: int = 0, settings: str = SETTINGS) -> Path:
+def folder_with_hook(tmp_path: Path, code: int = 0, settings: str = NIGHT_CONFIG) -> Path:
     """A night's folder, whose hook notes what it is told and ends with `code`."""
     settings += f'hook = "{sys.executable} hook.py"\n'
     folder = prepared(tmp_path / "night", settings)
@@ -107,7 +84,7 @@ def test_every_end_is_told_to_the_hook_as_it_stands_in_the_result(tmp_path: Path
 def test_a_hook_that_fails_is_in_the_result_and_changes_nothing_else(
     tmp_path: Path, hook: str, said: str
 ) -> None:
-    settings = SETTINGS + f"hook_timeout_s = 0.5\nhook = {json.dumps(hook)}\n"
+    settings = NIGHT_CONFIG + f"hook_timeout_s = 0.5\nhook = {json.dumps(hook)}\n"
     if "hook.py" in hook:
         settings = settings.replace("0.5", "30")
     folder = prepared(tmp_path / "night", settings)
@@ -141,7 +118,7 @@ def test_a_night_that_waits_for_another_imports_no_torch() -> None:
 
 def test_a_night_that_was_cut_off_ends_with_the_text_it_began_with(tmp_path: Path) -> None:
     """New text waits for the next night; what was trained is not trained again."""
-    folder = prepared(tmp_path / "night", SETTINGS)
+    folder = prepared(tmp_path / "night", NIGHT_CONFIG)
     killed_when(folder, "registry/toy/attachments/*/prior")
     trained = list_versions(folder / "registry", MODEL)
     assert len(trained) == 1
@@ -160,7 +137,7 @@ def test_a_night_that_was_cut_off_ends_with_the_text_it_began_with(tmp_path: Pat
 
 
 def test_a_night_that_was_cut_off_just_after_it_promoted_promotes_once(tmp_path: Path) -> None:
-    folder = prepared(tmp_path / "night", SETTINGS)
+    folder = prepared(tmp_path / "night", NIGHT_CONFIG)
     killed_when(folder, "registry/toy/promotions/000001.json")
     line = ran_job(folder, "nightly").line
     assert line["outcome"] == "promoted"
@@ -170,7 +147,7 @@ def test_a_night_that_was_cut_off_just_after_it_promoted_promotes_once(tmp_path:
 
 def test_a_version_is_judged_anew_where_the_champion_moved(tmp_path: Path) -> None:
     """As where somebody promoted or rolled back by hand while the night was cut off."""
-    folder = prepared(tmp_path / "night", SETTINGS)
+    folder = prepared(tmp_path / "night", NIGHT_CONFIG)
     first = ran_job(folder, "nightly").line["version"]
     more_text(folder)
     killed_when(folder, "registry/toy/attachments/*/gate-000001-*")
@@ -187,7 +164,7 @@ def test_a_version_is_judged_anew_where_the_champion_moved(tmp_path: Path) -> No
 
 
 def test_a_version_that_a_real_server_cannot_serve_is_rejected(tmp_path: Path) -> None:
-    settings = SETTINGS.replace("ask_server = false", "start_timeout_s = 0.01")
+    settings = NIGHT_CONFIG.replace("ask_server = false", "start_timeout_s = 0.01")
     folder = prepared(tmp_path / "night", settings)
     line = ran_job(folder, "nightly").line
     assert line["outcome"] == "rejected"
@@ -196,7 +173,7 @@ def test_a_version_that_a_real_server_cannot_serve_is_rejected(tmp_path: Path) -
 
 
 def test_a_version_that_a_real_server_serves_is_promoted(tmp_path: Path) -> None:
-    folder = prepared(tmp_path / "night", SETTINGS.replace("ask_server = false", ""))
+    folder = prepared(tmp_path / "night", NIGHT_CONFIG.replace("ask_server = false", ""))
     assert ran_job(folder, "nightly").line["outcome"] == "promoted"
     journal = json.loads((folder / "runs/nightly/journal.json").read_bytes())
     stages = dict(journal["stages"])
@@ -210,7 +187,7 @@ def test_a_version_that_a_real_server_serves_is_promoted(tmp_path: Path) -> None
 
 def test_a_night_that_failed_by_itself_is_over(tmp_path: Path) -> None:
     """The next one begins with the text of its day; the log beside the journal knows both."""
-    folder = prepared(tmp_path / "night", SETTINGS)
+    folder = prepared(tmp_path / "night", NIGHT_CONFIG)
     good = (folder / "inbox" / "toy.txt").read_text()
     (folder / "inbox" / "toy.txt").write_text("one sentence alone\n")
     assert ran_job(folder, "nightly").code == 65

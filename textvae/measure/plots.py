@@ -90,6 +90,21 @@ def draw_kl(kl_nats: Sequence[float], target: Path) -> None:
     _save(figure, target)
 
 
+def draw_differences(elbo_nats: Sequence[float], other: Sequence[float], target: Path) -> None:
+    """How much better than the other's each sentence's ELBO is, with the mean and its interval."""
+    better = np.asarray(elbo_nats) - np.asarray(other)
+    mean = float(better.mean())
+    half = 1.96 * float(better.std(ddof=1)) / len(better) ** 0.5 if len(better) > 1 else 0.0
+    figure, axes = _axes("nats by which the candidate is better", "sentences")
+    axes.hist(better, bins=50, color=COLOURS[0])
+    axes.axvline(0, color=INK, linewidth=1)
+    axes.axvspan(mean - half, mean + half, color=COLOURS[1], alpha=0.5)
+    axes.set_title(
+        f"Pair by pair: {mean:+.3f} nats, 95 % from {mean - half:+.3f} to {mean + half:+.3f}"
+    )
+    _save(figure, target)
+
+
 def draw_map(means: np.ndarray, labels: Sequence[str], target: Path) -> None:
     """(n, latent) posterior means on their two principal axes, coloured by label."""
     from sklearn.decomposition import PCA

@@ -35,6 +35,10 @@ class Journal:
         """The stages that are done, in their order."""
         return [stage for stage, _ in self._content["stages"]]
 
+    def record(self, stage: str) -> dict[str, Any]:
+        """What a stage that is done has left."""
+        return dict(dict(self._content["stages"])[stage])
+
     def once(
         self,
         stage: str,

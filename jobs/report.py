@@ -1,0 +1,104 @@
+"""`python -m jobs.report`: what there is to know of a version, as one page and a model card."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.command import run_job
+from jobs.progress import shown_progress
+from textvae.config import EvaluationConfig, StoreConfig
+from textvae.measure.doctor import diagnose
+from textvae.measure.judge import admitted, evaluated, readable
+from textvae.measure.report import Findings, Side, report_files
+from textvae.measure.voices import voice_of
+from textvae.store.attachments import attach, list_attachments, read_attachment
+from textvae.store.promotions import history
+from textvae.store.versions import Version, open_version
+from textvae.text.report import report_lines
+
+PROBES = 8
+
+
+@dataclass(frozen=True)
+class Report:
+    """Writes the report of a version beside the one that it stood or stands against.
+
+    The attachment `report-...` holds index.html, which needs nothing else, and card.md.
+    """
+
+    version: str = ""
+    """Name of the version; empty: the newest."""
+    run: Path | None = None
+    """Folder of its training, for the picture of its losses; the nightly job gives it."""
+    store: StoreConfig = StoreConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+
+def main(settings: Report) -> dict[str, Any]:
+    """Outcome `reported` and where the page is."""
+    store, config = settings.store, settings.evaluation
+    version, sentences, _, _ = admitted(store, settings.version, config)
+    rival = _rival(store, version)
+    both = [version, rival] if rival else [version]
+    sentences = readable(sentences, both)
+    probes = sentences[:PROBES]
+    with shown_progress() as tell:
+        sides = []
+        for each in both:
+            found = evaluated(store.registry, each, sentences, config, tell)
+            voice = voice_of(store.registry, each, probes)
+            sides.append(Side(each, found.figures, found.elbo_nats, voice))
+    diagnosis = diagnose(sides[0].figures)
+    metrics = settings.run / "metrics.jsonl" if settings.run else None
+    content = report_files(
+        Findings(
+            sides[0],
+            sides[1] if rival else None,
+            probes,
+            _decisions(store, version),
+            diagnosis.verdict,
+            diagnosis.findings,
+            _span_lines(store, version),
+            metrics if metrics and metrics.exists() else None,
+        )
+    )
+    digest = hashlib.sha256(content["index.html"]).hexdigest()
+    folder = attach(store.registry, version, f"report-{digest[:8]}", content)
+    return {"outcome": "reported", "version": version.name, "page": str(folder / "index.html")}
+
+
+def _rival(store: StoreConfig, version: Version) -> Version | None:
+    """The champion that it stands against, or that it followed; None for the first."""
+    promotions = history(store.registry, store.model)
+    if not promotions:
+        return None
+    name = promotions[-1].version
+    if name == version.name:
+        name = promotions[-1].previous
+    return open_version(store.registry, store.model, name) if name else None
+
+
+def _decisions(store: StoreConfig, version: Version) -> list[dict[str, Any]]:
+    """All that the gate said of it."""
+    attached = (
+        read_attachment(store.registry, version, name) or {}
+        for name in list_attachments(store.registry, version)
+        if name.startswith("gate-")
+    )
+    return [json.loads(found["decision.json"]) for found in attached]
+
+
+def _span_lines(store: StoreConfig, version: Version) -> dict[str, list[str]]:
+    """The data report of each span that it was made of and that is still there."""
+    found = {}
+    for span in version.manifest["spans"]:
+        path = store.spans / span / "report.json"
+        if path.is_file():
+            found[span] = report_lines(json.loads(path.read_bytes()))
+    return found
+
+
+if __name__ == "__main__":
+    run_job("report", Report, main)

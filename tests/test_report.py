@@ -1,0 +1,118 @@
+"""The report of a version: whole in itself, and telling what changed."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.job_runs import NIGHT_CONFIG, prepared, ran_job
+from textvae.measure.report import Findings, Side, card, report_files
+from textvae.measure.voices import STEPS, voice_of
+from textvae.store.versions import Version
+
+FIGURES = {
+    "sentences": 5,
+    "elbo_nats": -20.5,
+    "kl_nats": 6.25,
+    "reconstruction_exact": None,
+    "kl_nats_by_dimension": [1.0, 3.0, 2.25],
+}
+PROBES = ("the dog runs", "a <b>bold</b> cat sleeps", "we see a bird")
+
+
+@pytest.fixture
+def found(toy_version: tuple[Path, Version]) -> Findings:
+    """The toy version against itself, which speaks otherwise here and there."""
+    registry, version = toy_version
+    voice = voice_of(registry, version, PROBES)
+    old = voice._replace(reconstructions=["the dog sings", *voice.reconstructions[1:]])
+    return Findings(
+        Side(version, FIGURES, [-20.0, -21.0, -20.5], voice),
+        Side(version, {**FIGURES, "kl_nats": 7.5}, [-20.5, -21.0, -20.0], old),
+        PROBES,
+        [{"decision": "rejected", "reasons": ["it is worse & worse"], "worse_bound_nats": 0.125}],
+        "healthy",
+        ["the decoder listens"],
+        {"000001-0123456789ab": ["lines read 5"]},
+        None,
+    )
+
+
+def test_a_page_needs_nothing_beside_it(found: Findings) -> None:
+    """No script, no address, and pictures inside."""
+    page = report_files(found)["index.html"].decode()
+    assert not re.findall("https?:|<script|<link", page)
+    sources = re.findall('src="([^"]*)', page)
+    assert len(sources) == 2
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+
+
+def test_a_page_tells_what_gate_and_doctor_said_and_both_sides_figures(found: Findings) -> None:
+    page = report_files(found)["index.html"].decode()
+    for said in (
+        *("<b>rejected</b>", "it is worse &amp; worse", "0.125", "The doctor: healthy"),
+        *("the decoder listens", "lines read 5"),
+        "<td>KL, nats</td><td>6.25</td><td>7.5</td>",
+        "<td>reconstruction exact</td><td>-</td><td>-</td>",
+    ):
+        assert said in page
+
+
+def test_what_is_written_otherwise_than_before_stands_out(found: Findings) -> None:
+    page = report_files(found)["index.html"].decode()
+    marked = re.findall("<tr class=changed>(.*?)</tr>", page)
+    assert len(marked) == 1
+    assert "the dog sings" in marked[0]
+    assert found.candidate.voice.reconstructions[0] in marked[0]
+
+
+def test_text_is_shown_and_never_run(found: Findings) -> None:
+    page = report_files(found)["index.html"].decode()
+    assert "a &lt;b&gt;bold&lt;/b&gt; cat sleeps" in page
+    assert "<b>bold" not in page
+
+
+def test_the_first_version_has_nobody_beside_it(found: Findings) -> None:
+    page = report_files(found._replace(champion=None, decisions=[]))["index.html"].decode()
+    assert "<p>It was not asked.</p>" in page
+    assert "changed>" not in page
+    assert len(re.findall("data:image/png", page)) == 1
+
+
+def test_the_same_findings_give_the_same_bytes(found: Findings) -> None:
+    assert report_files(found) == report_files(found)
+
+
+def test_a_card_has_front_matter_and_the_facts_of_the_manifest(found: Findings) -> None:
+    said = card(found)
+    version = found.candidate.version
+    front, body = said.removeprefix("---\n").split("\n---\n", 1)
+    keys = [line.partition(": ")[0] for line in front.splitlines()]
+    assert keys == ["library_name", "pipeline_tag", "tags", "model_name"]
+    for fact in (version.name, version.manifest["torch"], "latent 16", "| KL, nats | 6.25 |"):
+        assert fact in said
+    assert body.startswith("# ")
+    assert "1200 (vae)" in body
+    assert "{" not in body
+
+
+def test_a_voice_is_the_same_every_night(toy_version: tuple[Path, Version]) -> None:
+    registry, version = toy_version
+    voice = voice_of(registry, version, PROBES[:2])
+    assert voice == voice_of(registry, version, PROBES[:2])
+    assert len(voice.reconstructions) == 2
+    assert (len(voice.homotopy), voice.homotopy[0]) == (STEPS, voice.reconstructions[0])
+    assert voice.homotopy[-1] == voice.reconstructions[1]
+
+
+def test_a_night_leaves_a_report_beside_its_version(tmp_path: Path) -> None:
+    """And the job alone says the same again."""
+    folder = prepared(tmp_path / "night", NIGHT_CONFIG)
+    line: dict[str, Any] = ran_job(folder, "nightly").line
+    page = folder / line["report"]
+    assert "Loss parts over the training" in page.read_text()
+    assert "<b>first</b>" in page.read_text()
+    run = next((folder / "runs").glob("*/metrics.jsonl")).parent
+    again = ran_job(folder, "report", "--run", str(run.relative_to(folder))).line
+    assert (again["outcome"], again["page"]) == ("reported", line["report"])

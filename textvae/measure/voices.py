@@ -1,0 +1,42 @@
+"""How a version sounds: what it writes of a few sentences that are the same every night."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from textvae.config import ServeConfig
+from textvae.engine.requests import (
+    DecodeRequest,
+    EncodeRequest,
+    InterpolateRequest,
+    SampleRequest,
+)
+from textvae.engine.start import start_engine
+from textvae.store.versions import Version
+
+SAMPLES, STEPS = 8, 7
+SEED = 0
+
+
+class Voice(NamedTuple):
+    """What a version writes, greedily."""
+
+    reconstructions: list[str]
+    """Of each probe."""
+    samples: list[str]
+    """Draws of its prior, the same draws every night."""
+    homotopy: list[str]
+    """From the first probe to the second."""
+
+
+def voice_of(registry: Path, version: Version, probes: Sequence[str]) -> Voice:
+    """What the version makes of the probes, two or more that it can read."""
+    engine = start_engine(registry, version, ServeConfig())
+    try:
+        means = engine.encode(EncodeRequest(tuple(probes))).mean
+        rebuilt = engine.decode(DecodeRequest(means)).written
+        drawn = engine.sample(SampleRequest(SAMPLES, seed=SEED)).written
+        path = engine.interpolate(InterpolateRequest((probes[0], probes[1]), STEPS)).written
+    finally:
+        engine.close()
+    return Voice(*([one.text for one in written] for written in (rebuilt, drawn, path)))
