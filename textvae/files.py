@@ -20,6 +20,8 @@ from typing import Any, BinaryIO
 from textvae.errors import BusyError
 
 _READ_ONLY = 0o444
+UNFINISHED = ".unfinished"
+"""How the hidden names end that a kill leaves."""
 
 
 def canonical_json(value: Any) -> bytes:
@@ -98,6 +100,22 @@ def remove_folder(path: Path) -> None:
     os.rename(path, hidden)
     _fsync(path.parent)
     shutil.rmtree(hidden)
+
+
+def move(path: Path, target: Path) -> None:
+    """`path` has the name `target`, beside it; OSError where that is a folder with files."""
+    assert path.parent == target.parent, f"{path} and {target} are not side by side"
+    os.rename(path, target)
+    _fsync(target.parent)
+
+
+def sweep(hidden: Path) -> None:
+    """A hidden file or folder, which no reader sees, is gone."""
+    assert hidden.name.startswith("."), f"only what is hidden is swept, got {hidden}"
+    if hidden.is_dir() and not hidden.is_symlink():
+        shutil.rmtree(hidden)
+    else:
+        hidden.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -183,12 +201,13 @@ def hold_lock(path: Path, purpose: str) -> Iterator[None]:
 
     make_folder(path.parent)
     holder = path.with_name(path.name + ".holder")
-    lock = FileLock(path, blocking=False, fallback_to_soft=False)
+    # Whoever enters in one thread may leave in another.
+    lock = FileLock(path, blocking=False, fallback_to_soft=False, thread_local=False)
     try:
         lock.acquire()
     except Timeout:
         raise BusyError(
-            f"{path}: held by {_read_holder(holder)}; try again when it has ended"
+            f"{path}: held by {lock_holder(path)}; try again when it has ended"
         ) from None
     try:
         write_json(holder, {"pid": os.getpid(), "host": socket.gethostname(), "purpose": purpose})
@@ -198,10 +217,27 @@ def hold_lock(path: Path, purpose: str) -> Iterator[None]:
         lock.release()
 
 
-def _read_holder(holder: Path) -> str:
+def is_held(path: Path) -> bool:
+    """Whether somebody holds a lock now; nothing is made or changed by asking."""
+    import fcntl  # a client may run where there is none
+
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def lock_holder(path: Path) -> str:
     """Who holds a lock, in words; the record may be a moment younger or older than the lock."""
     try:
-        record = json.loads(holder.read_bytes())
+        record = json.loads(path.with_name(path.name + ".holder").read_bytes())
     except FileNotFoundError:
         return "a process that is just starting or ending"
     return f"{record['purpose']} (pid {record['pid']} on {record['host']})"
@@ -225,7 +261,7 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
 
 def _hidden_beside(path: Path) -> Path:
     """A hidden name in the folder of `path` that nobody has used or will use."""
-    return path.with_name(f".{uuid.uuid4().hex}.unfinished")
+    return path.with_name(f".{uuid.uuid4().hex}{UNFINISHED}")
 
 
 def _refuse_existing(target: Path) -> None:

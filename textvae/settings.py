@@ -13,6 +13,7 @@ from textvae.config import (
     GateConfig,
     ModelConfig,
     NightConfig,
+    PruneConfig,
     ServeConfig,
     StoreConfig,
     TokenizerConfig,
@@ -36,6 +37,7 @@ class Sections:
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GateConfig = GateConfig()
     night: NightConfig = NightConfig()
+    prune: PruneConfig = PruneConfig()
     serve: ServeConfig = ServeConfig()
 
 

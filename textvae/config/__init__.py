@@ -7,6 +7,7 @@ value out of its range is an InputError as soon as the section is made, wherever
 from textvae.config.checks import SEED_MAX
 from textvae.config.data import DataConfig, StoreConfig, TokenizerConfig
 from textvae.config.judging import EvaluationConfig, GateConfig
+from textvae.config.keeping import PruneConfig
 from textvae.config.learning import ModelConfig, TrainingConfig
 from textvae.config.nights import NightConfig
 from textvae.config.serving import ServeConfig
@@ -21,5 +22,6 @@ __all__ = [
     "EvaluationConfig",
     "GateConfig",
     "NightConfig",
+    "PruneConfig",
     "ServeConfig",
 ]

@@ -10,6 +10,7 @@ from textvae.engine.engine import Engine
 from textvae.engine.start import load_engine
 from textvae.errors import UnavailableError
 from textvae.store import promotions
+from textvae.store.leases import leased
 
 _log = logging.getLogger(__name__)
 
@@ -28,8 +29,10 @@ class Champion:
         self._pinned = version or None
         self._config = config
         self._engine: Engine | None = None
+        self._lease = contextlib.ExitStack()
+        self._unprotected = False
         self._failed = 0
-        self._closings: set[asyncio.Task[bool]] = set()
+        self._closings: set[asyncio.Task[None]] = set()
 
     @property
     def engine(self) -> Engine:
@@ -40,9 +43,7 @@ class Champion:
 
     async def load(self) -> None:
         """Loads the first engine; NotFoundError and CorruptError say why there is none."""
-        self._engine = await asyncio.to_thread(
-            load_engine, self._registry, self._model, self._pinned, self._config
-        )
+        self._engine, self._lease = await asyncio.to_thread(self._loaded, self._pinned)
 
     async def follow(self, stop: asyncio.Event) -> None:
         """Looks for a new champion every `poll_s` seconds until `stop` is set."""
@@ -58,7 +59,7 @@ class Champion:
     async def close(self, timeout_s: float) -> None:
         """Closes all engines; calls that are not done within `timeout_s` seconds are given up."""
         if self._engine is not None:
-            self._retire(self._engine, timeout_s)
+            self._retire(self._engine, self._lease, timeout_s)
             self._engine = None
         await asyncio.gather(*self._closings)
 
@@ -71,20 +72,36 @@ class Champion:
             return
         _log.info("loading %s, promotion %d", promotion.version, promotion.number)
         try:
-            engine = await asyncio.to_thread(
-                load_engine, self._registry, self._model, None, self._config
-            )
+            engine, lease = await asyncio.to_thread(self._loaded, None)
         except Exception:
             self._failed = promotion.number
             serving = self.engine.version.name
             _log.exception("cannot load %s; %s goes on serving", promotion.version, serving)
             return
         old, self._engine = self.engine, engine
-        self._retire(old, self._config.drain_s)
+        ended, self._lease = self._lease, lease
+        self._retire(old, ended, self._config.drain_s)
         _log.info("%s serves, %s ends its calls", engine.version.name, old.version.name)
 
-    def _retire(self, engine: Engine, timeout_s: float) -> None:
-        """Closes `engine` beside everything else."""
-        closing = asyncio.create_task(asyncio.to_thread(engine.close, timeout_s))
+    def _loaded(self, version: str | None) -> tuple[Engine, contextlib.ExitStack]:
+        """An engine, and a lease of its version, which no prune removes until the lease ends."""
+        engine = load_engine(self._registry, self._model, version, self._config)
+        name, lease = engine.version.name, contextlib.ExitStack()
+        try:
+            lease.enter_context(leased(self._registry, self._model, name, "serve"))
+        except (OSError, NotImplementedError) as error:  # read-only, or a disk without locks
+            if not self._unprotected:
+                _log.warning("what is served here is not protected from a prune: %s", error)
+            self._unprotected = True
+        return engine, lease
+
+    def _retire(self, engine: Engine, lease: contextlib.ExitStack, timeout_s: float) -> None:
+        """Closes `engine` beside everything else, and ends its lease."""
+
+        def close() -> None:
+            with lease:
+                engine.close(timeout_s)
+
+        closing = asyncio.create_task(asyncio.to_thread(close))
         self._closings.add(closing)
         closing.add_done_callback(self._closings.discard)

@@ -62,6 +62,8 @@ def _verify_of(folder: Path, version: Version) -> Sealed:
     owner = sealed.manifest.get("version_manifest_sha256")
     if owner != version.manifest_sha256:
         raise corrupt(folder / MANIFEST, f"does not belong to version {version.name}")
+    if sealed.manifest.get("attachment") != folder.name:
+        raise corrupt(folder / MANIFEST, f"is not the attachment {folder.name!r}")
     return sealed
 
 

@@ -2,10 +2,12 @@
 
 `registry/<model>/promotions/000124.json` is the truth, and the highest number wins. A number is
 taken by a hard link, which one process alone can make: of two that judged against the same champion
-the second is told that the champion has moved. A rollback is one more promotion. The symbolic link
-`champion` beside the log is for people; nothing here reads it.
+the second is told that the champion has moved. A rollback is one more promotion. Each record ends
+in the SHA-256 of what it says. The symbolic link `champion` beside the log is for people; nothing
+here reads it.
 """
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -13,10 +15,13 @@ from typing import NamedTuple
 
 from textvae import files
 from textvae.errors import BusyError, CorruptError, InputError, NotFoundError
+from textvae.store.leases import leased
 from textvae.store.sealed import corrupt
 from textvae.store.versions import Version, list_versions, model_folder, open_version
 
-_RECORD = re.compile(r"[0-9]{6,}\.json")
+_RECORD = re.compile(r"[0-9]{6}\.json|[1-9][0-9]{6,}\.json")
+RECORD_BYTES_MAX = 1 << 20
+"""More is no record, and is not read into memory."""
 
 
 class Promotion(NamedTuple):
@@ -36,13 +41,20 @@ class Promotion(NamedTuple):
 
 def current(registry: Path, model: str) -> Promotion | None:
     """The promotion in force, or None where nothing was promoted yet."""
-    numbers = _numbers(registry, model)
-    return _read(registry, model, numbers[-1]) if numbers else None
+    there = numbers(registry, model)
+    return read_promotion(registry, model, there[-1]) if there else None
 
 
 def history(registry: Path, model: str) -> list[Promotion]:
-    """All promotions of a model, oldest first."""
-    return [_read(registry, model, number) for number in _numbers(registry, model)]
+    """All promotions of a model, oldest first; CorruptError where one is damaged or missing."""
+    log = [read_promotion(registry, model, number) for number in numbers(registry, model)]
+    for number, promotion in enumerate(log, 1):
+        if promotion.number != number:
+            raise CorruptError(
+                f"{_path(registry, model, number)}: is missing, there are later ones; "
+                "restore it from a copy"
+            )
+    return log
 
 
 def champion(registry: Path, model: str) -> Version:
@@ -67,6 +79,17 @@ def promote(
     promotion came first, since `version` was then never compared with what serves now.
     """
     assert version.model == model, f"{version.name} is of {version.model}, not of {model}"
+    # Against a prune that found nobody in need of this version a moment ago.
+    with leased(registry, model, version.name, "promote"):
+        if not version.folder.is_dir():
+            raise NotFoundError(f"{version.folder}: was removed; promote another version")
+        return _promote(registry, model, version, expected, reason, actor, at)
+
+
+def _promote(
+    registry: Path, model: str, version: Version, expected: int, reason: str, actor: str, at: str
+) -> Promotion:
+    """`promote`, of a version that nobody removes meanwhile."""
     before = current(registry, model)
     promotion = Promotion(
         number=expected + 1,
@@ -78,13 +101,14 @@ def promote(
         at=at,
     )
     moved = (before.number if before else 0) != expected
-    record = files.canonical_json(promotion._asdict())
-    if moved or not files.create_by_link(_path(registry, model, promotion.number), record):
+    record = {**promotion._asdict(), "sha256": _sha256(promotion)}
+    path = _path(registry, model, promotion.number)
+    if moved or not files.create_by_link(path, files.canonical_json(record)):
         raise BusyError(
             f"{model}: the champion moved since promotion {expected}, so {version.name} was not "
             "promoted; evaluate it against the new champion and promote again"
         )
-    _point_champion(registry, model)
+    point_champion(registry, model)
     return promotion
 
 
@@ -97,14 +121,14 @@ def rollback(
     serves already or never did; BusyError where a promotion came in between.
     """
     promotions = history(registry, model)
-    road = _road(promotions)
-    if len(road) < 2 and not to:
+    way = road(promotions)
+    if len(way) < 2 and not to:
         raise InputError("to", f"{model} has no earlier champion to go back to; promote a version")
-    name = to or road[-2]
+    name = to or way[-2]
     served = {promotion.version for promotion in promotions}
     if name not in served:
         raise InputError("to", f"{name} never served; python -m jobs.promote is for what is new")
-    if name == road[-1]:
+    if name == way[-1]:
         raise InputError("to", f"{name} serves already")
     return promote(
         registry,
@@ -117,22 +141,22 @@ def rollback(
     )
 
 
-def _road(promotions: list[Promotion]) -> list[str]:
+def road(promotions: list[Promotion]) -> list[str]:
     """The versions that led to the present one, which is last.
 
     Coming back to a version forgets what came after it, so that rolling back twice goes two
     versions back and never returns to the one that was found wanting.
     """
-    road: list[str] = []
+    way: list[str] = []
     for promotion in promotions:
-        if promotion.version in road:
-            del road[road.index(promotion.version) + 1 :]
+        if promotion.version in way:
+            del way[way.index(promotion.version) + 1 :]
         else:
-            road.append(promotion.version)
-    return road
+            way.append(promotion.version)
+    return way
 
 
-def _point_champion(registry: Path, model: str) -> None:
+def point_champion(registry: Path, model: str) -> None:
     """The link shows the promotion in force, whichever of several promoters writes it last."""
     shown = None
     while (promotion := current(registry, model)) and promotion.number != shown:
@@ -142,14 +166,18 @@ def _point_champion(registry: Path, model: str) -> None:
         shown = promotion.number
 
 
-def _read(registry: Path, model: str, number: int) -> Promotion:
+def read_promotion(registry: Path, model: str, number: int) -> Promotion:
     """One promotion; CorruptError where its file was damaged."""
     path = _path(registry, model, number)
     try:
-        promotion = Promotion(**json.loads(path.read_bytes()))
-    except (ValueError, TypeError):
-        promotion = None
-    if promotion is None or promotion.number != number:
+        plain = path.is_file() and path.stat().st_size <= RECORD_BYTES_MAX
+        record = json.loads(path.read_bytes() if plain else b"")
+        told = record.pop("sha256")
+        promotion = Promotion(**record)
+        whole = promotion.number == number and told == _sha256(promotion)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        whole = False
+    if not whole:
         raise CorruptError(
             f"{path}: is not promotion {number}; restore it from a copy, "
             "or remove it to go back to the promotion before"
@@ -157,8 +185,13 @@ def _read(registry: Path, model: str, number: int) -> Promotion:
     return promotion
 
 
-def _numbers(registry: Path, model: str) -> list[int]:
-    """The numbers of all promotions of a model, ascending."""
+def _sha256(promotion: Promotion) -> str:
+    """Of what a record says."""
+    return hashlib.sha256(files.canonical_json(promotion._asdict())).hexdigest()
+
+
+def numbers(registry: Path, model: str) -> list[int]:
+    """The numbers of all promotions of a model, ascending; none of them was read yet."""
     folder = model_folder(registry, model) / "promotions"
     if not folder.is_dir():
         return []

@@ -16,6 +16,8 @@ from textvae.errors import CorruptError
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+MANIFEST_BYTES_MAX = 16 << 20
+"""More is no manifest, and is not read into memory."""
 
 
 class Sealed(NamedTuple):
@@ -52,32 +54,40 @@ def seal(folder: Path, contents: Mapping[str, bytes | Path], manifest: bytes) ->
 
 def verify(folder: Path) -> Sealed:
     """The manifest of a folder whose every name, size and hash is as it says, else CorruptError."""
-    path = folder / MANIFEST
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise corrupt(path, "is missing") from None
-    manifest = _parse(path, raw)
-    entries = manifest["files"]
+    sealed = read_manifest(folder)
+    entries = sealed.manifest["files"]
     _verify_names(folder, {MANIFEST, *entries})
     for name, entry in entries.items():
         _verify_file(folder / name, entry)
-    return Sealed(manifest, hashlib.sha256(raw).hexdigest())
+    return sealed
+
+
+def read_manifest(folder: Path) -> Sealed:
+    """What a folder says of itself, before its files were looked at; CorruptError where nothing."""
+    path = folder / MANIFEST
+    if not path.is_file() or path.is_symlink():
+        raise corrupt(path, "is not a plain file" if os.path.lexists(path) else "is missing")
+    if path.stat().st_size > MANIFEST_BYTES_MAX:
+        raise corrupt(path, f"has more than {MANIFEST_BYTES_MAX} bytes, so it is no manifest")
+    raw = path.read_bytes()
+    return Sealed(_parse(path, raw), hashlib.sha256(raw).hexdigest())
 
 
 def corrupt(path: Path, problem: str) -> CorruptError:
     """The error of a file that is not as it was published, with the ways out of it."""
-    return CorruptError(
+    message = (
         f"{path}: {problem}; restore the folder from a copy or remove it, "
         "and meanwhile another version can serve (python -m jobs.rollback)"
     )
+    # A name may hold bytes that are not UTF-8, which no answer or log could hold.
+    return CorruptError(message.encode(errors="backslashreplace").decode())
 
 
 def _parse(path: Path, raw: bytes) -> dict[str, Any]:
     """A manifest whose form is right; whether it tells the truth is for the caller to find out."""
     try:
         manifest = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise corrupt(path, "is torn or not JSON") from None
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
         raise corrupt(path, "is not a manifest: it lists no files")

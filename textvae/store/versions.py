@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from textvae.errors import InputError, NotFoundError
-from textvae.store.sealed import MANIFEST, corrupt, manifest_of, seal, verify
+from textvae.store.sealed import MANIFEST, Sealed, corrupt, manifest_of, read_manifest, seal, verify
 
 _MODEL = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_VERSION = re.compile(r"[0-9]{8}-[0-9a-f]{12}")
+VERSION_NAME = re.compile(r"[0-9]{8}-[0-9a-f]{12}")
 _HEX = 12
 
 
@@ -54,7 +54,7 @@ def publish(
     """
     manifest = manifest_of(files, facts)
     name = f"{date}-{hashlib.sha256(manifest).hexdigest()[:_HEX]}"
-    assert _VERSION.fullmatch(name), f"a date is 8 digits, got {date!r}"
+    assert VERSION_NAME.fullmatch(name), f"a date is 8 digits, got {date!r}"
     for there in list_versions(registry, model):
         if there.endswith(name[8:]):
             return open_version(registry, model, there)
@@ -73,9 +73,18 @@ def open_version(registry: Path, model: str, name: str) -> Version:
         raise NotFoundError(f"{model_folder(registry, model)}: no version {name!r}; {there}")
     folder = _folder(registry, model, name)
     sealed = verify(folder)
-    if not name.endswith(sealed.manifest_sha256[:_HEX]):
-        raise corrupt(folder / MANIFEST, f"is not the manifest that {name} is named after")
+    _check_name(folder, name, sealed)
     return Version(model, name, folder, *sealed)
+
+
+def parent_of(folder: Path, name: str) -> str:
+    """The version that version `name` began from, or empty; `folder` is where it lies.
+
+    CorruptError where the manifest is damaged; no other file is looked at.
+    """
+    sealed = read_manifest(folder)
+    _check_name(folder, name, sealed)
+    return str(sealed.manifest.get("parent", ""))
 
 
 def list_versions(registry: Path, model: str) -> list[str]:
@@ -83,7 +92,9 @@ def list_versions(registry: Path, model: str) -> list[str]:
     folder = model_folder(registry, model) / "versions"
     if not folder.is_dir():
         return []
-    found = [path for path in folder.iterdir() if _VERSION.fullmatch(path.name) and path.is_dir()]
+    found = [
+        path for path in folder.iterdir() if VERSION_NAME.fullmatch(path.name) and path.is_dir()
+    ]
     # The day is in the name; within one, a folder's own time says when its last file was written.
     found.sort(key=lambda path: (path.name[:8], path.stat().st_mtime_ns, path.name), reverse=True)
     return [path.name for path in found]
@@ -98,6 +109,12 @@ def list_models(registry: Path) -> list[str]:
         for path in registry.iterdir()
         if _MODEL.fullmatch(path.name) and (path / "versions").is_dir()
     )
+
+
+def _check_name(folder: Path, name: str, sealed: Sealed) -> None:
+    """CorruptError where a version is not the one that it is named after."""
+    if not name.endswith(sealed.manifest_sha256[:_HEX]):
+        raise corrupt(folder / MANIFEST, f"is not the manifest that {name} is named after")
 
 
 def _folder(registry: Path, model: str, name: str) -> Path:

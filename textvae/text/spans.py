@@ -18,7 +18,9 @@ from textvae.text.corpus import Sentence
 from textvae.text.lines import Lines, Sentences, read_lines, written
 from textvae.text.split import SIDES, Side
 
-SPAN_NAME = re.compile(r"\d{6}-[0-9a-f]{12}")
+MANIFEST_BYTES_MAX = 16 << 20
+"""More is no manifest, and is not read into memory."""
+SPAN_NAME = re.compile(r"[0-9]{6}-[0-9a-f]{12}")
 
 
 class Span(NamedTuple):
@@ -59,6 +61,7 @@ def load_spans(spans: Path, names: Sequence[str] | None = None) -> Corpus:
     names = there if names is None else names
     if not names:
         raise NotFoundError(f"{spans}: no text has been ingested; python -m jobs.ingest does that")
+    _check_once(spans, names)
     manifests = [_manifest_bytes(spans, name) for name in names]
     verified = [
         _verified(spans / name, json.loads(manifest))
@@ -106,6 +109,15 @@ def write_span(
     return Span(name, spans / name, report)
 
 
+def _check_once(spans: Path, names: Sequence[str]) -> None:
+    """CorruptError where a span is there twice, under two numbers."""
+    seen: dict[str, str] = {}
+    for name in names:
+        first = seen.setdefault(name.partition("-")[2], name)
+        if first != name:
+            raise _corrupt(spans / name / "manifest.json", f"is that of {first} too")
+
+
 def _manifest_bytes(spans: Path, name: str) -> bytes:
     """A span's manifest as it lies there; CorruptError where the span's name says another."""
     path = spans / name / "manifest.json"
@@ -114,6 +126,8 @@ def _manifest_bytes(spans: Path, name: str) -> bytes:
         raise NotFoundError(f"{spans}: no span {name}; there are: {told}")
     if not path.is_file():
         raise _corrupt(path, "is missing")
+    if path.stat().st_size > MANIFEST_BYTES_MAX:
+        raise _corrupt(path, f"has more than {MANIFEST_BYTES_MAX} bytes, so it is no manifest")
     data = path.read_bytes()
     if not name.endswith(f"-{hashlib.sha256(data).hexdigest()[:12]}"):
         raise _corrupt(path, "is not the manifest that the folder is named after")
@@ -131,10 +145,10 @@ def _verified(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Lines]:
         path = folder / name
         if not path.is_file():
             raise _corrupt(path, "is missing")
-        found = read_lines(path)
-        size = len(found.data)
+        size = path.stat().st_size
         if size != promised["bytes"]:
             raise _corrupt(path, f"has {size} bytes, its manifest says {promised['bytes']}")
+        found = read_lines(path)
         if found.sha256 != promised["sha256"]:
             raise _corrupt(path, "holds other bytes than its manifest says")
         contents[name] = found
@@ -143,7 +157,9 @@ def _verified(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Lines]:
 
 def _corrupt(path: Path, problem: str) -> CorruptError:
     """The error for a span that is not what it was, with the ways out."""
-    return CorruptError(
+    message = (
         f"{path}: {problem}; put the span's folder back from a copy, or remove {path.parent.name} "
         "and ingest its files again"
     )
+    # A name may hold bytes that are not UTF-8, which no answer or log could hold.
+    return CorruptError(message.encode(errors="backslashreplace").decode())

@@ -1,0 +1,77 @@
+"""`python -m jobs.prune`: versions and runs that nobody needs any more go."""
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.command import actor, run_job, utc_now
+from textvae.config import PruneConfig, StoreConfig
+from textvae.store.pins import pin, unpin
+from textvae.store.prune import (
+    Fate,
+    prune_runs,
+    prune_versions,
+    run_fates,
+    version_fates,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prune:
+    """Removes old versions, with what is attached to them, and old training runs.
+
+    The champion, those that served last and their parents, young and pinned ones, those that a
+    server has loaded, and runs at work stay.
+    """
+
+    dry_run: bool = False
+    """Say what would go, and why all else stays; change nothing."""
+    pin: str = ""
+    """Keep this version until it is unpinned; nothing is removed by this call."""
+    unpin: str = ""
+    """Take the pin of this version back; nothing is removed by this call."""
+    reason: str = "by hand"
+    """Why it is pinned, for those who find the pin."""
+    prune: PruneConfig = PruneConfig()
+    store: StoreConfig = StoreConfig()
+
+
+def main(settings: Prune) -> dict[str, Any]:
+    """Outcome `pruned`, `would_prune`, `pinned` or `unpinned`, or `up_to_date` for no change."""
+    store = settings.store
+    where = (store.registry, store.model)
+    if settings.pin:
+        new = pin(*where, settings.pin, reason=settings.reason, actor=actor(), at=utc_now())
+        return {"outcome": "pinned" if new else "up_to_date", "version": settings.pin}
+    if settings.unpin:
+        unpin(*where, settings.unpin)
+        return {"outcome": "unpinned", "version": settings.unpin}
+    now_s = time.time()
+    if settings.dry_run:
+        versions = version_fates(*where, settings.prune, now_s)
+        runs = run_fates(store.runs, settings.prune, now_s)
+    else:
+        versions = prune_versions(*where, settings.prune, now_s, utc_now())
+        runs = prune_runs(store.runs, settings.prune, now_s)
+    told = {"versions": _told(versions, settings), "runs": _told(runs, settings)}
+    if not any(fate.goes for fate in (*versions, *runs)):
+        return {"outcome": "up_to_date", **told}
+    return {"outcome": "would_prune" if settings.dry_run else "pruned", **told}
+
+
+def _told(fates: list[Fate], settings: Prune) -> dict[str, dict[str, str]]:
+    """What goes and what stays, and why; also said in the log."""
+    goes = "would go" if settings.dry_run else "went"
+    for fate in fates:
+        log.info("%s %s: %s", fate.name, goes if fate.goes else "stays", fate.why)
+    return {
+        "removed": {fate.name: fate.why for fate in fates if fate.goes},
+        "kept": {fate.name: fate.why for fate in fates if not fate.goes},
+    }
+
+
+if __name__ == "__main__":
+    run_job("prune", Prune, main)

@@ -1,0 +1,204 @@
+"""The clean-up of a registry and its runs: nothing that anybody needs goes, all else does.
+
+What goes is first marked, that is renamed to `.NAME.removed`, where no reader sees it. Then it is
+asked once more who needs what: a promoter may have come in between. Then it is swept. A kill leaves
+marks, and the next prune decides on them as on everything else.
+"""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from textvae import files
+from textvae.config import PruneConfig
+from textvae.errors import BusyError, CorruptError
+from textvae.store.leases import lease_holders
+from textvae.store.pins import list_pins
+from textvae.store.promotions import history, road
+from textvae.store.versions import VERSION_NAME, list_versions, model_folder, parent_of
+
+_RUN = re.compile(r"[0-9a-f]{12}|rebuild-.*")
+_REMOVED = ".removed"
+_DAY_S = 86_400.0
+
+
+class Fate(NamedTuple):
+    """What becomes of one version or run."""
+
+    name: str
+    goes: bool
+    why: str
+    """Why it goes or stays, in words."""
+
+
+def version_fates(registry: Path, model: str, config: PruneConfig, now_s: float) -> list[Fate]:
+    """What a prune at `now_s` (seconds of time.time) would do to each version, newest first.
+
+    CorruptError where the log of promotions, or the manifest of a version that stays, is damaged,
+    or the champion is gone: who needs what is not known then, so nothing may go.
+    """
+    places = _places(registry, model)
+    stays = _needed(registry, model, config)
+    ages = {name: _age_days(name, place, now_s) for name, place in places.items()}
+    for name, age in ages.items():
+        if age < config.grace_days:
+            stays.setdefault(name, f"is {age:.1f} days old, all stay for {config.grace_days:g}")
+    # A version is warm-started from its parent and rebuilt with it; whoever needs more pins it.
+    for name in sorted(set(stays) & set(places)):
+        if places[name].parent.name == "versions":  # of others only attachments are left
+            stays.setdefault(parent_of(places[name], name), f"is the parent of {name}, which stays")
+    return [
+        Fate(name, name not in stays, stays.get(name, f"is {ages[name]:.1f} days old, unneeded"))
+        for name in sorted(places, reverse=True)
+    ]
+
+
+def prune_versions(
+    registry: Path, model: str, config: PruneConfig, now_s: float, at: str
+) -> list[Fate]:
+    """Removes the versions that nobody needs, with their attachments; says what became of each.
+
+    Each leaves a line in `pruned/`, dated `at`. Raises as `version_fates`, and BusyError while
+    another prune runs.
+    """
+    folder = model_folder(registry, model)
+    if not folder.is_dir():
+        return []
+    with files.hold_lock(folder / "prune.lock", "prune"):
+        for fate in version_fates(registry, model, config, now_s):
+            if fate.goes and (folder / "versions" / fate.name).is_dir():
+                _mark(folder / "versions" / fate.name)
+        fates = version_fates(registry, model, config, now_s)
+        for fate in fates:
+            (_sweep_version if fate.goes else _bring_back)(folder, fate, at)
+    return fates
+
+
+def run_fates(runs: Path, config: PruneConfig, now_s: float) -> list[Fate]:
+    """What a prune at `now_s` would do to each training run, by name."""
+    fates = []
+    for path in sorted(runs.iterdir()) if runs.is_dir() else []:
+        if not _RUN.fullmatch(path.name) or not path.is_dir():
+            continue
+        if files.is_held(path / "lock"):
+            fates.append(Fate(path.name, False, f"is at work: {files.lock_holder(path / 'lock')}"))
+            continue
+        age = (now_s - _written_s(path)) / _DAY_S
+        goes = age >= config.runs_days
+        kept = "" if goes else f", all stay for {config.runs_days:g}"
+        fates.append(Fate(path.name, goes, f"was written to {age:.1f} days ago{kept}"))
+    return fates
+
+
+def prune_runs(runs: Path, config: PruneConfig, now_s: float) -> list[Fate]:
+    """Removes the training runs that nobody goes on with; says what became of each."""
+    fates = []
+    for fate in run_fates(runs, config, now_s):
+        if fate.goes:
+            try:
+                with files.hold_lock(runs / fate.name / "lock", "prune"):
+                    _mark(runs / fate.name)
+            except BusyError:
+                fate = Fate(fate.name, False, "has been gone on with just now")
+        fates.append(fate)
+    for hidden in _marked(runs).values():
+        files.sweep(hidden)
+    return fates
+
+
+def pruned(registry: Path, model: str) -> set[str]:
+    """The names of all versions that a prune removed."""
+    folder = model_folder(registry, model) / "pruned"
+    return {path.stem for path in folder.glob("[0-9]*.json")} if folder.is_dir() else set()
+
+
+def _needed(registry: Path, model: str, config: PruneConfig) -> dict[str, str]:
+    """The versions that stay for what they are to others, and why."""
+    # Leases before promotions: a promoter lets go of its lease after its promotion is there.
+    held = lease_holders(registry, model)
+    promotions = history(registry, model)
+    stays: dict[str, str] = {}
+    if promotions:
+        now = promotions[-1]
+        stays[now.version] = f"is the champion (promotion {now.number})"
+        place = _places(registry, model).get(now.version)
+        if place is None or place.parent.name != "versions":
+            raise CorruptError(
+                f"{model_folder(registry, model)}: the champion {now.version} is gone; restore it "
+                "from a copy or promote another version, nothing is pruned before"
+            )
+    kept = config.versions_kept
+    served = dict.fromkeys(promotion.version for promotion in reversed(promotions))
+    for name in list(served)[:kept]:
+        stays.setdefault(name, f"is one of the last {kept} that served")
+    for name in road(promotions)[-kept:]:
+        stays.setdefault(name, "is one of those that rollbacks go back to")
+    for name in list_pins(registry, model):
+        stays.setdefault(name, "is pinned")
+    for name, who in held.items():
+        stays.setdefault(name, f"is in use: {who}")
+    return stays
+
+
+def _places(registry: Path, model: str) -> dict[str, Path]:
+    """Where each version lies: published, marked, or gone with its attachments left."""
+    folder = model_folder(registry, model)
+    shelves = folder / "attachments"
+    left = shelves.iterdir() if shelves.is_dir() else []
+    there = {name: folder / "versions" / name for name in list_versions(registry, model)}
+    places = {path.name: path for path in left} | _marked(shelves) | _marked(folder / "versions")
+    return {name: place for name, place in (places | there).items() if VERSION_NAME.fullmatch(name)}
+
+
+def _age_days(name: str, place: Path, now_s: float) -> float:
+    """Since the day in a version's name, or since its folder was last written to, if later."""
+    try:
+        day_s = datetime.strptime(name[:8], "%Y%m%d").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        day_s = 0.0  # any 8 digits can be a name
+    return (now_s - max(day_s, place.stat().st_mtime)) / _DAY_S
+
+
+def _written_s(run: Path) -> float:
+    """When a run was last gone on with; its lock is none of its work."""
+    locks = {run / "lock", run / "lock.holder"}
+    paths = (path for path in run.rglob("*") if path not in locks and path.is_file())
+    return max((path.stat().st_mtime for path in paths), default=run.stat().st_mtime)
+
+
+def _mark(path: Path) -> None:
+    """`path` is out of every reader's sight."""
+    hidden = path.with_name(f".{path.name}{_REMOVED}")
+    if hidden.exists():  # by a prune that was killed, and the same was made anew since
+        files.sweep(hidden)
+    files.move(path, hidden)
+
+
+def _marked(folder: Path) -> dict[str, Path]:
+    """What is marked in a folder, by the name that it had."""
+    found = folder.glob(f".*{_REMOVED}") if folder.is_dir() else []
+    return {path.name[1:].removesuffix(_REMOVED): path for path in found}
+
+
+def _sweep_version(folder: Path, fate: Fate, at: str) -> None:
+    """A version that goes is gone, and then its attachments."""
+    versions, shelves = folder / "versions", folder / "attachments"
+    if hidden := _marked(versions).get(fate.name):
+        line = {"version": fate.name, "why": fate.why, "at": at}
+        files.create_by_link(folder / "pruned" / f"{fate.name}.json", files.canonical_json(line))
+        files.sweep(hidden)
+    if (shelves / fate.name).is_dir():
+        _mark(shelves / fate.name)
+    if hidden := _marked(shelves).get(fate.name):
+        files.sweep(hidden)
+
+
+def _bring_back(folder: Path, fate: Fate, at: str) -> None:
+    """A version that stays is in its place, and so are its attachments."""
+    for place in (folder / "versions", folder / "attachments"):
+        if hidden := _marked(place).get(fate.name):
+            if (place / fate.name).exists():  # made anew since it was marked
+                files.sweep(hidden)
+            else:
+                files.move(hidden, place / fate.name)
