@@ -31,7 +31,10 @@ def assert_well_formed(line: dict[str, Any], name: str) -> None:
     assert set(line["targets"]) <= set(line["figures"])
 
 
-@pytest.mark.parametrize("name", ["kill", "nightly", "replay", "scale", "table", "watchdog"])
+DRILLS = ("fuzz", "kill", "nightly", "replay", "scale", "table", "watchdog")
+
+
+@pytest.mark.parametrize("name", DRILLS)
 def test_a_drill_holds_and_ends_with_its_line(name: str) -> None:
     code, line, log = last_line(f"tests.drills.{name}")
     assert set(line) == {"name", "figures", "targets", "held"}

@@ -1,10 +1,15 @@
 """The jobs one after the other, as processes: text in, a champion out, and nothing damaged by."""
 
+import io
 import json
+import pickle
+import pickletools
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.job_runs import MODEL, Ended, prepared, ran_job
 from textvae.model.native import native
@@ -65,6 +70,30 @@ def test_training_once_more_from_nothing_gives_the_same_version(
     again = ran_job(folder, "train").line["version"]
     # The name begins with the day, and midnight may have passed.
     assert again.split("-")[1] == first.split("-")[1]
+
+
+def holds_a_pickle(data: bytes) -> bool:
+    """Whether bytes are a pickle, or a zip with one, such as torch.save writes."""
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return any(holds_a_pickle(archive.read(name)) for name in archive.namelist())
+    try:
+        return len(list(pickletools.genops(data))) > 0
+    except (ValueError, IndexError):
+        return False
+
+
+def test_no_file_that_a_job_writes_holds_a_pickle(chain: tuple[Path, dict[str, Ended]]) -> None:
+    saved = io.BytesIO()
+    torch.save({"one": torch.zeros(2)}, saved)
+    pickles = [saved.getvalue(), *(pickle.dumps([1, "one"], number) for number in range(6))]
+    assert all(map(holds_a_pickle, pickles))
+    places = [chain[0] / place for place in ("registry", "spans", "runs")]
+    written = [path for place in places for path in place.rglob("*") if path.is_file()]
+    kinds = {path.suffix for path in written}
+    assert {".safetensors", ".model", ".json", ".jsonl", ".toml"} <= kinds
+    assert any("checkpoints" in path.parts for path in written)
+    assert [path for path in written if holds_a_pickle(path.read_bytes())] == []
 
 
 def test_the_same_text_once_more_is_no_data(chain: tuple[Path, dict[str, Ended]]) -> None:

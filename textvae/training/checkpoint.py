@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from textvae import files
 from textvae.model.schedules import RateHolder
 from textvae.training.ranks import Ranks
+from textvae.training.whole import read_whole
 
 log = logging.getLogger(__name__)
 
@@ -94,13 +95,13 @@ def load_checkpoint(
     """Restore from the newest checkpoint that is whole; None where there is none."""
     if ranks.first:
         for candidate in sorted(folder.glob("[0-9]*"), reverse=True):
-            if _read_whole(candidate) is not None:
+            if read_whole(candidate) is not None:
                 break
             log.warning("%s is damaged and removed; going back to the one before it", candidate)
             files.remove_folder(candidate)
     ranks.wait()
     for candidate in sorted(folder.glob("[0-9]*"), reverse=True)[:1]:
-        parts = _read_whole(candidate)
+        parts = read_whole(candidate)
         assert parts is not None, f"{candidate} was whole a moment ago"
         state: dict[str, Any] = json.loads(parts["state.json"])
         model.load_state_dict(load(parts["model.safetensors"]))
@@ -124,19 +125,6 @@ def save_best(path: Path, model: nn.Module) -> None:
 def load_best(path: Path, model: nn.Module) -> None:
     """Give the model the best weights of its run."""
     model.load_state_dict(load(path.read_bytes()))
-
-
-def _read_whole(folder: Path) -> dict[str, bytes] | None:
-    """The files of a checkpoint, or None where one is missing or not what it was."""
-    try:
-        sums = json.loads((folder / "sums.json").read_bytes())
-        parts = {name: (folder / name).read_bytes() for name in sums}
-    except (OSError, ValueError):
-        return None
-    whole = all(
-        hashlib.sha256(content).hexdigest() == sums[name] for name, content in parts.items()
-    )
-    return parts if whole and "state.json" in parts else None
 
 
 def _owned(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

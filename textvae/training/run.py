@@ -188,7 +188,7 @@ def candidate(
             "config.toml": to_toml(sections).encode(),
         },
         {
-            "arithmetic": _arithmetic_words(recipe),
+            "arithmetic": arithmetic_words(recipe),
             "model_config": to_mapping(served),
             "parent": parent,
             "seed": config.seed,
@@ -202,7 +202,7 @@ def candidate(
     )
 
 
-def _arithmetic_words(recipe: Recipe) -> str:
+def arithmetic_words(recipe: Recipe) -> str:
     """What the last bits of the weights depend on, beside torch: for the manifest."""
     precision = arithmetic(recipe.training.precision, recipe.training.device)
     in_c = recipe.training.device == "cpu" and native_to_learn() is not None

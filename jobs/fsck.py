@@ -1,0 +1,93 @@
+"""`python -m jobs.fsck`: says what is wrong with what is kept, or makes a version again."""
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.command import run_job
+from textvae.config import StoreConfig
+from textvae.errors import CorruptError
+from textvae.store.check import Finding, check_registry, check_spans, leftovers
+from textvae.store.versions import list_models, list_versions, open_version
+from textvae.text.spans import list_spans
+from textvae.training.whole import damaged_checkpoints
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Fsck:
+    """Reads every byte of registry, spans and checkpoints, and says in words what is wrong.
+
+    With --rebuild it trains a version once more from what its manifest names, and compares.
+    """
+
+    repair: bool = False
+    """Put right what is derived from what is whole, and remove what kills left over a day ago."""
+    rebuild: str = ""
+    """Version to make again, in a run of its own that is gone afterwards; nothing is published."""
+    rebuild_anyway: bool = False
+    """Make it again although torch, textvae or the arithmetic are others than they were."""
+    store: StoreConfig = StoreConfig()
+
+
+def main(settings: Fsck) -> dict[str, Any]:
+    """Outcome `sound` or `damaged`, or `rebuilt_equal` or `rebuilt_different`.
+
+    Damage, and a difference, end with exit code 66.
+    """
+    if settings.rebuild:
+        return _rebuild(settings)
+    store = settings.store
+    left, repaired = [], []
+    for finding in _findings(store):
+        log.warning("%s", finding.problem)
+        if settings.repair and finding.repair:
+            finding.repair()
+            repaired.append(finding.problem)
+        else:
+            left.append(finding.problem)
+    models = list_models(store.registry)
+    checked = {
+        "versions": sum(len(list_versions(store.registry, model)) for model in models),
+        "spans": len(list_spans(store.spans)),
+    }
+    told = {"findings": left, "repaired": repaired, "checked": checked}
+    if left:
+        return {"outcome": "damaged", "exit_code": CorruptError.exit_code, **told}
+    return {"outcome": "sound", **told}
+
+
+def _findings(store: StoreConfig) -> Iterator[Finding]:
+    """All that is wrong."""
+    yield from check_registry(store.registry)
+    yield from check_spans(store.spans)
+    for path in damaged_checkpoints(store.runs):
+        yield Finding(f"{path}: is not whole; remove it, the run goes on from the one before it")
+    for folder in (store.registry, store.spans, store.runs):
+        yield from leftovers(folder, time.time())
+
+
+def _rebuild(settings: Fsck) -> dict[str, Any]:
+    """A version made again and compared."""
+    # A check of the disk needs no torch, which takes seconds to import.
+    from jobs.progress import shown_progress
+    from textvae.measure.rebuild import device_of, rebuild
+    from textvae.training.ranks import joined
+
+    store, anyway = settings.store, settings.rebuild_anyway
+    version = open_version(store.registry, store.model, settings.rebuild)
+    with joined(device_of(version)), shown_progress() as tell:
+        different = rebuild(version, store.spans, store.runs, tell, anyway=anyway)
+    for words in different:
+        log.warning("%s", words)
+    told = {"version": version.name, "differences": different}
+    if different:
+        return {"outcome": "rebuilt_different", "exit_code": CorruptError.exit_code, **told}
+    return {"outcome": "rebuilt_equal", **told}
+
+
+if __name__ == "__main__":
+    run_job("fsck", Fsck, main)

@@ -1,0 +1,185 @@
+"""What is wrong with a registry and the corpus, in words; of what is derived, also the repair."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from textvae import files
+from textvae.errors import CorruptError
+from textvae.store.attachments import list_attachments, read_attachment
+from textvae.store.pins import list_pins
+from textvae.store.promotions import Promotion, numbers, point_champion, read_promotion
+from textvae.store.prune import pruned
+from textvae.store.versions import (
+    Version,
+    list_models,
+    list_versions,
+    model_folder,
+    open_version,
+)
+from textvae.text.spans import list_spans, load_spans
+
+LEFT_S = 86_400.0
+"""A hidden file this old was left by a kill: nobody is still writing it."""
+
+
+class Finding(NamedTuple):
+    """One thing that is not as it should be."""
+
+    problem: str
+    """What is wrong, with the path and the way out."""
+    repair: Callable[[], None] | None = None
+    """Puts it right; None where only people can, since it would take what is not derived."""
+
+
+def check_registry(registry: Path) -> Iterator[Finding]:
+    """All models: every byte of versions and attachments, the log, the champion link, the pins."""
+    for model in list_models(registry):
+        versions: dict[str, Version | None] = {}
+        for name in list_versions(registry, model):
+            try:
+                versions[name] = open_version(registry, model, name)
+            except CorruptError as error:
+                versions[name] = None
+                yield Finding(str(error))
+        folder = model_folder(registry, model)
+        yield from _strangers(folder / "versions", set(versions), "a version")
+        yield from _attachments(registry, model, versions)
+        yield from _promotions(registry, model, versions)
+        for name in list_pins(registry, model):
+            if name not in versions:
+                yield Finding(
+                    f"{folder}: {name} is pinned and not there; restore it, or take the pin back "
+                    f"(python -m jobs.prune --unpin {name})"
+                )
+
+
+def check_spans(spans: Path) -> Iterator[Finding]:
+    """Every byte of every span, and what is in the folder beside them."""
+    names = list_spans(spans)
+    seen: dict[str, str] = {}
+    for name in names:
+        number = name.partition("-")[0]
+        if number in seen:
+            yield Finding(f"{spans / name}: has the number of {seen[number]} too; remove one")
+        seen[number] = name
+        try:
+            load_spans(spans, [name])
+        except CorruptError as error:
+            yield Finding(str(error))
+    yield from _strangers(spans, set(names), "a span")
+
+
+def leftovers(folder: Path, now_s: float) -> Iterator[Finding]:
+    """What kills left below a folder longer than a day before `now_s`; nobody reads it."""
+    for parent, folders, names in os.walk(folder):
+        for name in [*folders, *names]:
+            path = Path(parent, name)
+            if not name.startswith(".") or not name.endswith(files.UNFINISHED):
+                continue
+            if name in folders:
+                folders.remove(name)
+            if now_s - path.lstat().st_mtime > LEFT_S:
+                yield Finding(
+                    f"{path}: was left by something that was killed; --repair removes it",
+                    lambda path=path: files.sweep(path),  # type: ignore[misc]
+                )
+
+
+def _strangers(folder: Path, known: set[str], kind: str) -> Iterator[Finding]:
+    """Visible things in a folder that are not what it is for."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if not path.name.startswith(".") and path.name not in known:
+            yield Finding(f"{_shown(path)}: is not {kind}; move it elsewhere")
+
+
+def _attachments(
+    registry: Path, model: str, versions: dict[str, Version | None]
+) -> Iterator[Finding]:
+    """Every byte of what is attached, and shelves without their version."""
+    shelves = model_folder(registry, model) / "attachments"
+    for shelf in sorted(shelves.iterdir()) if shelves.is_dir() else []:
+        version = versions.get(shelf.name)
+        if shelf.name.startswith("."):
+            continue
+        if shelf.name not in versions:
+            yield Finding(
+                f"{_shown(shelf)}: belongs to a version that is gone; restore that from a copy, or "
+                "let a prune remove it"
+            )
+        if version is None:
+            continue
+        names = list_attachments(registry, version)
+        for name in names:
+            try:
+                read_attachment(registry, version, name)
+            except CorruptError as error:
+                yield Finding(str(error))
+        yield from _strangers(shelf, set(names), "an attachment")
+
+
+def _promotions(
+    registry: Path, model: str, versions: dict[str, Version | None]
+) -> Iterator[Finding]:
+    """The log without a gap, each version as it was promoted, and the link to the champion."""
+    log: dict[int, Promotion] = {}
+    there, removed = numbers(registry, model), pruned(registry, model)
+    folder = model_folder(registry, model) / "promotions"
+    for number in range(1, there[-1] + 1 if there else 1):
+        path = folder / f"{number:06d}.json"
+        if number not in there:
+            yield Finding(f"{path}: is missing, there are later ones; restore it from a copy")
+            continue
+        try:
+            log[number] = read_promotion(registry, model, number)
+        except CorruptError as error:
+            yield Finding(str(error))
+            continue
+        yield from _promotion(path, log, number, versions, removed)
+    yield from _strangers(folder, {f"{number:06d}.json" for number in there}, "a promotion")
+    if not there or there[-1] in log:
+        name = log[there[-1]].version if there else ""
+        yield from _link(registry, model, name)
+
+
+def _promotion(
+    path: Path,
+    log: dict[int, Promotion],
+    number: int,
+    versions: dict[str, Version | None],
+    removed: set[str],
+) -> Iterator[Finding]:
+    """One promotion against the version that it names and the promotion before it."""
+    promotion, before = log[number], log.get(number - 1)
+    name = promotion.version
+    if before and promotion.previous != before.version:
+        yield Finding(
+            f"{path}: says that {promotion.previous} served before, promotion {number - 1} says "
+            f"{before.version}; restore both from a copy"
+        )
+    version = versions.get(name)
+    if version and version.manifest_sha256 != promotion.manifest_sha256:
+        yield Finding(f"{path}: {name} is not the one that was promoted; restore it from a copy")
+    if name not in versions and name not in removed:
+        yield Finding(f"{path}: {name} is gone and no prune removed it; restore it from a copy")
+
+
+def _link(registry: Path, model: str, name: str) -> Iterator[Finding]:
+    """The link `champion` against the promotion in force, `name`; empty: there must be none."""
+    link, target = model_folder(registry, model) / "champion", f"versions/{name}"
+    exists = os.path.lexists(link)
+    if not name and exists:
+        yield Finding(f"{link}: is there, but no promotion; restore the promotions from a copy")
+    elif name and exists and not link.is_symlink():
+        yield Finding(f"{link}: is not a link; move it elsewhere, then --repair makes one")
+    elif name and not (exists and os.readlink(link) == target):
+        yield Finding(
+            f"{link}: does not point to {target}, which serves; --repair puts it right",
+            lambda: point_champion(registry, model),
+        )
+
+
+def _shown(path: Path) -> str:
+    """A path as text that every log can hold, whatever bytes are in its name."""
+    return str(path).encode(errors="backslashreplace").decode()
