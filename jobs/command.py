@@ -60,9 +60,8 @@ def run_job(
 
     `kind` is a frozen dataclass of sections of textvae.config, under their names there, and of
     simple flags of its own. `main` returns what is to be said of the run, `outcome` among it; that
-    is the last line of stdout and the content of result.json, also when it failed; an `exit_code`
-    in it, where that is not 0. All else that is printed goes to stderr. SIGTERM is raised as
-    KeyboardInterrupt, wherever `main` is.
+    is the last line of stdout and the content of result.json, also when it failed; all else that is
+    printed goes to stderr. SIGTERM is raised as KeyboardInterrupt, wherever `main` is.
     `lock` is held while `main` runs; whoever finds it held leaves result.json to its holder.
     `ended` is called with every result, once it is written, and gives what is to be added to it.
     """

@@ -1,17 +1,23 @@
 """Leases: a version that is in use is known to be, for as long as its user lives."""
 
+import contextlib
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.serving import another_version, copied, put_in_service, serving, within
 from textvae import files
+from textvae.config import PruneConfig
 from textvae.errors import NotFoundError
 from textvae.store.leases import lease_holders, leased
 from textvae.store.promotions import champion, current, promote
-from textvae.store.versions import publish
+from textvae.store.prune import prune_versions
+from textvae.store.versions import Version, list_versions, open_version, publish
+
+BY = {"reason": "a test", "actor": "tester@here", "at": "2026-11-23T02:15:00Z"}
 
 
 def test_a_lease_is_seen_while_it_is_held_and_leaves_nothing(tmp_path: Path) -> None:
@@ -25,8 +31,57 @@ def test_a_version_that_was_removed_is_not_promoted(tmp_path: Path) -> None:
     version = publish(tmp_path, "toy", "20261123", {"weights": b"1"}, {})
     files.remove_folder(version.folder)
     with pytest.raises(NotFoundError, match="was removed; promote another version"):
-        promote(tmp_path, "toy", version, expected=0, reason="test", actor="test", at="now")
+        promote(tmp_path, "toy", version, expected=0, **BY)
     assert current(tmp_path, "toy") is None
+
+
+def two_old(registry: Path) -> tuple[Version, Version]:
+    """A version that nobody needs, and the champion."""
+    old, now = (publish(registry, "toy", "20200101", {"w": b"%d" % n}, {"n": n}) for n in (1, 2))
+    promote(registry, "toy", now, expected=0, **BY)
+    for version in (old, now):
+        os.utime(version.folder, (0, 0))
+    return old, now
+
+
+def pruned_now(registry: Path) -> list[str]:
+    """What a prune leaves that keeps nothing for its age."""
+    prune_versions(registry, "toy", PruneConfig(1, grace_days=0), time.time(), BY["at"])
+    return list_versions(registry, "toy")
+
+
+def test_a_version_that_is_being_promoted_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A prune runs whole between the promoter's look at the version and its promotion."""
+    old, now = two_old(tmp_path)
+    link, seen = files.create_by_link, []
+
+    def late(path: Path, data: bytes) -> bool:
+        seen.append(pruned_now(tmp_path))
+        return link(path, data)
+
+    monkeypatch.setattr(files, "create_by_link", late)
+    promote(tmp_path, "toy", old, expected=1, **BY)
+    assert list(map(sorted, seen)) == [sorted([old.name, now.name])]
+    assert champion(tmp_path, "toy") == old
+
+
+def test_a_version_that_is_leased_after_it_was_marked_is_brought_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its user came between the two looks of a prune."""
+    old, now = two_old(tmp_path)
+    move = files.move
+    with contextlib.ExitStack() as held:
+
+        def early(path: Path, target: Path) -> None:
+            move(path, target)
+            held.enter_context(leased(tmp_path, "toy", old.name, "serve"))
+
+        monkeypatch.setattr(files, "move", early)
+        assert sorted(pruned_now(tmp_path)) == sorted([old.name, now.name])
+    assert open_version(tmp_path, "toy", old.name) == old
 
 
 def test_a_server_holds_what_it_serves_until_it_is_killed(registry: Path, tmp_path: Path) -> None:
