@@ -31,7 +31,19 @@ def assert_well_formed(line: dict[str, Any], name: str) -> None:
     assert set(line["targets"]) <= set(line["figures"])
 
 
-DRILLS = ("fuzz", "kill", "nightly", "replay", "scale", "table", "watchdog")
+DRILLS = (
+    "fuzz",
+    "gate",
+    "kill",
+    "nightly",
+    "promotions",
+    "replay",
+    "resume",
+    "rollbacks",
+    "scale",
+    "table",
+    "watchdog",
+)
 
 
 @pytest.mark.parametrize("name", DRILLS)
