@@ -27,8 +27,8 @@ from textvae.config import (
 from textvae.engine.start import start_engine
 from textvae.errors import NotFoundError
 from textvae.measure.evaluation import encode_all
-from textvae.measure.judge import held_out
 from textvae.measure.plots import draw_kl, draw_losses, draw_map
+from textvae.measure.sets import held_out
 from textvae.measure.show import ask_for_show, print_show, report_of
 from textvae.store.versions import open_version
 from textvae.text.clauses import clauses

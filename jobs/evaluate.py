@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.command import run_job
+from jobs.command import run_job, utc_now
 from jobs.progress import shown_progress
 from textvae.config import EvaluationConfig, GateConfig, StoreConfig
 from textvae.errors import RejectedError
-from textvae.measure.judge import admitted, judged, readable
+from textvae.measure.judge import admitted, readable
+from textvae.measure.judgement import judged
 from textvae.measure.precision import check_int8
 from textvae.measure.samples import sampled
-from textvae.measure.tables import print_diagnosis, print_figures
+from textvae.measure.tables import print_decision, print_diagnosis, print_figures
 
 
 @dataclass(frozen=True)
@@ -24,30 +25,37 @@ class Evaluate:
     gate: GateConfig = GateConfig()
 
 
-def main(settings: Evaluate) -> dict[str, Any]:
+def main(settings: Evaluate, now: str = "") -> dict[str, Any]:
     """Outcome `first`, `accepted` or `rejected`, with the figures, the reasons, the doctor's
     verdict and what int8 changes (None where it cannot be computed).
 
-    RejectedError instead of `rejected` with --gate.strict.
+    RejectedError instead of `rejected` with --gate.strict. `now` is the time in UTC, empty for the
+    clock's: only the age of the champion depends on it.
     """
     store = settings.store
-    version, sentences, learned, test = admitted(store, settings.version, settings.evaluation)
+    patient = admitted(store, settings.version, settings.evaluation, settings.gate.sentences)
+    version = patient.version
     with shown_progress() as tell:
         found, decision, promotion, diagnosis = judged(
-            store.registry, version, sentences, settings.evaluation, settings.gate, tell
+            store, patient, settings.evaluation, settings.gate, now or utc_now(), tell
         )
-        whole, samples = readable(sentences, [version]), {}
-        if settings.evaluation.generation_sentences:
-            rows = {row.text: row for row in test}
-            asked = [rows[text] for text in whole]
+        samples = {}
+        if settings.evaluation.generation_sentences and found.figures:
+            rows = {row.text: row for row in patient.test}
+            asked = [rows[text] for text in readable(patient.sentences, [version])]
+            learned = patient.learned
             samples = sampled(store.registry, version, learned, asked, settings.evaluation, tell)
-    int8 = check_int8(store.registry, version, whole)
-    print_figures(found.figures)
+    int8 = None
+    if found.figures:
+        int8 = check_int8(store.registry, version, readable(patient.sentences, [version]))
+        print_figures(found.figures)
     print_diagnosis(diagnosis)
+    print_decision(decision)
     if decision.decision == "rejected" and settings.gate.strict:
         raise RejectedError(f"{version.name}: {'; '.join(decision.reasons)}")
     return {
         "outcome": decision.decision,
+        "kind": decision.kind,
         "version": version.name,
         "verdict": diagnosis.verdict,
         "reasons": decision.reasons,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from textvae.measure.judge import gate_attachment
+from textvae.measure.gate import gate_attachment
 from textvae.store.attachments import attach
 from textvae.store.promotions import champion, history
 from textvae.store.versions import Version, publish

@@ -1,9 +1,8 @@
-"""What a version is measured by, and what the gate makes of it."""
+"""What a version is measured by."""
 
 import json
 import logging
 import math
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,29 +11,21 @@ import numpy as np
 import pytest
 
 from tests import toys
-from tests.serving import another_version
 from textvae.client import Client
-from textvae.config import EvaluationConfig, GateConfig, ServeConfig
+from textvae.config import EvaluationConfig, ServeConfig
 from textvae.engine.start import start_engine
 from textvae.errors import DataError
 from textvae.measure.evaluation import bleu, evaluate, exact_share
-from textvae.measure.gate import decide, gate_decision
-from textvae.measure.judge import held_out, judged, readable
+from textvae.measure.judge import readable
 from textvae.measure.plots import draw_kl, draw_losses, draw_map
+from textvae.measure.sets import held_out
 from textvae.measure.show import ask_for_show
-from textvae.store.attachments import list_attachments
-from textvae.store.promotions import champion, current
+from textvae.store.promotions import champion
 from textvae.store.versions import Version
 from textvae.text.corpus import Sentence
 
 CONFIG = EvaluationConfig(importance_samples=5, prior_draws=100)
 HELD_OUT = [row.text for row in toys.corpus().test[:150]]
-FIGURES = {
-    "kl_nats": 9.0,
-    "informed_share": 0.9,
-    "shuffle_nats": 30.0,
-    "distinct_share_fitted": 0.98,
-}
 PNG = b"\x89PNG\r\n"
 
 
@@ -76,50 +67,6 @@ def test_bleu_and_exact_share_know_a_copy_from_a_change() -> None:
     assert bleu(lines, lines) == pytest.approx(100)
     assert bleu(lines[::-1], lines) < 10
     assert exact_share([lines[0], "else"], lines) == 0.5
-
-
-def test_a_first_version_has_to_meet_the_floors_alone() -> None:
-    assert decide(FIGURES, [-20.0], None, GateConfig()).decision == "first"
-    for name in FIGURES:
-        for value in (0.0, math.nan, None):
-            found = decide({**FIGURES, name: value}, [-20.0], None, GateConfig())
-            assert found.decision == "rejected"
-            assert found.reasons[0].startswith(f"{name} is {value}, at least")
-
-
-def test_the_gate_lets_equals_and_betters_pass_and_stops_the_worse() -> None:
-    """Pairs of 4,000 sentences whose differences scatter by 4 nats about their mean."""
-    random = np.random.default_rng(0)
-    before = random.normal(-40, 10, 4000)
-    for shift, decision in ((0.0, "accepted"), (1.0, "accepted"), (-0.5, "rejected")):
-        after = before + random.normal(shift, 4, 4000)
-        found = decide(FIGURES, after.tolist(), before.tolist(), GateConfig())
-        assert found.decision == decision
-        assert found.worse_bound_nats == pytest.approx(
-            -shift + 1.6449 * 4 / math.sqrt(4000), abs=0.2
-        )
-
-
-def test_one_sentence_cannot_show_that_a_version_is_no_worse() -> None:
-    assert decide(FIGURES, [-20.0], [-20.0], GateConfig()).decision == "rejected"
-
-
-def test_a_verdict_is_attached_once_and_counts_against_its_champion_only(
-    registry: Path, tmp_path: Path
-) -> None:
-    """A copy of the champion is judged; it can be no worse than itself."""
-    place = tmp_path / "registry"
-    shutil.copytree(registry, place)
-    rival = another_version(place)
-    number = getattr(current(place, toys.MODEL), "number", 0)
-    found = [judged(place, rival, HELD_OUT, CONFIG, GateConfig(), quiet) for _ in range(2)]
-    assert found[0] == found[1]
-    assert found[0].decision.decision == "accepted"
-    assert found[0].promotion == number
-    names = list_attachments(place, rival)
-    assert [name[:4] for name in names if name != "prior"] == ["eval", "gate"]
-    assert gate_decision(place, rival, number) == "accepted"
-    assert gate_decision(place, rival, number + 1) == ""
 
 
 def test_held_out_text_is_the_same_choice_whatever_is_added() -> None:

@@ -56,6 +56,7 @@ distinct_min = 0.02
 shuffle_nats_min = 1.0
 kl_nats_min = 0.5
 worse_share_max = 0.2
+champion_days_max = 0.0
 """
 
 

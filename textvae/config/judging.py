@@ -12,7 +12,9 @@ class EvaluationConfig:
     """What is measured on the held-out side, always at KL weight 1."""
 
     sentences: int = 1000
-    """Held-out sentences looked at, the first by hash; 0 for all."""
+    """Held-out sentences that figures are made of, the first of the gate's holdout; 0 for all."""
+    sealed_share: float = 0.2
+    """Share of the test side, by hash, that never decides: it measures the gate's optimism."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where likelihoods are computed; sentences are written on the CPU always."""
     importance_samples: int = 100
@@ -38,6 +40,7 @@ class EvaluationConfig:
         check(self, "evaluation", (*counts, "path_pairs"), 1)
         check(self, "evaluation", ("prior_draws",), 1, 1024)
         check(self, "evaluation", ("sentences", "generation_sentences"), 0)
+        check(self, "evaluation", ("sealed_share",), 0, 0.5)
         check(self, "evaluation", ("seed",), 0, SEED_MAX)
 
 
@@ -45,6 +48,8 @@ class EvaluationConfig:
 class GateConfig:
     """When a candidate may take the champion's place."""
 
+    sentences: int = 10_000
+    """Held-out sentences of each set that is compared, oldest spans first, by hash; 0 for all."""
     kl_nats_min: float = 1.0
     """Floor of the KL, in nats per sentence."""
     informed_share_min: float = 0.5
@@ -53,8 +58,14 @@ class GateConfig:
     """Floor of what shuffling latents among sentences must cost, in nats per sentence."""
     distinct_min: float = 0.5
     """Floor of the distinct share of greedy decodes of prior draws."""
+    reconstruction_bleu_min: float = 0.0
+    """Floor of the BLEU of what is rebuilt, 0 to 100; 0: not asked."""
     worse_share_max: float = 0.005
-    """The paired 95 % bound may be worse than the champion's ELBO by this share at most."""
+    """The paired 95 % bound on the holdout may be worse than the champion's ELBO by this share."""
+    champion_days_max: float = 7.0
+    """From this age of the champion on (0: always) it is enough to be no worse than it."""
+    newest_valid: bool = False
+    """Judge the newest text by its validation side too, which the candidate was tuned by."""
     strict: bool = False
     """End with exit code 3 when the candidate is rejected."""
 
@@ -62,3 +73,5 @@ class GateConfig:
         """InputError for a floor that no figure could meet or miss."""
         floors = ("kl_nats_min", "informed_share_min", "shuffle_nats_min", "distinct_min")
         check(self, "gate", (*floors, "worse_share_max"), -math.inf)
+        check(self, "gate", ("reconstruction_bleu_min",), 0, 100)
+        check(self, "gate", ("sentences", "champion_days_max"), 0)

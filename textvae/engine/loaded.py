@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load
 
 from textvae.config import ModelConfig
@@ -108,7 +109,10 @@ def load_networks(version: Version) -> tuple[SentenceVae, LanguageModel]:
 
 def _fill(model: torch.nn.Module, path: Path) -> None:
     """Read weights into a network; CorruptError where they are not its own or not finite."""
-    tensors = load(path.read_bytes())
+    try:
+        tensors = load(path.read_bytes())
+    except SafetensorError as error:
+        raise CorruptError(f"{path}: is no whole file of tensors ({error}); train again") from None
     try:
         model.load_state_dict(tensors)
     except RuntimeError:

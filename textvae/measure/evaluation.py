@@ -9,7 +9,7 @@ import sacrebleu
 import torch
 from torch import Tensor
 
-from textvae.config import EvaluationConfig
+from textvae.config import EvaluationConfig, ServeConfig
 from textvae.engine.engine import Engine
 from textvae.engine.loaded import load_networks
 from textvae.engine.requests import EncodeRequest
@@ -184,6 +184,26 @@ def measure_nats(
             swapped = vae.nats(*_tensors(store, rows, config.device), latents[strangers[rows]])
         found[-1, rows] = swapped.cpu().numpy()
     return Nats(*found)
+
+
+def measure_elbo_nats(
+    version: Version, sentences: Sequence[str], draws: int, config: EvaluationConfig, tell: Tell
+) -> list[float]:
+    """The ELBO of each sentence, from so many draws of its posterior."""
+    vae = load_networks(version)[0].to(config.device)
+    tokenizer = Tokenizer((version.folder / "tokenizer.model").read_bytes())
+    store = store_tokens(tokenizer.encode(list(sentences)), ServeConfig().tokens_max).store
+    generator = torch.Generator().manual_seed(config.seed)
+    order = np.argsort(np.diff(store.offsets), kind="stable")
+    parts = np.array_split(order, -(-len(sentences) // ROWS)) if len(sentences) else []
+    found = np.empty(len(sentences))
+    for done, rows in enumerate(parts):
+        tell("evidence lower bound", done, len(parts))
+        held = bounds(vae, *_tensors(store, rows, config.device), draws, generator)
+        found[rows] = -(held.reconstruction + held.kl).cpu().numpy()
+    tell("evidence lower bound", len(parts), len(parts))
+    nats: list[float] = found.tolist()
+    return nats
 
 
 def mixture_of(prior: FittedPrior, device: str) -> Mixture:

@@ -1,55 +1,143 @@
-"""Whether a candidate may take the champion's place."""
+"""Whether a candidate may take the champion's place.
+
+Faults and floors first. Then the candidate must not be worse on the frozen holdout (a paired bound
+within a margin), and it must be better on the newest text, unless the champion is so old that
+staying fresh is worth more than proof.
+"""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any, Literal, NamedTuple
 
 from textvae.config import GateConfig
+from textvae.measure.paired import Comparison, sentences_needed, shown_nats
 from textvae.store.attachments import list_attachments, read_attachment
 from textvae.store.versions import Version
 
-# One-sided 95 % point of the normal distribution; the holdout is large enough for it.
-NORMAL_95 = 1.6449
+Kind = Literal[
+    "first",
+    "serves",
+    "replacement",
+    "superiority",
+    "freshness",
+    "fault",
+    "floor",
+    "worse",
+    "not-better",
+]
+
+# Two machines' clocks differ by less than this many days; a promotion further in the future than
+# that was made, or is being read, by a wrong clock.
+SKEW_DAYS = 1.0
+DAY_S = 86_400
+
+
+class Rival(NamedTuple):
+    """How the candidate did beside whom it would replace."""
+
+    holdout: Comparison
+    newest: Comparison | None
+    """None where the newest text has no held-out sentence."""
+    days: float | None
+    """How long the champion has served; None where the clock cannot be right."""
 
 
 class Decision(NamedTuple):
     """What the gate says, with its reasons in words and figures."""
 
-    decision: str
-    """`first` (there was nobody to compare with), `accepted` or `rejected`."""
+    decision: Literal["first", "accepted", "rejected"]
+    """`first`: there was nobody to compare with."""
+    kind: Kind
+    """What decided it, as the README's table has it."""
     reasons: list[str]
-    worse_bound_nats: float | None
-    """The ELBO is worse by at most this, with 95 % confidence; None without a champion."""
+    """Why it was rejected, or why it may serve."""
 
 
 def decide(
     figures: Mapping[str, Any],
-    elbo_nats: Sequence[float],
-    champion_elbo_nats: Sequence[float] | None,
+    rival: Rival | None,
     config: GateConfig,
     faults: Sequence[str] = (),
+    unreadable: str = "",
+    serves: bool = False,
 ) -> Decision:
-    """Faults and floors first, then the paired bound on the ELBO of the same held-out sentences.
+    """Faults and floors first, then the paired bounds on the same held-out sentences.
 
-    `faults` are sentences of which each one alone rejects, whatever the settings say.
+    `faults` are sentences of which each one alone rejects, whatever the settings say. `unreadable`
+    says in words that the champion cannot be opened any more: `rival` is then an earlier champion,
+    or None where none can be read either. `serves`: the candidate is the champion itself.
     """
-    reasons = [*faults, *_below_floors(figures, config)]
-    if champion_elbo_nats is None:
-        return Decision("rejected" if reasons else "first", reasons, None)
-    worse = np.asarray(champion_elbo_nats) - np.asarray(elbo_nats)
-    error = float(worse.std(ddof=1)) / math.sqrt(len(worse)) if len(worse) > 1 else math.inf
-    bound = float(worse.mean()) + NORMAL_95 * error
-    most = config.worse_share_max * abs(float(np.mean(champion_elbo_nats)))
-    if not bound <= most:
-        reasons.append(
-            f"elbo_nats may be worse than the champion's by {bound:.2f} nats (95 %), "
-            f"at most {most:.2f} are allowed"
-        )
-    return Decision("rejected" if reasons else "accepted", reasons, bound)
+    below = [] if faults else below_floors(figures, config)
+    worse = [] if rival is None or not_worse(rival.holdout, config) else [_said_of(rival, config)]
+    if faults or below or worse:
+        kind: Kind = "fault" if faults else "floor" if below else "worse"
+        return Decision("rejected", kind, [*faults, *below, *worse, *filter(None, [unreadable])])
+    if unreadable:
+        return Decision("accepted", "replacement", [unreadable, *_against(rival, config)])
+    if rival is None:
+        return _alone(serves)
+    holdout = _said_of(rival, config)
+    if rival.newest is not None and rival.newest.bound_nats > 0:
+        return Decision("accepted", "superiority", [holdout, _of_newest(rival.newest)])
+    if rival.days is None or rival.days >= config.champion_days_max:
+        return Decision("accepted", "freshness", [holdout, _of_age(rival.days, config)])
+    shown = _of_newest(rival.newest)
+    return Decision("rejected", "not-better", [f"{shown}, and {_of_age(rival.days, config)}"])
+
+
+def not_worse(holdout: Comparison, config: GateConfig) -> bool:
+    """Whether the bound on the frozen holdout is within the margin; not for NaN."""
+    return holdout.bound_nats >= -margin_nats(holdout, config)
+
+
+def margin_nats(holdout: Comparison, config: GateConfig) -> float:
+    """By how many nats a sentence the bound may be below the champion's ELBO."""
+    return config.worse_share_max * abs(holdout.champion_elbo_nats)
+
+
+def days_served(at: str, now: str) -> float | None:
+    """Days from one time to another (2026-11-23T02:15:00Z); None where they cannot be right.
+
+    A clock that lags by up to a day is taken for none at all. Where it went back further, the age
+    is not known: the gate then takes the champion for old, as a champion promoted by a clock that
+    ran ahead would else never be old. So a wrong clock can make being no worse suffice for a
+    night, and nothing more.
+    """
+    times = []
+    for text in (at, now):
+        try:
+            read = datetime.fromisoformat(text)
+        except ValueError:
+            return None
+        times.append(read if read.tzinfo else read.replace(tzinfo=UTC))
+    days = (times[1] - times[0]).total_seconds() / DAY_S
+    return max(days, 0.0) if days >= -SKEW_DAYS else None
+
+
+def numbers(figures: Mapping[str, Any], rival: Rival | None, config: GateConfig) -> dict[str, Any]:
+    """Every number that a decision was made of, for its attachment."""
+    floors = _floors(figures, config)
+    told: dict[str, Any] = {
+        "floors": {name: {"found": figures.get(name), "min": floors[name]} for name in floors},
+        "holdout": None,
+        "newest": None,
+        "champion_days": None,
+    }
+    if rival is None:
+        return told
+    holdout, newest = rival.holdout, rival.newest
+    margin = margin_nats(holdout, config)
+    needed = {
+        f"sentences_needed_{percent}": sentences_needed(holdout.spread_nats, margin, percent / 100)
+        for percent in (80, 90)
+    }
+    told["holdout"] = {**holdout._asdict(), "margin_nats": margin, **needed}
+    if newest:
+        told["newest"] = {**newest._asdict(), "shown_nats_80": shown_nats(newest, 0.8)}
+    return {**told, "champion_days": rival.days}
 
 
 def gate_attachment(promotion: int, digest: str = "") -> str:
@@ -71,8 +159,18 @@ def gate_decision(registry: Path, version: Version, promotion: int) -> str:
     return (accepted or said or [""])[0]
 
 
-def _below_floors(figures: Mapping[str, Any], config: GateConfig) -> list[str]:
+def below_floors(figures: Mapping[str, Any], config: GateConfig) -> list[str]:
     """A sentence for each figure under its floor."""
+    return [
+        f"{name} is {figures[name]}, at least {floor:.3g} is needed"
+        for name, floor in _floors(figures, config).items()
+        # Written so that a figure that is missing or not a number is below every floor.
+        if figures[name] is None or not figures[name] >= floor
+    ]
+
+
+def _floors(figures: Mapping[str, Any], config: GateConfig) -> dict[str, float]:
+    """The floor of each figure that has one."""
     distinct = "distinct_share_fitted"
     if distinct not in figures:
         distinct = "distinct_share_standard"
@@ -82,9 +180,69 @@ def _below_floors(figures: Mapping[str, Any], config: GateConfig) -> list[str]:
         "shuffle_nats": config.shuffle_nats_min,
         distinct: config.distinct_min,
     }
-    return [
-        f"{name} is {figures[name]}, at least {floor:.3g} is needed"
-        for name, floor in floors.items()
-        # Written so that a figure that is missing or not a number is below every floor.
-        if figures[name] is None or not figures[name] >= floor
-    ]
+    if config.reconstruction_bleu_min:
+        floors["reconstruction_bleu"] = config.reconstruction_bleu_min
+    return floors
+
+
+def _alone(serves: bool) -> Decision:
+    """Of a candidate that is compared with nobody."""
+    if serves:
+        reason = "it serves already, so there is nobody to compare it with: it has met the floors"
+        return Decision("first", "serves", [reason])
+    reason = "nobody has served yet, so there is nobody to compare with: it has met the floors"
+    return Decision("first", "first", [reason])
+
+
+def _against(rival: Rival | None, config: GateConfig) -> list[str]:
+    """Whom a candidate was compared with in place of a champion that cannot be read."""
+    if rival is None:
+        return ["no earlier champion can be read either, so the floors, which it has met, decide"]
+    return [f"beside the newest champion that can be read {_said_of(rival, config)}"]
+
+
+def _said_of(rival: Rival, config: GateConfig) -> str:
+    """The holdout in words: what was found, what is allowed, and what its size could show."""
+    holdout, margin = rival.holdout, margin_nats(rival.holdout, config)
+    needed = [sentences_needed(holdout.spread_nats, margin, power) for power in (0.8, 0.9)]
+    told = "no number is enough for that margin"
+    if needed[0] and needed[1]:
+        told = f"an equal one passes 8 times in 10 with {needed[0]}, 9 times with {needed[1]}"
+    few = needed[0] is None or holdout.sentences < needed[0]
+    passed = not_worse(holdout, config)
+    cure = "; raise evaluation.sentences and data.test_share" if few and not passed else ""
+    return (
+        f"elbo_nats {'is no' if passed else 'may be'} worse on the holdout: "
+        f"{_difference(holdout)}, at least {-margin:.3f} is "
+        f"{'needed' if not passed else 'allowed'} ({holdout.sentences} sentences; {told}{cure})"
+    )
+
+
+def _of_newest(newest: Comparison | None) -> str:
+    """The newest text in words."""
+    if newest is None:
+        return "the newest text has no held-out sentence, so nothing shows that it is better there"
+    found = f"it is {'' if newest.bound_nats > 0 else 'not shown to be '}better on the newest text"
+    shown = shown_nats(newest, 0.8)
+    size = f"{newest.sentences} sentences"
+    if math.isfinite(shown):
+        size += f", which show {shown:.3f} 8 times in 10"
+    return f"{found}: {_difference(newest)} ({size})"
+
+
+def _difference(found: Comparison) -> str:
+    """Mean and bound in nats."""
+    return f"{found.better_nats:+.3f} nats, at least {found.bound_nats:+.3f} with 95 % confidence"
+
+
+def _of_age(days: float | None, config: GateConfig) -> str:
+    """The champion's age in words, and what follows."""
+    if days is None:
+        return (
+            "the clock is behind the champion's promotion by more than a day, so its age is not "
+            "known and being no worse is enough"
+        )
+    return (
+        f"the champion is {days:.1f} days old: from {config.champion_days_max:g} on "
+        "(gate.champion_days_max) being no worse is enough"
+    )

@@ -1,4 +1,4 @@
-"""Evaluations and decisions as attachments: judged once, read ever after."""
+"""Evaluations as attachments: measured once, read ever after."""
 
 import hashlib
 import json
@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from textvae import files
-from textvae.config import EvaluationConfig, GateConfig, ServeConfig, StoreConfig
-from textvae.engine.loaded import PRIOR_ATTACHMENT
+from textvae.config import EvaluationConfig, ServeConfig, StoreConfig
+from textvae.engine.loaded import PRIOR_ATTACHMENT, load_networks
 from textvae.engine.start import start_engine
-from textvae.errors import DataError, NotFoundError
-from textvae.measure.doctor import Diagnosis, diagnose
-from textvae.measure.evaluation import Evaluation, Tell, evaluate
-from textvae.measure.gate import Decision, decide, gate_attachment
+from textvae.errors import CorruptError, DataError, NotFoundError
+from textvae.measure.evaluation import Evaluation, Tell, evaluate, measure_elbo_nats
 from textvae.measure.prior import fit_version_prior
+from textvae.measure.sets import frozen_sets
 from textvae.settings import to_mapping
 from textvae.store.attachments import attach, list_attachments, read_attachment
-from textvae.store.promotions import current
 from textvae.store.versions import Version, list_versions, open_version
 from textvae.text.corpus import Sentence
 from textvae.text.spans import load_spans
@@ -29,6 +27,8 @@ log = logging.getLogger(__name__)
 
 # Part of an evaluation's name: raised when figures are added, so that none is read without them.
 EVALUATION_FORMAT = 2
+# Of each posterior, where the ELBO alone is asked for: sentences differ much more than draws.
+ELBO_DRAWS = 10
 
 
 class Patient(NamedTuple):
@@ -36,15 +36,21 @@ class Patient(NamedTuple):
 
     version: Version
     sentences: list[str]
-    """Held out, in the order of `held_out`."""
+    """Held out: what figures are made of."""
     learned: Sequence[Sentence]
     """What the version learned from."""
     test: Sequence[Sentence]
-    """The whole test side, of which `sentences` are."""
+    """The frozen holdout, of which `sentences` are the first."""
+    sealed: Sequence[Sentence] = ()
+    """As frozen, and never decided by."""
+    faults: tuple[str, ...] = ()
+    """Why its weights cannot be used, in words; it has no prior then."""
 
 
-def admitted(store: StoreConfig, name: str, config: EvaluationConfig) -> Patient:
-    """The version of this name (empty: the newest), its prior fitted if it was not yet.
+def admitted(store: StoreConfig, name: str, config: EvaluationConfig, compared: int = 1) -> Patient:
+    """The version of this name (empty: the newest), its prior fitted if it was not yet and can be.
+
+    `compared`: how many sentences the gate asks for; 0 for all.
 
     Raises NotFoundError where there is no version or no text, DataError where none is held out.
     """
@@ -53,17 +59,25 @@ def admitted(store: StoreConfig, name: str, config: EvaluationConfig) -> Patient
         raise NotFoundError(f"{store.registry}: no version of {store.model}; python -m jobs.train")
     version = open_version(store.registry, store.model, name or names[0])
     trained_on = load_spans(store.spans, tuple(version.manifest["spans"]))
-    test = load_spans(store.spans).test
-    if not test:
+    most = max(compared, config.sentences) if compared and config.sentences else 0
+    holdout, sealed = frozen_sets(store.spans, config.sealed_share, most)
+    if not holdout:
         raise DataError(f"{store.spans}: no sentence is on the test side; raise data.test_share")
-    ensure_prior(store.registry, version, [row.text for row in trained_on.train], config)
-    return Patient(version, held_out(test, config.sentences), trained_on.train, test)
+    faults = weight_faults(version)
+    if not faults:
+        ensure_prior(store.registry, version, [row.text for row in trained_on.train], config)
+    sentences = [row.text for row in holdout][: config.sentences or None]
+    return Patient(version, sentences, trained_on.train, holdout, sealed, faults)
 
 
-def held_out(sentences: Sequence[Sentence], count: int) -> list[str]:
-    """The first `count` sentences by hash (0: all): mostly the same ones, whatever is added."""
-    texts = sorted((row.text for row in sentences), key=_digest)
-    return texts[:count] if count else texts
+def weight_faults(version: Version) -> tuple[str, ...]:
+    """A sentence that names file and tensor where weights are not finite, torn or not its own."""
+    try:
+        load_networks(version)
+    except CorruptError as error:
+        # A decision says the same wherever the registry lies.
+        return (str(error).replace(f"{version.folder}/", ""),)
+    return ()
 
 
 def ensure_prior(
@@ -107,56 +121,37 @@ def evaluated(
     return found
 
 
-class Judgement(NamedTuple):
-    """What was found of a version, and against whom."""
-
-    evaluation: Evaluation
-    decision: Decision
-    promotion: int
-    """Number of the promotion whose champion it was judged against; 0 where there was none."""
-    diagnosis: Diagnosis
-
-
-def judged(
+def elbo_nats(
     registry: Path,
     version: Version,
     sentences: Sequence[str],
-    evaluation: EvaluationConfig,
-    gate: GateConfig,
+    config: EvaluationConfig,
     tell: Tell,
-) -> Judgement:
-    """The version's evaluation, the doctor's diagnosis, and the gate's decision against the
-    champion of this moment. A diagnosis that is fatal rejects, whatever the gate's floors.
-
-    The decision is attached under the champion's promotion number: once another champion serves,
-    it no longer counts.
-    """
-    promotion = current(registry, version.model)
-    champion = None
-    if promotion and promotion.version != version.name:
-        champion = open_version(registry, version.model, promotion.version)
-    sentences = readable(sentences, [version, champion] if champion else [version])
-    found = evaluated(registry, version, sentences, evaluation, tell)
-    rival = None
-    if champion:
-        rival = evaluated(registry, champion, sentences, evaluation, tell).elbo_nats
-    diagnosis = diagnose(found.figures)
-    faults = diagnosis.findings if diagnosis.fatal else []
-    decision = decide(found.figures, found.elbo_nats, rival, gate, faults)
-    number = promotion.number if promotion else 0
-    record = {
-        **decision._asdict(),
-        "verdict": diagnosis.verdict,
-        "gate": to_mapping(gate),
-        "sentences": len(sentences),
-    }
-    content = files.canonical_json(plain(record))
-    name = gate_attachment(number, hashlib.sha256(content).hexdigest())
-    attach(registry, version, name, {"decision.json": content})
-    return Judgement(found, decision, number, diagnosis)
+) -> list[float]:
+    """The ELBO of each of these sentences alone, attached if it is new: a part of the cost of
+    `evaluated`."""
+    draws = min(config.importance_samples, ELBO_DRAWS)
+    asked = json.dumps([EVALUATION_FORMAT, draws, config.seed, config.device, list(sentences)])
+    name = f"elbo-{_digest(asked)[:8]}"
+    attached = read_attachment(registry, version, name)
+    if attached is None:
+        found = measure_elbo_nats(version, sentences, draws, config, tell)
+        attached = {"elbo_nats.json": files.canonical_json(plain(found))}
+        attach(registry, version, name, attached)
+    known: list[float | None] = json.loads(attached["elbo_nats.json"])
+    return [math.nan if nats is None else nats for nats in known]
 
 
 def readable(sentences: Sequence[str], versions: Sequence[Version]) -> list[str]:
+    """As `whole`; DataError where no sentence is left."""
+    kept = whole(sentences, versions)
+    if not kept:
+        most = ServeConfig().tokens_max
+        raise DataError(f"held-out text: none is at most {most} tokens; ingest more")
+    return kept
+
+
+def whole(sentences: Sequence[str], versions: Sequence[Version]) -> list[str]:
     """The sentences that every version's engine takes; the others are counted in the log.
 
     Training cuts a long sentence, a service refuses it; a figure must be of whole sentences.
@@ -173,8 +168,6 @@ def readable(sentences: Sequence[str], versions: Sequence[Version]) -> list[str]
         ]
     if len(kept) < len(sentences):
         log.warning("%d sentences are too long to be measured", len(sentences) - len(kept))
-    if not kept:
-        raise DataError(f"held-out text: none is at most {limits.tokens_max} tokens; ingest more")
     return kept
 
 

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from textvae.measure.doctor import Diagnosis
+from textvae.measure.gate import Decision
 
 
 def print_figures(figures: Mapping[str, Any], console: Console | None = None) -> None:
@@ -29,6 +30,15 @@ def print_diagnosis(diagnosis: Diagnosis, console: Console | None = None) -> Non
     for mark, sentences in (("-", diagnosis.findings), ("remedy:", diagnosis.remedies)):
         for sentence in sentences:
             console.print(f"  {mark} {escape(sentence)}", highlight=False, soft_wrap=True)
+
+
+def print_decision(decision: Decision, console: Console | None = None) -> None:
+    """What the gate says, and a line for each reason."""
+    console = console or Console()
+    style = "red" if decision.decision == "rejected" else "green"
+    console.print(f"Gate: {decision.decision} ({decision.kind})", style=style)
+    for reason in decision.reasons:
+        console.print(f"  - {escape(reason)}", highlight=False, soft_wrap=True)
 
 
 Line = tuple[str, str, str]

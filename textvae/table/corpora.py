@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from textvae import files
 from textvae.config import DataConfig, TokenizerConfig
 from textvae.errors import DataError, InputError, NotFoundError
-from textvae.measure.judge import held_out
+from textvae.measure.sets import held_out
 from textvae.settings import to_mapping
 from textvae.text.clauses import clauses
 from textvae.text.corpus import SUFFIXES

@@ -20,8 +20,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # h
 from textvae import files
 from textvae.config import EvaluationConfig, ServeConfig
 from textvae.errors import BusyError
-from textvae.measure.judge import held_out, plain, readable
+from textvae.measure.judge import plain, readable
 from textvae.measure.judges import perplexity_per_word, sentence_nats
+from textvae.measure.sets import held_out
 from textvae.model.network import LanguageModel, SentenceVae
 from textvae.store.versions import Version, publish
 from textvae.table.figures import collapsed_at_step, row_figures

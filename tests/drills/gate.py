@@ -1,0 +1,165 @@
+"""`python -m tests.drills.gate`: how often noise passes the gate, and what never does.
+
+Two toy models of two seeds are trained, and the differences of their ELBOs on real sentences
+resampled: ten thousand nights of models that are equal, a hundredth worse and a hundredth better.
+Every night is decided by the function that decides in production. Then broken candidates come
+before the job itself.
+"""
+
+import dataclasses
+import logging
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jobs import evaluate
+from tests import toys
+from tests.broken import broken
+from tests.drills.line import Found, run_drill
+from tests.drills.watchdog import HEALTHY
+from tests.serving import another_version
+from textvae.config import EvaluationConfig, GateConfig, StoreConfig
+from textvae.errors import CorruptError
+from textvae.measure.gate import Rival, decide
+from textvae.measure.judge import elbo_nats
+from textvae.measure.paired import compared
+from textvae.store.versions import Version, publish
+from textvae.text.grammar import sample
+from textvae.text.spans import load_spans, write_span
+from textvae.training.run import train
+
+log = logging.getLogger(__name__)
+
+LEARNED, VALID = 4000, 300
+CANDIDATES = {"equal": 0.0, "worse": -0.01, "better": 0.01}
+"""By what share of the mean ELBO each differs from the champion."""
+CONFIG = GateConfig()
+HOLDOUT, NEWEST = 10_000, 10_000
+"""Sentences of a night's two sets, drawn anew each night."""
+EVALUATION = EvaluationConfig(
+    sentences=200, importance_samples=10, prior_draws=60, prior_components=1, path_pairs=5
+)
+HEALTHY_FIGURES = {
+    "kl_nats": 9.0,
+    "informed_share": 0.9,
+    "shuffle_nats": 30.0,
+    "distinct_share_fitted": 0.98,
+}
+"""Above every floor: what is asked of the nights is what the comparison makes of them."""
+
+
+class Pool(NamedTuple):
+    """(sentences,) ELBOs of both models on real sentences that neither has seen."""
+
+    champion_nats: np.ndarray
+    better_nats: np.ndarray
+    """The second model's less the first's, recentred to a mean of 0."""
+
+
+def trained(store: StoreConfig, seed: int) -> Version:
+    """A version of the toy grammar by this seed."""
+    training = dataclasses.replace(HEALTHY.training, language_model_steps=200, seed=seed)
+    recipe = HEALTHY._replace(training=training)
+    corpus = load_spans(store.spans)
+    made = train(recipe, corpus, store.runs / str(seed), "", lambda *_: None)
+    return publish(store.registry, store.model, "20260101", made.files, made.facts)
+
+
+def pool_of(store: StoreConfig, pair: tuple[Version, Version], size: int) -> Pool:
+    """Both versions on the first sentences of the test side."""
+    texts = [row.text for row in load_spans(store.spans).test][:size]
+    first, second = (
+        np.array(elbo_nats(store.registry, version, texts, EVALUATION, lambda *_: None))
+        for version in pair
+    )
+    better = second - first
+    log.info(
+        "%d sentences: ELBO %.2f and %.2f nats, their differences scatter by %.2f nats",
+        len(texts),
+        first.mean(),
+        second.mean(),
+        better.std(ddof=1),
+    )
+    return Pool(first, better - better.mean())
+
+
+def night(pool: Pool, random: np.random.Generator) -> dict[str, bool]:
+    """Whether candidates of the three kinds are promoted on one night's draw of both sets; the
+    champion is new, or so old that being no worse than it is enough."""
+    draws = [random.integers(len(pool.champion_nats), size=size) for size in (HOLDOUT, NEWEST)]
+    promoted = {}
+    for name, share in CANDIDATES.items():
+        candidate = pool.champion_nats + pool.better_nats + share * abs(pool.champion_nats.mean())
+        pairs = [compared(candidate[drawn], pool.champion_nats[drawn]) for drawn in draws]
+        for age, days in (("", 0.0), ("_by_age", CONFIG.champion_days_max)):
+            said = decide(HEALTHY_FIGURES, Rival(pairs[0], pairs[1], days), CONFIG)
+            promoted[f"{name}_promoted{age}"] = said.decision == "accepted"
+    return promoted
+
+
+def promoted_shares(pool: Pool, nights: int) -> dict[str, float]:
+    """Of so many nights, those that end with each candidate promoted."""
+    random = np.random.default_rng(0)
+    ended = [night(pool, random) for _ in range(nights)]
+    return {name: sum(one[name] for one in ended) / nights for name in ended[0]}
+
+
+def rejected_broken(store: StoreConfig) -> tuple[int, int]:
+    """Broken candidates that were rejected with their reason, or refused; and all there were."""
+    candidates, rejected = broken(store.registry), 0
+    for name, (version, reason, kinds) in candidates.items():
+        said = evaluate.main(evaluate.Evaluate(version.name, store, EVALUATION))
+        log.info("%s: %s (%s): %s", name, said["outcome"], said["kind"], said["reasons"][0])
+        rejected += (
+            said["outcome"] == "rejected" and said["kind"] in kinds and reason in said["reasons"][0]
+        )
+    torn = another_version(store.registry, config=b"# cut short after it was sealed\n")
+    weights = torn.folder / "model.safetensors"
+    weights.chmod(0o644)
+    with open(weights, "r+b") as stream:
+        stream.truncate(weights.stat().st_size - 100)
+    try:
+        evaluate.main(evaluate.Evaluate(torn.name, store, EVALUATION))
+    except CorruptError as error:
+        log.info("torn: refused: %s", error)
+        rejected += 1
+    return rejected, len(candidates) + 1
+
+
+def drill(quick: bool) -> Found:
+    """Two models, their nights, and the broken ones."""
+    nights, size = (1000, 2000) if quick else (10_000, 16_000)
+    with tempfile.TemporaryDirectory() as folder:
+        places = (Path(folder) / part for part in ("registry", "spans", "runs"))
+        registry, spans, runs = places
+        store = StoreConfig(registry, toys.MODEL, spans, runs)
+        rows = sample(LEARNED + VALID + size, seed=0)
+        valid, test = rows[LEARNED : LEARNED + VALID], rows[LEARNED + VALID :]
+        write_span(spans, {"train": rows[:LEARNED], "valid": valid, "test": test}, {}, {})
+        pair = trained(store, 0), trained(store, 1)
+        toys.promoted(registry, pair[0])
+        pool = pool_of(store, pair, size)
+        rejected, all_broken = rejected_broken(store)
+    # A quick run's thousand nights scatter by 0.7 %.
+    most = {"equal_promoted": 0.075 if quick else 0.055, "worse_promoted": 0.001}
+    most["worse_promoted_by_age"] = 0.001
+    least = {"better_promoted": 0.95, "broken_rejected": all_broken}
+    figures = {
+        "nights": nights,
+        "holdout_sentences": HOLDOUT,
+        "newest_sentences": NEWEST,
+        "pool_sentences": size,
+        "elbo_nats": float(pool.champion_nats.mean()),
+        "spread_nats": float(pool.better_nats.std(ddof=1)),
+        **promoted_shares(pool, nights),
+        "broken_rejected": rejected,
+    }
+    held = all(figures[name] <= most[name] for name in most)
+    held = held and all(figures[name] >= least[name] for name in least)
+    return Found(figures, {**most, **least}, held)
+
+
+if __name__ == "__main__":
+    run_drill("gate", drill)

@@ -1,0 +1,225 @@
+"""Candidates before the gate: which sentences decide, and what never passes."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from jobs import evaluate
+from tests import toys
+from tests.broken import Broken, broken
+from tests.serving import another_version, copied, put_in_service
+from textvae.config import EvaluationConfig, GateConfig, StoreConfig
+from textvae.errors import CorruptError
+from textvae.measure.gate import gate_decision
+from textvae.measure.judge import Patient
+from textvae.measure.judgement import Judgement, judged
+from textvae.measure.sets import frozen_sets, is_sealed, newest_set
+from textvae.store.attachments import list_attachments, read_attachment
+from textvae.store.promotions import champion, current
+from textvae.store.versions import Version, open_version, publish
+from textvae.text.spans import write_span
+
+EVALUATION = EvaluationConfig(
+    sentences=40, importance_samples=2, prior_draws=20, prior_components=1, path_pairs=2
+)
+OPEN_GATE = GateConfig(distinct_min=0.0)
+TEST = toys.corpus().test
+NOW = "2026-01-09T00:00:00Z"
+
+
+def quiet(what: str, done: int, parts: int) -> None:
+    """Nobody is told."""
+
+
+class Place(NamedTuple):
+    """A registry of one's own with a champion, and two spans."""
+
+    store: StoreConfig
+    spans: tuple[str, str]
+
+    def judge(self, version: Version, gate: GateConfig, now: str = NOW) -> Judgement:
+        """The version on the sets of the spans, at a time."""
+        holdout, sealed = frozen_sets(self.store.spans, EVALUATION.sealed_share, 60)
+        sentences = [row.text for row in holdout[: EVALUATION.sentences]]
+        patient = Patient(version, sentences, [], holdout, sealed)
+        return judged(self.store, patient, EVALUATION, gate, now, quiet)
+
+    def record(self, version: Version) -> dict[str, Any]:
+        """The newest decision on a version."""
+        registry = self.store.registry
+        names = [name for name in list_attachments(registry, version) if name[:4] == "gate"]
+        attached = read_attachment(registry, version, names[-1]) or {}
+        said: dict[str, Any] = json.loads(attached["decision.json"])
+        return said
+
+
+@pytest.fixture
+def place(registry: Path, tmp_path: Path) -> Place:
+    spans = tmp_path / "spans"
+    sides = ((TEST[:300], TEST[300:320]), (TEST[320:400], TEST[400:420]))
+    names = [
+        write_span(spans, {"train": TEST[500:510], "valid": valid, "test": test}, {}, {}).name
+        for test, valid in sides
+    ]
+    store = StoreConfig(copied(registry, tmp_path), toys.MODEL, spans, tmp_path / "runs")
+    return Place(store, (names[0], names[1]))
+
+
+def test_the_holdout_and_the_sealed_set_stay_as_they_are_once_they_are_full(place: Place) -> None:
+    spans = place.store.spans
+    before = frozen_sets(spans, 0.2, 50)
+    assert [len(rows) for rows in before] == [50, 50]
+    write_span(spans, {"train": [], "valid": [], "test": TEST[600:]}, {}, {})
+    assert frozen_sets(spans, 0.2, 50) == before
+    assert set(before.holdout + before.sealed) <= set(TEST[:300])
+    assert frozen_sets(spans, 0.2, 30) == ([*before.holdout[:30]], [*before.sealed[:30]])
+    everything = frozen_sets(spans, 0.2, 0)
+    assert everything.holdout[:50] == before.holdout
+    assert len(everything.holdout) + len(everything.sealed) == 300 + 80 + 400
+    assert 0.15 < len(everything.sealed) / 780 < 0.25
+
+
+def test_nothing_that_is_sealed_decides(place: Place) -> None:
+    spans = place.store.spans
+    holdout, sealed = ({row.text for row in rows} for rows in frozen_sets(spans, 0.2, 0))
+    newest = newest_set(spans, [], 0.2, GateConfig(newest_valid=True))
+    assert not sealed & {*holdout, *newest}
+    assert len(newest) == 380 - len(sealed) + 40
+    assert not frozen_sets(spans, 0, 0).sealed
+    verse = {is_sealed(row._replace(group="one verse"), 0.5) for row in TEST}
+    assert len(verse) == 1
+
+
+def test_the_newest_text_is_all_that_the_champion_has_not_learned_from(place: Place) -> None:
+    """Of nights that promoted nothing as well; where it learned from all, the newest span."""
+    first, second = place.spans
+    spans, both = place.store.spans, GateConfig(newest_valid=True)
+    newest = {row.text for row in TEST[320:400]}
+    assert set(newest_set(spans, {first: "hash"}, 0, GateConfig())) == newest
+    assert set(newest_set(spans, [first, second], 0, GateConfig())) == newest
+    assert len(newest_set(spans, ["older"], 0, GateConfig())) == 380
+    assert len(newest_set(spans, ["older"], 0, GateConfig(sentences=70))) == 70
+    assert len(newest_set(spans, [first], 0, both)) == 100
+    assert newest_set(spans / "nowhere", [], 0, both) == []
+
+
+def test_a_decision_is_attached_with_every_number_and_counts_against_its_champion_only(
+    place: Place,
+) -> None:
+    """A copy of the champion is judged: no worse than it, no better, and fresher after a week."""
+    registry = place.store.registry
+    rival = another_version(registry)
+    number = getattr(current(registry, toys.MODEL), "number", 0)
+    found = [place.judge(rival, OPEN_GATE) for _ in range(2)]
+    assert found[0] == found[1]
+    assert (found[0].decision[:2], found[0].promotion) == (("accepted", "freshness"), number)
+    kinds = [name.partition("-")[0] for name in list_attachments(registry, rival)]
+    assert sorted(kinds) == ["elbo", "elbo", "elbo", "evaluation", "gate"]
+    said = place.record(rival)
+    assert said["kind"] == "freshness"
+    assert said["reasons"] == found[0].decision.reasons
+    assert said["floors"]["kl_nats"] == {"found": found[0].evaluation.figures["kl_nats"], "min": 1}
+    assert (said["holdout"]["sentences"], said["holdout"]["better_nats"]) == (60, 0)
+    assert said["holdout"]["margin_nats"] > 0
+    assert {"sentences_needed_80", "sentences_needed_90", "bound_nats"} <= set(said["holdout"])
+    assert {"bound_nats", "shown_nats_80", "spread_nats"} <= set(said["newest"])
+    assert said["sealed"]["sentences"] == 60
+    assert said["sealed"]["champion_elbo_nats"] == said["sealed"]["candidate_elbo_nats"] < 0
+    assert (said["champion_days"], said["at"]) == (8.0, NOW)
+    assert gate_decision(registry, rival, number) == "accepted"
+    assert gate_decision(registry, rival, number + 1) == ""
+    early = place.judge(rival, OPEN_GATE, now="2026-01-02T00:00:00Z").decision
+    assert early[:2] == ("rejected", "not-better")
+
+
+def test_a_champion_is_told_that_it_serves(place: Place) -> None:
+    promotion = current(place.store.registry, toys.MODEL)
+    assert promotion is not None
+    serving = open_version(place.store.registry, toys.MODEL, promotion.version)
+    said = place.judge(serving, OPEN_GATE).decision
+    assert said[:2] == ("first", "serves")
+
+
+def test_in_place_of_a_champion_that_cannot_be_read_the_one_before_it_is_the_measure(
+    place: Place,
+) -> None:
+    """And where there is none, the floors alone; either way the decision says so."""
+    registry = place.store.registry
+    first = getattr(current(registry, toys.MODEL), "version", "")
+    damaged = another_version(registry, remark=b"")
+    put_in_service(registry, damaged)
+    candidate = another_version(registry, config=b"# the same but for this\n")
+    damage(damaged)
+    found = place.judge(candidate, OPEN_GATE, now="2026-11-23T01:00:00Z").decision
+    assert found[:2] == ("accepted", "replacement")
+    assert f"the champion {damaged.name} cannot be read any more: " in found.reasons[0]
+    assert "model.safetensors" in found.reasons[0]
+    assert found.reasons[1].startswith("beside the newest champion that can be read elbo_nats")
+    assert place.record(candidate)["against"] == first
+    damage(open_version(registry, toys.MODEL, first))
+    alone = place.judge(candidate, OPEN_GATE).decision
+    assert alone[:2] == ("accepted", "replacement")
+    assert alone.reasons[1].startswith("no earlier champion can be read either")
+    too_high = place.judge(candidate, GateConfig(kl_nats_min=1e6)).decision
+    assert too_high[:2] == ("rejected", "floor")
+    assert "cannot be read any more" in too_high.reasons[-1]
+
+
+def damage(version: Version) -> None:
+    """One bit of its weights is another."""
+    weights = version.folder / "model.safetensors"
+    data = weights.read_bytes()
+    weights.chmod(0o644)
+    weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+
+
+class Ward(NamedTuple):
+    """Broken candidates beside a healthy champion, all made from the text of one span."""
+
+    store: StoreConfig
+    candidates: dict[str, Broken]
+
+
+@pytest.fixture(scope="module")
+def ward(registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Ward:
+    folder = tmp_path_factory.mktemp("ward")
+    store = StoreConfig(folder / "registry", toys.MODEL, folder / "spans", folder / "runs")
+    sides = {"train": TEST[500:900], "valid": TEST[:20], "test": TEST[20:120]}
+    span = write_span(store.spans, sides, {}, {}).name
+    healthy = champion(registry, toys.MODEL)
+    contents = {name: healthy.folder / name for name in healthy.manifest["files"]}
+    facts = {key: fact for key, fact in healthy.manifest.items() if key not in ("format", "files")}
+    facts["spans"] = {span: "0" * 64}
+    toys.promoted(store.registry, publish(store.registry, toys.MODEL, "20260101", contents, facts))
+    return Ward(store, broken(store.registry))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["collapsed", "nan", "infinite", "truncated", "smaller-tokenizer", "swapped-tokenizer"],
+)
+def test_a_broken_candidate_is_rejected_with_its_reason(ward: Ward, name: str) -> None:
+    """By the job itself, with figures where there are any."""
+    store, candidate = ward.store, ward.candidates[name]
+    said = evaluate.main(
+        evaluate.Evaluate(candidate.version.name, store, EVALUATION), now="2026-06-01T00:00:00Z"
+    )
+    assert said["outcome"] == "rejected"
+    assert said["kind"] in candidate.kinds
+    assert candidate.reason in said["reasons"][0]
+    assert gate_decision(store.registry, candidate.version, said["promotion"]) == "rejected"
+
+
+def test_a_candidate_that_was_damaged_after_it_was_sealed_is_refused_before_it_is_judged(
+    ward: Ward,
+) -> None:
+    store = ward.store
+    version = another_version(store.registry, config=b"# to be cut short\n")
+    weights = version.folder / "model.safetensors"
+    weights.chmod(0o644)
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(CorruptError, match=r"model\.safetensors: has \d+ bytes, its manifest says"):
+        evaluate.main(evaluate.Evaluate(version.name, store, EVALUATION))
+    assert not any(name.startswith("gate") for name in list_attachments(store.registry, version))
