@@ -83,7 +83,9 @@ def test_a_decision_says_how_many_sentences_there_were_and_how_many_the_margin_n
     assert "at least -0.120 with 95 % confidence, at least -0.2" in said
     few = decide(FIGURES, rival_of(0, 0.5, 0.0, count=500), GateConfig())
     assert few.kind == "worse"
-    assert few.reasons[0].endswith("raise evaluation.sentences and data.test_share)")
+    assert few.reasons[0].endswith("raise gate.sentences and data.test_share)")
+    plain = decide(FIGURES, rival_of(-0.5, 0.5, 0.0, count=500), GateConfig())
+    assert "raise gate.sentences" not in plain.reasons[0]
 
 
 def test_the_sizes_that_a_decision_names_keep_their_word() -> None:

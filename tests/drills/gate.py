@@ -39,7 +39,12 @@ CONFIG = GateConfig()
 HOLDOUT, NEWEST = 10_000, 10_000
 """Sentences of a night's two sets, drawn anew each night."""
 EVALUATION = EvaluationConfig(
-    sentences=200, importance_samples=10, prior_draws=60, prior_components=1, path_pairs=5
+    sentences=60,
+    importance_samples=10,
+    prior_draws=20,
+    prior_sentences=500,
+    prior_components=1,
+    path_pairs=2,
 )
 HEALTHY_FIGURES = {
     "kl_nats": 9.0,
@@ -109,8 +114,9 @@ def promoted_shares(pool: Pool, nights: int) -> dict[str, float]:
 def rejected_broken(store: StoreConfig) -> tuple[int, int]:
     """Broken candidates that were rejected with their reason, or refused; and all there were."""
     candidates, rejected = broken(store.registry), 0
+    gate = dataclasses.replace(CONFIG, sentences=300)
     for name, (version, reason, kinds) in candidates.items():
-        said = evaluate.main(evaluate.Evaluate(version.name, store, EVALUATION))
+        said = evaluate.main(evaluate.Evaluate(version.name, store, EVALUATION, gate))
         log.info("%s: %s (%s): %s", name, said["outcome"], said["kind"], said["reasons"][0])
         rejected += (
             said["outcome"] == "rejected" and said["kind"] in kinds and reason in said["reasons"][0]
@@ -121,7 +127,7 @@ def rejected_broken(store: StoreConfig) -> tuple[int, int]:
     with open(weights, "r+b") as stream:
         stream.truncate(weights.stat().st_size - 100)
     try:
-        evaluate.main(evaluate.Evaluate(torn.name, store, EVALUATION))
+        evaluate.main(evaluate.Evaluate(torn.name, store, EVALUATION, gate))
     except CorruptError as error:
         log.info("torn: refused: %s", error)
         rejected += 1
