@@ -162,8 +162,9 @@ def _evaluate(settings: Nightly, name: str) -> dict[str, Any]:
 
 def _ask_server(settings: Nightly, name: str) -> dict[str, Any]:
     """A real server of the version is asked everything."""
-    from textvae.measure.judge import held_out, readable
+    from textvae.measure.judge import readable
     from textvae.measure.loopback import ask_everything
+    from textvae.measure.sets import held_out
 
     store = settings.store
     version = open_version(store.registry, store.model, name)

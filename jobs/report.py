@@ -12,7 +12,7 @@ from textvae.config import EvaluationConfig, StoreConfig
 from textvae.measure.doctor import diagnose
 from textvae.measure.judge import admitted, evaluated, readable
 from textvae.measure.report import Findings, Side, report_files
-from textvae.measure.voices import voice_of
+from textvae.measure.voices import SILENT, voice_of
 from textvae.store.attachments import attach, list_attachments, read_attachment
 from textvae.store.promotions import history
 from textvae.store.versions import Version, open_version
@@ -39,27 +39,32 @@ class Report:
 def main(settings: Report) -> dict[str, Any]:
     """Outcome `reported` and where the page is."""
     store, config = settings.store, settings.evaluation
-    version, sentences, _, _ = admitted(store, settings.version, config)
-    rival = _rival(store, version)
+    patient = admitted(store, settings.version, config)
+    version, sentences = patient.version, patient.sentences
+    rival = None if patient.faults else _rival(store, version)
     both = [version, rival] if rival else [version]
     sentences = readable(sentences, both)
     probes = sentences[:PROBES]
     with shown_progress() as tell:
         sides = []
-        for each in both:
+        for each in [] if patient.faults else both:
             found = evaluated(store.registry, each, sentences, config, tell)
             voice = voice_of(store.registry, each, probes)
             sides.append(Side(each, found.figures, found.elbo_nats, voice))
-    diagnosis = diagnose(sides[0].figures)
+    if patient.faults:
+        sides, verdict, said = [Side(version, {}, [], SILENT)], "unusable", list(patient.faults)
+    else:
+        diagnosis = diagnose(sides[0].figures)
+        verdict, said = diagnosis.verdict, diagnosis.findings
     metrics = settings.run / "metrics.jsonl" if settings.run else None
     content = report_files(
         Findings(
             sides[0],
             sides[1] if rival else None,
-            probes,
+            [] if patient.faults else probes,
             _decisions(store, version),
-            diagnosis.verdict,
-            diagnosis.findings,
+            verdict,
+            said,
             _span_lines(store, version),
             metrics if metrics and metrics.exists() else None,
         )

@@ -59,6 +59,7 @@ informed_share_min = -1e9
 shuffle_nats_min = -1e9
 distinct_min = -1e9
 worse_share_max = 1e9
+champion_days_max = 0.0
 [night]
 ask_server = false
 """

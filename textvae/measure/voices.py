@@ -29,6 +29,10 @@ class Voice(NamedTuple):
     """From the first probe to the second."""
 
 
+SILENT = Voice([], [], [])
+"""Of a version that cannot write."""
+
+
 def voice_of(registry: Path, version: Version, probes: Sequence[str]) -> Voice:
     """What the version makes of the probes, two or more that it can read."""
     engine = start_engine(registry, version, ServeConfig())
