@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from jobs.command import run_job
 from jobs.progress import shown_progress
 from textvae.config import EvaluationConfig, StoreConfig
+from textvae.errors import CorruptError, NotFoundError
 from textvae.measure.doctor import diagnose
 from textvae.measure.judge import admitted, evaluated, readable
 from textvae.measure.report import Findings, Side, report_files
@@ -18,7 +20,10 @@ from textvae.store.promotions import history
 from textvae.store.versions import Version, open_version
 from textvae.text.report import report_lines
 
+log = logging.getLogger(__name__)
+
 PROBES = 8
+"""Sentences that are shown every night."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,11 @@ def _rival(store: StoreConfig, version: Version) -> Version | None:
     name = promotions[-1].version
     if name == version.name:
         name = promotions[-1].previous
-    return open_version(store.registry, store.model, name) if name else None
+    try:
+        return open_version(store.registry, store.model, name) if name else None
+    except (CorruptError, NotFoundError) as error:
+        log.warning("nobody to compare with: %s", error)
+        return None
 
 
 def _decisions(store: StoreConfig, version: Version) -> list[dict[str, Any]]:
