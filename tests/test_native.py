@@ -13,7 +13,7 @@ from textvae.decode import counter, pick
 from textvae.decode import native as of_decode
 from textvae.model import gates, products, recurrence
 from textvae.model import native as of_model
-from textvae.model.products import Panels
+from textvae.model.products import LANES_MIN, Panels
 
 
 @pytest.mark.parametrize("room", [of_model, of_decode])
@@ -81,3 +81,11 @@ def test_a_product_that_is_wrong_for_one_number_of_rows_is_found_out(
             patched.setattr(Panels, "__call__", wrong)
             assert not products.products_are_right(library), count
     assert products.products_are_right(library)
+
+
+def test_a_run_in_bf16_may_be_the_first_to_ask_for_the_compiled_part() -> None:
+    """The checks compare with torch's products, which a step in bf16 once made in bf16 for them."""
+    of_model.native_to_learn.cache_clear()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = of_model.native_to_learn()
+    assert (found is None) == (of_model.native() is None or found_native().lanes_best() < LANES_MIN)

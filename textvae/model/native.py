@@ -4,6 +4,8 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from textvae.model.gates import gates_are_right
 from textvae.model.products import LANES_MIN, products_are_right
 from textvae.model.recurrence import recurrence_is_right
@@ -31,5 +33,7 @@ def native() -> Any:
 @functools.cache
 def native_to_learn() -> Any:
     """`native`, looked for once; None also where vectors are too narrow to be faster than torch."""
-    library = native()
+    # The first step of a run in bf16 may be the first to ask, and the checks compare in fp32.
+    with torch.autocast("cpu", enabled=False):
+        library = native()
     return library if library is not None and library.lanes_best() >= LANES_MIN else None

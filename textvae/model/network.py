@@ -117,7 +117,9 @@ class Decoder(nn.Module):
         if latents is None:
             return cast(Tensor, self.output(states))
         by_latent = functional.linear(latents, self.output.weight[:, hidden:], self.output.bias)
-        return functional.linear(states, self.output.weight[:, :hidden]) + by_latent[owner]
+        # As a lookup: the derivative of by_latent[owner] is added up by threads in any order.
+        each = functional.embedding(owner, by_latent)
+        return functional.linear(states, self.output.weight[:, :hidden]) + each
 
 
 class Dropped(NamedTuple):
