@@ -11,7 +11,7 @@ from textvae.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textvae.files import hold_lock
 from textvae.measure.explain import NOTE, explain, panels
 from textvae.measure.plots import draw_maps
-from textvae.training.run import Recipe
+from textvae.training.recipe import Recipe
 
 # What tells the three apart in five minutes on two cores, whatever the seed: a rate of some nats
 # is all that two dimensions hold, and hidden words make the decoder listen to them.

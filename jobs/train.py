@@ -1,6 +1,7 @@
 """`python -m jobs.train`: all ingested text becomes a new version, which does not serve yet."""
 
 import contextlib
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -8,18 +9,25 @@ from typing import Any
 from jobs.command import run_job
 from jobs.progress import shown_progress
 from textvae.config import ModelConfig, StoreConfig, TokenizerConfig, TrainingConfig
+from textvae.errors import CorruptError, NotFoundError
 from textvae.files import hold_lock
-from textvae.store.promotions import current
+from textvae.store.promotions import champion, current
 from textvae.store.versions import publish
-from textvae.text.spans import load_spans
+from textvae.text.spans import Corpus, load_spans
 from textvae.training.ranks import joined
-from textvae.training.run import Recipe, run_name, train
+from textvae.training.recipe import Recipe
+from textvae.training.run import run_name, train
+from textvae.training.start import Ancestor, Start, start_of
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Train:
     """Trains on all spans and publishes a version; a run that was cut off goes on where it was.
 
+    It begins from the champion, where one serves and fits, and learns what is new beside a replay
+    of the old; `--training.start fresh` begins anew, with a new vocabulary.
     `torchrun --nproc-per-node 2 -m jobs.train ...` learns it by two processes together, which share
     each batch; the same number of them gives the same version.
     """
@@ -31,24 +39,39 @@ class Train:
 
 
 def main(settings: Train) -> dict[str, Any]:
-    """Outcome `trained` and the version's name."""
+    """Outcome `trained`, the version's name, and what it began from."""
     store = settings.store
     corpus = load_spans(store.spans)
-    champion = current(store.registry, store.model)
     recipe = Recipe(settings.tokenizer, settings.model, settings.training)
-    parent = champion.version if champion else ""
+    promotion = current(store.registry, store.model)
+    parent = promotion.version if promotion else ""
+    start = _start(store, recipe, corpus, bool(parent))
+    log.info("train: begins %s", start.why)
     with joined(settings.training.device) as ranks, contextlib.ExitStack() as held:
-        run = store.runs / run_name(recipe, corpus, parent)
+        run = store.runs / run_name(recipe, corpus, parent, start)
         if ranks.first:
             held.enter_context(hold_lock(run / "lock", "train"))
         ranks.wait()
         tell = held.enter_context(shown_progress()) if ranks.first else _silent
-        candidate = train(recipe, corpus, run, parent, tell)
+        candidate = train(recipe, corpus, run, parent, tell, start)
     if not ranks.first:
         return {"outcome": "helped", "run": str(run)}
     day = datetime.now(UTC).strftime("%Y%m%d")
     version = publish(store.registry, store.model, day, candidate.files, candidate.facts)
-    return {"outcome": "trained", "version": version.name, "run": str(run)}
+    said = {"start": start.kind, "why": start.why, "lineage": candidate.facts["lineage"]}
+    return {"outcome": "trained", "version": version.name, "run": str(run), **said}
+
+
+def _start(store: StoreConfig, recipe: Recipe, corpus: Corpus, served: bool) -> Start:
+    """What the training begins from; a champion that cannot be read ends no night."""
+    ancestor, obstacle = None, ""
+    if served:
+        try:
+            version = champion(store.registry, store.model)
+            ancestor = Ancestor(version.name, version.folder, version.manifest)
+        except (CorruptError, NotFoundError) as error:
+            obstacle = f"the champion cannot be read ({error})"
+    return start_of(recipe, corpus, ancestor, obstacle=obstacle)
 
 
 def _silent(*_: object) -> None:

@@ -31,7 +31,7 @@ from textvae.measure.explain import (
 )
 from textvae.measure.plots import LABELS_MAX, RINGS, Panel, common_limits, draw_maps
 from textvae.text.grammar import parse
-from textvae.training.run import Recipe
+from textvae.training.recipe import Recipe
 
 
 def short(**settings: Any) -> Recipe:

@@ -18,7 +18,8 @@ from textvae.model.native import native_to_learn
 from textvae.store.versions import Version
 from textvae.text.grammar import parse
 from textvae.text.spans import Corpus
-from textvae.training.run import Candidate, Recipe, run_name, train
+from textvae.training.recipe import Recipe
+from textvae.training.run import Candidate, run_name, train
 
 
 def tiny(**settings: object) -> Recipe:

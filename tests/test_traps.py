@@ -19,10 +19,11 @@ from textvae.latent.statistics import latent_statistics
 from textvae.measure.evaluation import ROWS
 from textvae.model.network import LanguageModel, SentenceVae
 from textvae.text.batches import store_tokens
-from textvae.training import run as training_run
+from textvae.training import phases as training_phases
 from textvae.training import validation
 from textvae.training.loop import Tell
-from textvae.training.run import Recipe, Tokenized, tokenized, train_vae
+from textvae.training.recipe import Recipe
+from textvae.training.run import Tokenized, tokenized, train_vae
 
 VOCAB = 40
 STEPS, WARMUP = 12, 3
@@ -124,9 +125,9 @@ def test_the_weights_kept_are_those_of_the_best_iw_nll_and_not_of_the_best_elbo(
             "valid_shuffle_nats": 9.0,
         }
 
-    monkeypatch.setattr(training_run, "look", look)
+    monkeypatch.setattr(training_phases, "look", look)
     # The watchdog's own looks would be more than the four.
-    monkeypatch.setattr(training_run, "watched_steps", lambda _: frozenset[int]())
+    monkeypatch.setattr(training_phases, "watched_steps", lambda _: frozenset[int]())
     for select, kept in (("iw-nll", 1), ("last", 3)):
         seen.clear()
         vae = learned(recipe(select=select), prepared, tmp_path / select)

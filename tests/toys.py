@@ -22,7 +22,8 @@ from textvae.store.versions import Version, publish
 from textvae.text.corpus import Sentence
 from textvae.text.grammar import sample
 from textvae.text.spans import Corpus
-from textvae.training.run import Recipe, train
+from textvae.training.recipe import Recipe
+from textvae.training.run import train
 
 MODEL = "toy"
 SENTENCES, HELD_OUT = 20_000, 1000

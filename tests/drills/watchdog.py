@@ -20,7 +20,8 @@ from textvae.errors import CollapsedError
 from textvae.model import network
 from textvae.text.grammar import sample
 from textvae.text.spans import Corpus
-from textvae.training.run import Recipe, train
+from textvae.training.recipe import Recipe
+from textvae.training.run import train
 
 log = logging.getLogger(__name__)
 

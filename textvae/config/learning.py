@@ -33,6 +33,21 @@ class ModelConfig:
 class TrainingConfig:
     """How the model is learned. Steps are the only budget; time never ends a run."""
 
+    start: Literal["champion", "fresh"] = "champion"
+    """Begin with the weights and vocabulary of the version that serves, or with new ones: nights
+    go on from each other, and the first has no champion and is fresh; so are tables, always."""
+    warm_steps: int = 0
+    """Steps of the VAE from a champion, and the most of its language model; 0: as from new."""
+    replay: float = 4.0
+    """Sentences of old spans for each new one, drawn anew each night, from a champion."""
+    replay_min: int = 100_000
+    """Sentences of old spans that are learned again at least, where there are so many."""
+    shrink: float = 1.0
+    """What a champion's weights are multiplied by first (Ash & Adams 2020), 0 to 1."""
+    perturb: float = 0.0
+    """Share of new first weights that is added to them, 0 to 1."""
+    restart: bool = False
+    """Begin anew a run whose checkpoints are of another arithmetic, which is refused without."""
     objective: Literal["vae", "autoencoder", "kl-only"] = "vae"
     """autoencoder: no KL, no noise; kl-only: no reconstruction; both: no BatchNorm, free bits."""
     steps: int = 20_000
@@ -90,7 +105,9 @@ class TrainingConfig:
         """InputError for a value out of its range."""
         counts = ("steps", "language_model_steps", "batch", "tokens_max", "log_steps")
         check(self, "training", counts, 1)
-        check(self, "training", ("word_dropout", "word_noise", "kl_start"), 0, 1)
+        shares = ("word_dropout", "word_noise", "kl_start", "shrink", "perturb")
+        check(self, "training", shares, 0, 1)
+        check(self, "training", ("warm_steps", "replay", "replay_min"), 0)
         spans = ("autoencoder_steps", "warmup_steps", "kl_steps", "validation_steps")
         check(self, "training", (*spans, "checkpoint_s", "free_bits", "target_kl_nats"), 0)
         if self.kl_schedule == "cyclical":

@@ -28,7 +28,8 @@ from textvae.text.corpus import Sentence
 from textvae.text.spans import Corpus
 from textvae.text.tokenizer import BOS, EOS, Tokenizer
 from textvae.training.loop import Tell
-from textvae.training.run import Recipe, Tokenized, run_name, tokenized, train_vae
+from textvae.training.recipe import Recipe
+from textvae.training.run import Tokenized, run_name, tokenized, train_vae
 
 log = logging.getLogger(__name__)
 

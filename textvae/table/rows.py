@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from textvae.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textvae.errors import InputError
 from textvae.presets import preset_of
-from textvae.training.run import Recipe
+from textvae.training.recipe import Recipe
 
 LANGUAGE_MODEL = "language-model"
 

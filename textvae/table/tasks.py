@@ -16,7 +16,7 @@ from textvae.config import EvaluationConfig
 from textvae.settings import to_mapping
 from textvae.table.corpora import Prepared
 from textvae.table.rows import LANGUAGE_MODEL, ROWS, language_model_recipe, row_recipe
-from textvae.training.run import Recipe
+from textvae.training.recipe import Recipe
 
 # When a checkpoint is saved and how often a line is written changes no figure.
 _NO_MATTER = ("checkpoint_s", "log_steps")

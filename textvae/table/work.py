@@ -43,8 +43,8 @@ from textvae.text.corpus import Sentence
 from textvae.text.spans import Corpus
 from textvae.text.tokenizer import Tokenizer
 from textvae.training.loop import Tell
+from textvae.training.recipe import Recipe
 from textvae.training.run import (
-    Recipe,
     Tokenized,
     candidate,
     tokenized,

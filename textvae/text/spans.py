@@ -42,6 +42,8 @@ class Corpus(NamedTuple):
     """The spans, oldest first."""
     hashes: tuple[str, ...]
     """SHA-256 of each span's manifest, in the same order."""
+    counts: tuple[int, ...] = ()
+    """Training sentences of each span, in the same order; may be left out for a single one."""
 
 
 def list_spans(spans: Path) -> list[str]:
@@ -69,7 +71,8 @@ def load_spans(spans: Path, names: Sequence[str] | None = None) -> Corpus:
     ]
     sides = {side: Sentences([span[f"{side}.jsonl"] for span in verified]) for side in SIDES}
     hashes = tuple(hashlib.sha256(manifest).hexdigest() for manifest in manifests)
-    return Corpus(**sides, names=tuple(names), hashes=hashes)
+    counts = tuple(len(span["train.jsonl"].ends) for span in verified)
+    return Corpus(**sides, names=tuple(names), hashes=hashes, counts=counts)
 
 
 def read_manifest(spans: Path, name: str) -> dict[str, Any]:

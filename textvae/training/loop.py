@@ -37,7 +37,6 @@ log = logging.getLogger(__name__)
 
 # The peak falls along half a cosine to this share of itself.
 LEARNING_RATE_END = 0.1
-BEGIN = Progress(0, RateHolder())
 
 Tell = Callable[[str, int, int, Mapping[str, float]], None]
 """Called after a step with the phase's name, steps done, steps in all, and the newest figures."""
@@ -68,25 +67,28 @@ class Phase(NamedTuple):
     """Steps after which the held-out side is looked at, beside every `validation_steps`."""
     score: str = ""
     """The held-out figure whose smallest value marks the weights to keep; empty: the last ones."""
+    begin: RateHolder = RateHolder()
+    """The controller of the KL before the first step."""
 
 
-def fit(phase: Phase, batches: Batches, config: TrainingConfig, run: Path, tell: Tell) -> None:
+def fit(
+    phase: Phase, batches: Batches, config: TrainingConfig, run: Path, tell: Tell
+) -> RateHolder:
     """Train `phase.model` in place to its last step; checkpoints and metrics go to `run`.
 
-    Goes on from the newest whole checkpoint. On SIGTERM or Ctrl-C a checkpoint is saved between two
-    steps and KeyboardInterrupt is raised. Raises CollapsedError, InputError and OSError.
+    Goes on from the newest whole checkpoint; returns the KL's controller in the end. On SIGTERM or
+    Ctrl-C it saves one and raises KeyboardInterrupt. Raises CollapsedError, InputError, OSError.
     """
     ranks = current()
     generator = torch.Generator().manual_seed(config.seed + SEED_STRIDE * ranks.number)
     optimizer = torch.optim.Adam(phase.model.parameters(), lr=config.learning_rate, fused=True)
     folder = run / "checkpoints" / phase.name
-    progress = load_checkpoint(folder, phase.model, optimizer, generator, ranks) or BEGIN
-    log.info("%s: begins at step %d of %d", phase.name, progress.step, phase.steps)
     best = folder / "best.safetensors"
+    progress = _progress(phase, folder, optimizer, generator)
     metrics = Metrics(run / "metrics.jsonl", phase.name, ranks)
     metrics.forget_after(progress.step)
-    saved_s = logged_s = time.monotonic()
     phase.model.train()
+    saved_s = logged_s = time.monotonic()
     with _stop_flag() as stopped:
         for step in range(progress.step, phase.steps):
             batch = batches.at(*divmod(step, batches.per_epoch))
@@ -118,6 +120,7 @@ def fit(phase: Phase, batches: Batches, config: TrainingConfig, run: Path, tell:
         load_best(best, phase.model)
     _give_memory_back()
     phase.model.eval()
+    return progress.holder
 
 
 def tensors_of(batch: Batch, device: str | torch.device) -> tuple[Tensor, Tensor]:
@@ -144,6 +147,16 @@ def arithmetic(precision: str, device: str = "cpu") -> str:
 def autocast(precision: str, device: str = "cpu") -> torch.autocast:
     """The context in which a training step computes; weights and their sums stay float32."""
     return torch.autocast(device, torch.bfloat16, enabled=arithmetic(precision, device) == "bf16")
+
+
+def _progress(
+    phase: Phase, folder: Path, optimizer: torch.optim.Optimizer, generator: torch.Generator
+) -> Progress:
+    """Where the phase stands: at its newest whole checkpoint, or at its beginning."""
+    found = load_checkpoint(folder, phase.model, optimizer, generator, current())
+    progress = found or Progress(0, phase.begin)
+    log.info("%s: begins at step %d of %d", phase.name, progress.step, phase.steps)
+    return progress
 
 
 def _differentiated(

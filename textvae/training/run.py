@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,12 +12,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from textvae import files
-from textvae.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textvae.errors import DataError
-from textvae.model.losses import vae_loss
 from textvae.model.native import native_to_learn
 from textvae.model.network import (
-    Dropped,
     LanguageModel,
     SentenceVae,
     begin_as,
@@ -26,48 +22,33 @@ from textvae.model.network import (
     reset_decoder,
 )
 from textvae.model.products import PANEL
-from textvae.model.schedules import RateHolder, kl_weight
+from textvae.model.schedules import kl_weight
 from textvae.settings import to_mapping, to_toml
 from textvae.text.batches import Batches, TokenSource
 from textvae.text.spans import Corpus
 from textvae.text.tokenized import token_source
 from textvae.text.tokenizer import Tokenizer, drawn, train_tokenizer
-from textvae.training.loop import Phase, Step, Tell, arithmetic, fit
+from textvae.training.conditions import conditions, settle
+from textvae.training.loop import Tell, arithmetic, fit
+from textvae.training.phases import language_model_phase, vae_phase, warm_up_phase
 from textvae.training.ranks import current
-from textvae.training.validation import (
-    held_out_kl_nats,
-    look,
-    look_at_language_model,
-    watch,
-    watched_steps,
+from textvae.training.recipe import Recipe
+from textvae.training.start import (
+    FRESH,
+    LANGUAGE_MODEL_FILE,
+    TOKENIZER_FILE,
+    VAE_FILE,
+    Start,
+    as_begun,
+    begin_from,
+    facts_of,
+    holder_of,
+    text_of,
 )
 
 log = logging.getLogger(__name__)
 
 VALID_KEPT_MAX = 10_000
-
-
-class Recipe(NamedTuple):
-    """Everything that decides what is learned from a corpus."""
-
-    tokenizer: TokenizerConfig
-    model: ModelConfig
-    training: TrainingConfig
-
-    def resolved(self) -> "Recipe":
-        """The recipe as it runs: no BatchNorm and no free bits where there is no KL to hold up."""
-        if self.training.objective == "vae":
-            return self
-        return self._replace(
-            model=dataclasses.replace(self.model, batchnorm_scale=0.0),
-            training=dataclasses.replace(
-                self.training,
-                free_bits=0.0,
-                target_kl_nats=0.0,
-                select="last",
-                decoder_start="new",
-            ),
-        )
 
 
 class Candidate(NamedTuple):
@@ -78,9 +59,11 @@ class Candidate(NamedTuple):
     """What its manifest says beside the files; no times and no verdicts."""
 
 
-def run_name(recipe: Recipe, corpus: Corpus, parent: str) -> str:
-    """The same recipe on the same text has the same run, so a killed job finds its checkpoints."""
-    what = [[to_mapping(part) for part in recipe], corpus.hashes, parent, current().world]
+def run_name(recipe: Recipe, corpus: Corpus, parent: str, start: Start = FRESH) -> str:
+    """The same recipe on the same text from the same start has the same run, so a killed job finds
+    its checkpoints."""
+    said = [to_mapping(part) for part in recipe.resolved()]
+    what = [said, corpus.hashes, parent, start.kind, current().world]
     return hashlib.sha256(files.canonical_json(what)).hexdigest()[:12]
 
 
@@ -93,22 +76,42 @@ class Tokenized(NamedTuple):
     valid: TokenSource
 
 
-def train(recipe: Recipe, corpus: Corpus, run: Path, parent: str, tell: Tell) -> Candidate:
+class LearnedVae(NamedTuple):
+    """A VAE, and what its KL weighed in the end."""
+
+    vae: SentenceVae
+    kl_weight: float
+
+
+def train(
+    recipe: Recipe, corpus: Corpus, run: Path, parent: str, tell: Tell, start: Start = FRESH
+) -> Candidate:
     """Learn a version; goes on from the checkpoints in the folder `run`, if there are any.
 
-    `parent` is the version that served when the run began, or empty. Raises CollapsedError,
-    DataError, InputError, OSError, and KeyboardInterrupt once a checkpoint is saved.
+    `parent` is the version that served when the run began, or empty; `start`, from `start_of`, is
+    what it begins from. Raises CollapsedError, DataError, InputError, OSError, and
+    KeyboardInterrupt once a checkpoint is saved.
     """
-    recipe = recipe.resolved()
-    learned = tokenized(recipe, corpus, run)
+    given = recipe.resolved()
+    config = dataclasses.replace(given.training, restart=recipe.training.restart)
+    recipe = as_begun(given._replace(training=config), start)
+    text = text_of(given, corpus, start)
+    if start.ancestor is not None:
+        _keep_tokenizer(start.ancestor.folder / TOKENIZER_FILE, run)
+    learned = tokenized(recipe, text.corpus, run)
     if recipe.training.decoder_start == "language-model":
-        language_model = train_language_model(recipe, learned, run, tell)
-        vae = train_vae(recipe, learned, run, tell, language_model)
+        language_model = train_language_model(recipe, learned, run, tell, start)
+        made = learn_vae(recipe, learned, run, tell, language_model)
     else:
         # The VAE first: where it collapses, the language model is not paid for.
-        vae = train_vae(recipe, learned, run, tell)
-        language_model = train_language_model(recipe, learned, run, tell)
-    return candidate(recipe, corpus, parent, learned.tokenizer, vae, language_model)
+        made = learn_vae(recipe, learned, run, tell, None, start)
+        language_model = train_language_model(recipe, learned, run, tell, start)
+    version = candidate(given, text.corpus, parent, learned.tokenizer, made.vae, language_model)
+    began = facts_of(given, start, text, learned.tokenizer)
+    steps = _steps(recipe)
+    return version._replace(
+        facts={**version.facts, **began, "kl_weight": made.kl_weight, "steps": steps}
+    )
 
 
 def tokenized(recipe: Recipe, corpus: Corpus, run: Path) -> Tokenized:
@@ -132,36 +135,59 @@ def train_vae(
     tell: Tell,
     language_model: LanguageModel | None = None,
 ) -> SentenceVae:
+    """The VAE of a fresh start, as `learn_vae`."""
+    return learn_vae(recipe, learned, run, tell, language_model).vae
+
+
+def learn_vae(
+    recipe: Recipe,
+    learned: Tokenized,
+    run: Path,
+    tell: Tell,
+    language_model: LanguageModel | None = None,
+    start: Start = FRESH,
+) -> LearnedVae:
     """The VAE, its BatchNorm folded, in evaluation mode on the CPU.
 
     `language_model` is needed where the decoder starts as it.
     """
     config = recipe.training
+    _settle(recipe, run)
     batches = Batches(learned.train, config.batch, config.seed)
     torch.manual_seed(config.seed)  # the first weights; all else draws from the loop's generator
     vae = SentenceVae(recipe.model, learned.vocab).to(config.device)
+    begin_from(vae, start, VAE_FILE, recipe)
     if config.decoder_start == "language-model":
         assert language_model is not None, "the decoder starts as a language model"
         begin_as(vae, language_model)
     if config.autoencoder_steps and config.objective == "vae":
-        fit(_warm_up_phase(vae, recipe, learned.valid), batches, config, run, tell)
+        fit(warm_up_phase(vae, recipe, learned.valid), batches, config, run, tell)
         reset_decoder(vae, recipe.model, config.seed)
-    fit(_vae_phase(vae, recipe, learned.valid), batches, config, run, tell)
+    phase = vae_phase(vae, recipe, learned.valid, holder_of(recipe, start))
+    holder = fit(phase, batches, config, run, tell)
     vae.to("cpu")
     fold_batchnorm(vae)
-    return vae
+    return LearnedVae(vae, kl_weight(config, config.steps) * holder.multiplier)
 
 
 def train_language_model(
-    recipe: Recipe, learned: Tokenized, run: Path, tell: Tell
+    recipe: Recipe, learned: Tokenized, run: Path, tell: Tell, start: Start = FRESH
 ) -> LanguageModel:
     """The language model with the best held-out nats of its run, in evaluation mode on the CPU."""
     config = recipe.training
+    _settle(recipe, run)
     batches = Batches(learned.train, config.batch, config.seed)
     torch.manual_seed(config.seed)
     model = LanguageModel(recipe.model, learned.vocab).to(config.device)
-    fit(_language_model_phase(model, recipe, learned.valid), batches, config, run, tell)
+    begin_from(model, start, LANGUAGE_MODEL_FILE, recipe)
+    fit(language_model_phase(model, recipe, learned.valid), batches, config, run, tell)
     return model.to("cpu")
+
+
+def _settle(recipe: Recipe, run: Path) -> None:
+    """The run's checkpoints are of this arithmetic; InputError where they are not."""
+    config = recipe.training
+    settle(run / "checkpoints", conditions(config), config.restart, current())
 
 
 def candidate(
@@ -177,14 +203,11 @@ def candidate(
     # What is served has no BatchNorm left, so its config must not promise one.
     served = dataclasses.replace(recipe.model, batchnorm_scale=0.0)
     sections = dict(zip(("tokenizer", "model", "training"), recipe, strict=True))
-    steps = {"vae": config.steps, "language-model": config.language_model_steps}
-    if config.autoencoder_steps:
-        steps["autoencoder"] = config.autoencoder_steps
     return Candidate(
         {
-            "model.safetensors": save(_weights(vae)),
-            "language_model.safetensors": save(_weights(language_model)),
-            "tokenizer.model": tokenizer,
+            VAE_FILE: save(_weights(vae)),
+            LANGUAGE_MODEL_FILE: save(_weights(language_model)),
+            TOKENIZER_FILE: tokenizer,
             "config.toml": to_toml(sections).encode(),
         },
         {
@@ -193,7 +216,7 @@ def candidate(
             "parent": parent,
             "seed": config.seed,
             "spans": dict(zip(corpus.names, corpus.hashes, strict=True)),
-            "steps": steps,
+            "steps": _steps(recipe),
             "textvae": importlib.metadata.version("textvae"),
             "torch": torch.__version__,
             "train_sentences": len(corpus.train),
@@ -211,84 +234,32 @@ def arithmetic_words(recipe: Recipe) -> str:
     return f"{precision}, recurrence {recurrence}, softmax {way[in_c]}"
 
 
+def _steps(recipe: Recipe) -> dict[str, int]:
+    """Steps of each phase, by its name."""
+    config = recipe.training
+    steps = {"vae": config.steps, "language-model": config.language_model_steps}
+    if config.autoencoder_steps:
+        steps["autoencoder"] = config.autoencoder_steps
+    return steps
+
+
+def _keep_tokenizer(known: Path, run: Path) -> None:
+    """The run's tokenizer is the known one."""
+    path, ranks = run / TOKENIZER_FILE, current()
+    if ranks.first and not path.exists():
+        files.copy_file(known, path)
+    ranks.wait()
+
+
 def _tokenizer(recipe: Recipe, corpus: Corpus, run: Path) -> bytes:
     """The run's tokenizer: the one it began with, or a new one."""
-    path, ranks = run / "tokenizer.model", current()
+    path, ranks = run / TOKENIZER_FILE, current()
     if ranks.first and not path.exists():
         config, seed = recipe.tokenizer, recipe.training.seed
         texts = [row.text for row in drawn(corpus.train, config.sentences_max, seed)]
         files.write_bytes(path, train_tokenizer(texts, config))
     ranks.wait()
     return path.read_bytes()
-
-
-def _vae_phase(vae: SentenceVae, recipe: Recipe, valid: TokenSource) -> Phase:
-    """How the VAE learns."""
-    config = recipe.training
-
-    def step(
-        tokens: Tensor, lengths: Tensor, number: int, factor: float, chance: torch.Generator
-    ) -> Step:
-        weight = kl_weight(config, number) * factor
-        loss = vae_loss(
-            vae,
-            tokens,
-            lengths,
-            objective=config.objective,
-            kl_weight=weight,
-            free_bits=config.free_bits,
-            dropped=Dropped(recipe.model.dropout, config.word_noise, config.word_dropout, chance),
-        )
-        figures = {
-            "reconstruction_nats": float(loss.reconstruction.detach()),
-            "kl_nats": float(loss.kl.detach().sum()),
-            "kl_weight": weight,
-        }
-        return Step(loss.total, figures)
-
-    def hold(holder: RateHolder) -> RateHolder:
-        return holder.after(held_out_kl_nats(vae, valid, config), config.target_kl_nats)
-
-    def validate(number: int) -> Mapping[str, float]:
-        figures = look(vae, valid, config)
-        if config.objective != "autoencoder":
-            watch(figures, number, config)
-        return figures
-
-    looks = watched_steps(config) if config.objective != "autoencoder" else frozenset[int]()
-    score = "valid_iw_nll_nats" if config.select == "iw-nll" else ""
-    held = hold if config.target_kl_nats > 0 else None
-    return Phase("vae", vae, config.steps, step, held, validate, looks, score)
-
-
-def _warm_up_phase(vae: SentenceVae, recipe: Recipe, valid: TokenSource) -> Phase:
-    """The VAE as an autoencoder, for an encoder that tells sentences apart (Li et al. 2019)."""
-    config = dataclasses.replace(
-        recipe.training,
-        objective="autoencoder",
-        steps=recipe.training.autoencoder_steps,
-        select="last",
-        target_kl_nats=0.0,
-    )
-    phase = _vae_phase(vae, recipe._replace(training=config), valid)
-    return phase._replace(name="autoencoder")
-
-
-def _language_model_phase(model: LanguageModel, recipe: Recipe, valid: TokenSource) -> Phase:
-    """How the language model learns: the same decoder without a latent and without word dropout."""
-
-    def step(
-        tokens: Tensor, lengths: Tensor, number: int, factor: float, chance: torch.Generator
-    ) -> Step:
-        dropped = Dropped(recipe.model.dropout, 0.0, 0.0, chance)
-        nats = model.mean_nats(tokens, lengths, None, dropped)
-        return Step(nats, {"reconstruction_nats": float(nats.detach())})
-
-    def validate(number: int) -> Mapping[str, float]:
-        return look_at_language_model(model, valid, recipe.training)
-
-    steps = recipe.training.language_model_steps
-    return Phase("language-model", model, steps, step, validate=validate, score="valid_nats")
 
 
 def _weights(model: torch.nn.Module) -> dict[str, Tensor]:

@@ -1,0 +1,33 @@
+"""A recipe: everything that decides what is learned from a corpus."""
+
+import dataclasses
+from typing import NamedTuple
+
+from textvae.config import ModelConfig, TokenizerConfig, TrainingConfig
+
+
+class Recipe(NamedTuple):
+    """Everything that decides what is learned from a corpus."""
+
+    tokenizer: TokenizerConfig
+    model: ModelConfig
+    training: TrainingConfig
+
+    def resolved(self) -> "Recipe":
+        """The recipe as it runs: no BatchNorm and no free bits where there is no KL to hold up.
+
+        Nor does it say `restart`, which is about a run and not about what it learns.
+        """
+        training = dataclasses.replace(self.training, restart=False)
+        if training.objective == "vae":
+            return self._replace(training=training)
+        return self._replace(
+            model=dataclasses.replace(self.model, batchnorm_scale=0.0),
+            training=dataclasses.replace(
+                training,
+                free_bits=0.0,
+                target_kl_nats=0.0,
+                select="last",
+                decoder_start="new",
+            ),
+        )
