@@ -1,10 +1,12 @@
 """`python -m jobs.ingest --data.inputs FILE`: new text becomes one more span of the corpus."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from jobs.command import run_job
 from textvae.config import DataConfig, StoreConfig
+from textvae.text.forget import forget, forgotten_lines
 from textvae.text.ingest import ingest
 from textvae.text.report import report_lines
 
@@ -15,15 +17,27 @@ class Ingest:
 
     store: StoreConfig = StoreConfig()
     data: DataConfig = DataConfig()
+    forget: Path | None = None
+    """Instead, erase the sentences of this file, one a line, from all spans, for ever."""
 
 
 def main(settings: Ingest) -> dict[str, Any]:
-    """Outcome `ingested` with the span and its data report, or `no_data` where nothing is new."""
+    """Outcome `ingested` with the span and its data report, or `no_data` where nothing is new.
+
+    With `forget` the outcome is `forgotten`, with how many sentences went from which spans.
+    """
+    if settings.forget is not None:
+        forgotten = forget(settings.forget, settings.store.spans)
+        print("\n".join(forgotten_lines(forgotten)))
+        return {"outcome": "forgotten", **forgotten.told()}
     span = ingest(settings.data, settings.store.spans)
     if span is None:
         print("nothing new: every sentence of these files was ingested before")
         return {"outcome": "no_data"}
     print("\n".join(report_lines(span.report)))
+    if not any(span.report["kept"].values()):
+        print("nothing new but what was set aside")
+        return {"outcome": "no_data", "aside": span.name, "report": span.report}
     return {"outcome": "ingested", "span": span.name, "report": span.report}
 
 

@@ -122,12 +122,13 @@ def test_the_report_reads_as_lines(spans: Path, tmp_path: Path) -> None:
         "duplicates",
         "on two sides",
         "dropped",
+        "set aside",
         "words",
         "labels",
     ]
     assert "402" in lines[0]
     assert "no text, first at rows.jsonl:402" in lines[4]
-    assert "past" in lines[6]
+    assert "past" in lines[7]
 
 
 def test_the_same_files_again_are_nothing_new(spans: Path, toy: Path, tmp_path: Path) -> None:

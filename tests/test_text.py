@@ -103,13 +103,13 @@ def test_a_bad_line_is_dropped_with_its_reason_and_its_number(tmp_path: Path) ->
     found = read(path, characters_max=15, words_max=2)
     assert found[0] == Sentence("good")
     assert found[1:] == [
-        Dropped("text that is not a string", 2),
-        Dropped("no text", 3),
-        Dropped("not a JSON object", 4),
-        Dropped("not a JSON object", 5),
+        Dropped("text that is not a string", 2, '{"text": 3}'),
+        Dropped("no text", 3, '{"label": "x"}'),
+        Dropped("not a JSON object", 4, "not json"),
+        Dropped("not a JSON object", 5, "[1]"),
         Dropped("empty", 6),
         Dropped("empty", 7),
-        Dropped("lone surrogates", 8),
+        Dropped("lone surrogates", 8, '{"text": "\ud800"}'),
         Dropped("over 2 words", 9),
         Dropped("over 15 characters", 10),
     ]

@@ -118,6 +118,13 @@ def sweep(hidden: Path) -> None:
         hidden.unlink(missing_ok=True)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """What kills left hidden in `folder` is gone. The caller holds the lock of all its writers."""
+    for entry in folder.glob(f".*{UNFINISHED}"):
+        sweep(entry)
+    _fsync(folder)
+
+
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
     """A new folder for what nobody keeps; it is gone at the end, also after an error."""

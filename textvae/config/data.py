@@ -47,12 +47,26 @@ class DataConfig:
     """Share of the groups (or sentences) that go to validation, 0 to 0.5."""
     test_share: float = 0.02
     """Share of the groups (or sentences) that go to test, 0 to 0.5."""
+    bad_share_max: float = 0.2
+    """More broken rows than this share of all rows read stop the ingest, 0 to 1; fewer are set
+    aside."""
+    bad_files_max: int = 20
+    """More broken files than this in one ingest stop it; fewer are set aside."""
+    drift_spans: int = 7
+    """The report compares new text with that of so many of the newest spans; 0: not at all."""
+    blocklist: tuple[Path, ...] = ()
+    """Files with a word or phrase a line; a sentence that has one, in any case, is dropped."""
+    pii: bool = False
+    """Drop sentences with an e-mail address, a telephone, card or bank account number."""
+    near_duplicates: bool = False
+    """Drop sentences that differ from another in case, punctuation and digits alone."""
 
     def __post_init__(self) -> None:
         """InputError for a value out of its range."""
         check(self, "data", ("characters_max",), 1)
-        check(self, "data", ("words_max",), 0)
+        check(self, "data", ("words_max", "bad_files_max", "drift_spans"), 0)
         check(self, "data", ("valid_share", "test_share"), 0, 0.5)
+        check(self, "data", ("bad_share_max",), 0, 1)
 
 
 @dataclass(frozen=True)

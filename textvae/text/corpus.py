@@ -1,7 +1,8 @@
 """Files to sentences: .txt, .jsonl, .csv and .parquet, a sentence a line or row.
 
 A file as a whole is refused where it breaks the contract (DataError names path, limit and fix); a
-single bad line is dropped with its reason, for the data report to count.
+single line is dropped with its reason, for the data report to count, and told with what it holds
+where it is broken.
 """
 
 import csv
@@ -43,10 +44,15 @@ class Dropped(NamedTuple):
     """A few words, the same for every line dropped for this reason."""
     line: int
     """Its number in the file, from 1; in .csv and .parquet that of the row, without the header."""
+    broken: str | None = None
+    """What stands there, cut, where it breaks its format; None where it is sound, but empty, over
+    a limit, or not wanted."""
 
 
-Row = dict[str, Any] | None
-"""Values by column; None where the line is not what its format asks for."""
+Row = dict[str, Any] | str
+"""Values by column; the line itself where it is not what its format asks for."""
+
+BROKEN_CHARACTERS_MAX = 200
 
 
 def normalise(text: str) -> str:
@@ -55,6 +61,19 @@ def normalise(text: str) -> str:
     Case, punctuation and emoji stay as they are. Normalising twice changes nothing.
     """
     return " ".join(unicodedata.normalize("NFC", text.translate(CONTROLS)).split())
+
+
+def read_list(path: Path) -> list[str]:
+    """The lines of a list that somebody wrote, with their ends. Raises NotFoundError, DataError."""
+    try:
+        with open(path, encoding="utf-8-sig") as stream:
+            return list(stream)
+    except FileNotFoundError:
+        raise NotFoundError(f"{path}: no such file") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: is not UTF-8; save the file as UTF-8") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def read_file(path: Path, config: DataConfig) -> Iterator[Sentence | Dropped]:
@@ -88,12 +107,15 @@ def read_file(path: Path, config: DataConfig) -> Iterator[Sentence | Dropped]:
 
 def _sentence(row: Row, line: int, config: DataConfig) -> Sentence | Dropped:
     """What one row gives."""
-    if row is None:
-        return Dropped("not a JSON object", line)
+    if isinstance(row, str):
+        return _broken("not a JSON object", line, row)
     raw = row.get(config.text_column)
     if not isinstance(raw, str):
-        return Dropped("no text" if raw is None else "text that is not a string", line)
+        return _broken("no text" if raw is None else "text that is not a string", line, row)
     text = normalise(raw)
+    # JSON can escape half of a pair, which no encoding can write.
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return _broken("lone surrogates", line, row)
     problem = _problem(text, config)
     if problem:
         return Dropped(problem, line)
@@ -102,13 +124,16 @@ def _sentence(row: Row, line: int, config: DataConfig) -> Sentence | Dropped:
     return Sentence(text, _tag(label), _tag(group))
 
 
+def _broken(reason: str, line: int, row: Row) -> Dropped:
+    """A row that breaks its format, with the beginning of what it holds."""
+    whole = row if isinstance(row, str) else json.dumps(row, ensure_ascii=False, default=str)
+    return Dropped(reason, line, whole.strip()[:BROKEN_CHARACTERS_MAX])
+
+
 def _problem(text: str, config: DataConfig) -> str:
     """Why a normalised text is no sentence; empty where it is one."""
     if not text:
         return "empty"
-    # JSON can escape half of a pair, which no encoding can write.
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        return "lone surrogates"
     if len(text) > config.characters_max:
         return f"over {config.characters_max} characters"
     if config.words_max and len(text.split()) > config.words_max:
@@ -162,11 +187,11 @@ def _jsonl_rows(path: Path, config: DataConfig) -> Iterator[Row]:
             continue
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError):
-            row = None
+        except (ValueError, RecursionError):
+            row = line
         if isinstance(row, dict):
             keys.update(row)
-        yield row if isinstance(row, dict) else None
+        yield row if isinstance(row, dict) else line
     if keys:
         _check_columns(path, keys, config)
 
@@ -199,7 +224,7 @@ def _parquet_rows(path: Path, config: DataConfig) -> Iterator[Row]:
             }
             for batch in table.iter_batches(columns=[name for name in names if name in wanted]):
                 yield from batch.to_pylist()
-    except pyarrow.ArrowInvalid as error:
+    except pyarrow.ArrowException as error:
         raise DataError(f"{path}: not a whole Parquet file: {error}") from None
 
 

@@ -3,17 +3,22 @@
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from textvae import files
 from textvae.config import DataConfig
-from textvae.errors import DataError, InputError, NotFoundError
+from textvae.errors import DataError, InputError
 from textvae.text.corpus import SUFFIXES, Dropped, Sentence, read_file
+from textvae.text.drift import drift_from_last
+from textvae.text.filters import Filter, Letters, near_key
+from textvae.text.forget import settle
+from textvae.text.inputs import Input, find_inputs, known_records, reading_settings, told
+from textvae.text.quarantine import SetAside, check_limits, quarantine_lines
 from textvae.text.report import Tally, report_of
-from textvae.text.spans import Span, list_spans, load_spans, read_manifest, write_span
+from textvae.text.spans import ASIDE, Span, list_spans, load_spans, write_span
 from textvae.text.split import SIDES, Side, side_of
+from textvae.text.tombstones import read_tombstones
 
 # One sentence cannot be split, and nothing can be learned from it.
 SENTENCES_MIN = 2
@@ -21,103 +26,59 @@ SENTENCES_MIN = 2
 logger = logging.getLogger(__name__)
 
 
-class Input(NamedTuple):
-    """One file to read."""
-
-    path: Path
-    side: Side | None
-    """The side that all of it goes to; None: a hash decides for each sentence."""
-    sha256: str
-
-
 def ingest(config: DataConfig, spans: Path) -> Span | None:
     """The span of what the inputs hold and no earlier span does; None when that is nothing.
 
     A sentence stands once in all spans, on one side: the first span that had it keeps it, and
     within an ingest test goes before valid and valid before train. A file that was ingested before
-    under the same settings is not read again. Raises NotFoundError (missing file), DataError (the
-    text), InputError (the settings), CorruptError (an earlier span), BusyError (another ingest).
+    under the same settings is not read again. Broken rows and files are set aside in the span;
+    where they are all that is new, in a record without sentences below `spans/aside`, which is part
+    of no corpus.
+
+    Raises NotFoundError (a file that the settings name is missing), DataError (no text, or more is
+    broken than the settings allow), InputError (the settings), CorruptError (an earlier span),
+    BusyError (another ingest).
     """
-    if not _told(config):
+    if not told(config):
         raise InputError("data.inputs", "names no file; give at least one file or folder of text")
     with files.hold_lock(spans / ".lock", "ingest"):
-        inputs, known = _find_inputs(config), _known(spans)
+        settle(spans)
+        inputs, known = find_inputs(config), known_records(spans)
         if not inputs and not known:
             raise DataError(
-                f"{_told(config)}: no file ends in {', '.join(SUFFIXES)}; put text there"
+                f"{told(config)}: no file ends in {', '.join(SUFFIXES)}; put text there"
             )
-        settings = _settings(config)
-        new = [file for file in inputs if _record(file, settings) not in known]
+        settings = reading_settings(config)
+        new = [file for file in inputs if file.record(settings) not in known]
         if not new:
             return None
-        tally = Tally()
-        read = _read(new, config, tally)
-        earlier = _sides_by_text(spans)
-        kept = _once(read, dict(earlier), tally)
-        if not any(kept.values()):
-            logger.info("nothing new in %d files", len(new))
-            return None
+        records = [file.record(settings) for file in new]
+        return _added(new, config, spans, {"inputs": records})
+
+
+def _added(
+    new: list[Input], config: DataConfig, spans: Path, facts: Mapping[str, Any]
+) -> Span | None:
+    """The span that these files make."""
+    tally, forgotten = Tally(), read_tombstones(spans).sentences
+    read = _read(new, config, Filter(config, forgotten), tally)
+    check_limits(tally.aside, tally.read, config, told(config))
+    earlier = _sides_by_text(spans)
+    kept = _once(read, dict(earlier), tally, near=config.near_duplicates)
+    report = report_of(tally, kept)
+    # A broken row cannot be searched for what must not be kept.
+    quarantine = quarantine_lines(tally.aside, texts=not (forgotten or config.pii))
+    if any(kept.values()):
         _check_sides(config, kept, earlier)
-        records = [_record(file, settings) for file in new]
-        return write_span(spans, kept, report_of(tally, kept), {"inputs": records})
-
-
-def _find_inputs(config: DataConfig) -> list[Input]:
-    """Every file that the settings name, folders opened; none where all folders are empty."""
-    named: list[tuple[Side | None, tuple[Path, ...]]] = [
-        (None, config.inputs),
-        ("train", config.train),
-        ("valid", config.valid),
-        ("test", config.test),
-    ]
-    return [
-        Input(file, side, _sha256(file))
-        for side, paths in named
-        for path in paths
-        for file in _open_folder(path)
-    ]
-
-
-def _open_folder(path: Path) -> list[Path]:
-    """The file itself, or the files below a folder that have a reader; hidden ones are left out."""
-    if not path.is_dir():
-        return [path]
-    below = sorted(
-        file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")
-    )
-    readable = [file for file in below if file.suffix.lower() in SUFFIXES]
-    if len(readable) < len(below):
-        logger.warning(
-            "%s: %d files have no reader and are left out", path, len(below) - len(readable)
-        )
-    return readable
-
-
-def _sha256(path: Path) -> str:
-    """The hash of an input file."""
-    try:
-        return files.sha256_file(path)
-    except FileNotFoundError:
-        raise NotFoundError(f"{path}: no such file") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def _record(file: Input, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What the manifest keeps of an input; equal records give equal sentences."""
-    # Not the path: the same bytes are the same text, wherever they lie.
-    return {"sha256": file.sha256, "side": file.side or "split", "settings": dict(settings)}
-
-
-def _settings(config: DataConfig) -> dict[str, Any]:
-    """The settings that decide what a file gives."""
-    paths = ("inputs", "train", "valid", "test")
-    return {name: value for name, value in asdict(config).items() if name not in paths}
-
-
-def _known(spans: Path) -> list[dict[str, Any]]:
-    """The records of all inputs of all earlier spans."""
-    return [record for name in list_spans(spans) for record in read_manifest(spans, name)["inputs"]]
+        report["drift"] = drift_from_last(kept, spans, config.drift_spans)
+        return write_span(spans, kept, report, facts, quarantine)
+    if not earlier:
+        reasons = [one.told for one in tally.aside]
+        reasons += [f"{place}: {reason}" for reason, place in tally.first.items()]
+        raise DataError(f"{told(config)}: no file gives a sentence: {'; '.join(reasons[:3])}")
+    logger.info("nothing new in %d files", len(new))
+    # Else a broken file would be read, and told of, every night.
+    return write_span(spans / ASIDE, kept, report, facts, quarantine) if tally.aside else None
 
 
 def _sides_by_text(spans: Path) -> dict[str, Side]:
@@ -132,37 +93,64 @@ def _sides_by_text(spans: Path) -> dict[str, Side]:
     }
 
 
-def _read(inputs: list[Input], config: DataConfig, tally: Tally) -> dict[Side, list[Sentence]]:
-    """All sentences of the inputs by side, repeats included."""
+def _read(
+    inputs: list[Input], config: DataConfig, unwanted: Filter, tally: Tally
+) -> dict[Side, list[Sentence]]:
+    """All wanted sentences of the inputs by side, repeats included; broken files give none."""
     read: dict[Side, list[Sentence]] = {side: [] for side in SIDES}
     # A side that has files of its own takes no share of the others.
     valid_share = 0.0 if config.valid else config.valid_share
     test_share = 0.0 if config.test else config.test_share
-    for path, side, _ in inputs:
-        for found in read_file(path, config):
+    for file in inputs:
+        for line, found in enumerate(_rows(file, config, tally), start=1):
             tally.read += 1
-            if isinstance(found, Dropped):
-                tally.drop(path, found)
+            reason = "" if isinstance(found, Dropped) else unwanted.reason(found.text)
+            dropped = Dropped(reason, line) if reason else found
+            if isinstance(dropped, Dropped):
+                tally.drop(file.path, dropped)
                 continue
-            key = found.group or found.text
-            read[side or side_of(key, valid_share, test_share)].append(found)
+            key = dropped.group or dropped.text
+            read[file.side or side_of(key, valid_share, test_share)].append(dropped)
     return read
 
 
+def _rows(file: Input, config: DataConfig, tally: Tally) -> list[Sentence | Dropped]:
+    """What a file gives; nothing where it is broken anywhere, and the tally says so."""
+    problem = file.problem
+    if not problem:
+        try:
+            return list(read_file(file.path, config))
+        except DataError as error:
+            problem = str(error).removeprefix(f"{file.path}: ")
+    logger.warning("%s is set aside: %s", file.path, problem)
+    tally.aside.append(SetAside(file.path.name, 0, problem))
+    return []
+
+
 def _once(
-    read: Mapping[Side, list[Sentence]], sides: dict[str, Side], tally: Tally
+    read: Mapping[Side, list[Sentence]], sides: dict[str, Side], tally: Tally, *, near: bool
 ) -> dict[Side, list[Sentence]]:
-    """The sentences that `sides` does not have yet, each once; `sides` then has them too."""
+    """The sentences that `sides` does not have yet, each once; `sides` then has them too.
+
+    With `near`, near-duplicates of what it has are left out as well.
+    """
     kept: dict[Side, list[Sentence]] = {side: [] for side in SIDES}
+    letters = Letters()
+    keys = {near_key(text, letters) for text in sides} if near else set()
     for side in ("test", "valid", "train"):
         for sentence in read[side]:
-            if sentence.text not in sides:
-                sides[sentence.text] = side
-                kept[side].append(sentence)
-            elif sides[sentence.text] == side:
-                tally.duplicates[side] += 1
-            else:
-                tally.overlap[side] += 1
+            if sentence.text in sides:
+                counts = tally.duplicates if sides[sentence.text] == side else tally.overlap
+                counts[side] += 1
+                continue
+            if near:
+                key = near_key(sentence.text, letters)
+                if key in keys:
+                    tally.near[side] += 1
+                    continue
+                keys.add(key)
+            sides[sentence.text] = side
+            kept[side].append(sentence)
     return kept
 
 
@@ -175,7 +163,7 @@ def _check_sides(
     count = total.total()
     if count < SENTENCES_MIN:
         raise DataError(
-            f"{_told(config)}: {count} sentence is no corpus; at least {SENTENCES_MIN} are needed"
+            f"{told(config)}: {count} sentence is no corpus; at least {SENTENCES_MIN} are needed"
         )
     shares = {"train": 1.0, "valid": config.valid_share, "test": config.test_share}
     for side in SIDES:
@@ -183,12 +171,6 @@ def _check_sides(
         if wished and not total[side]:
             share = "smaller other shares" if side == "train" else f"a larger data.{side}_share"
             raise DataError(
-                f"{_told(config)}: none of {count} different sentences is on the {side} side; "
+                f"{told(config)}: none of {count} different sentences is on the {side} side; "
                 f"give more text, {share}, or files in data.{side}"
             )
-
-
-def _told(config: DataConfig) -> str:
-    """The paths that the settings name, for a message."""
-    paths = (*config.inputs, *config.train, *config.valid, *config.test)
-    return ", ".join(map(str, paths))

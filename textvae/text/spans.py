@@ -1,26 +1,34 @@
 """Spans: the corpus as a row of immutable folders, one an ingest.
 
 `spans/000001-3f9a1c2b77d0/` holds train.jsonl, valid.jsonl, test.jsonl, report.json and
-manifest.json; the name is a running number and the first 12 hex digits of the manifest's SHA-256.
-Nothing is parsed before its bytes are what the manifest says.
+manifest.json, and quarantine.jsonl where something was broken; the name is a running number and the
+first 12 hex digits of the manifest's SHA-256. Nothing is parsed before its bytes are what the
+manifest says. A forget puts a span of the same number in another's place; the tombstones say which.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from textvae import files
 from textvae.errors import CorruptError, NotFoundError
 from textvae.text.corpus import Sentence
 from textvae.text.lines import Lines, Sentences, read_lines, written
+from textvae.text.quarantine import QUARANTINE
 from textvae.text.split import SIDES, Side
+from textvae.text.tombstones import Tombstones, read_tombstones, tombstone_names
 
 MANIFEST_BYTES_MAX = 16 << 20
 """More is no manifest, and is not read into memory."""
 SPAN_NAME = re.compile(r"[0-9]{6}-[0-9a-f]{12}")
+# A folder beside the spans, of records that are like spans but have no sentences.
+ASIDE = "aside"
+
+Found = TypeVar("Found")
 
 
 class Span(NamedTuple):
@@ -47,20 +55,71 @@ class Corpus(NamedTuple):
 
 
 def list_spans(spans: Path) -> list[str]:
-    """The names of all spans, oldest first; none where there is no such folder."""
+    """The names of all spans, oldest first; none where there is no such folder.
+
+    Of a forget, all or nothing is seen. CorruptError for a torn tombstone.
+    """
+    return _at_rest(spans, lambda tombstones: _standing(spans, tombstones))
+
+
+def _at_rest(spans: Path, look: Callable[[Tombstones], Found]) -> Found:
+    """What `look` finds by the tombstones; it looks again where a forget came in between."""
+    while True:
+        tombstones = read_tombstones(spans)
+        try:
+            found = look(tombstones)
+        except (CorruptError, NotFoundError, FileNotFoundError):
+            if tombstone_names(spans) == tombstones.names:
+                raise
+        else:
+            if tombstone_names(spans) == tombstones.names:
+                return found
+
+
+def _standing(spans: Path, tombstones: Tombstones) -> list[str]:
+    """The spans that are neither replaced nor the beginning of a forget that was cut short."""
     if not spans.is_dir():
         return []
-    return sorted(entry.name for entry in spans.iterdir() if SPAN_NAME.fullmatch(entry.name))
+    names = sorted(
+        entry.name
+        for entry in spans.iterdir()
+        if SPAN_NAME.fullmatch(entry.name) and entry.name not in tombstones.successors
+    )
+    numbers = Counter(name[:6] for name in names)
+    return [
+        name
+        for name in names
+        if numbers[name[:6]] == 1 or read_manifest(spans, name).get("replaces") not in names
+    ]
+
+
+def forgotten_since(spans: Path, hashes: Iterable[str]) -> bool:
+    """Whether a span of these manifest hashes (`Corpus.hashes`, or what a version's manifest says)
+    has lost a sentence since, or is gone: then what was learned from it is not to be built on."""
+    asked = [of_manifest[:12] for of_manifest in hashes]
+
+    def look(tombstones: Tombstones) -> bool:
+        names = {name[7:]: name for name in (*tombstones.successors, *_standing(spans, tombstones))}
+        return any(one not in names or tombstones.lost(names[one]) for one in asked)
+
+    return _at_rest(spans, look)
 
 
 def load_spans(spans: Path, names: Sequence[str] | None = None) -> Corpus:
     """The sentences of these spans (None: of all), verified now and read when they are asked for.
 
-    Raises NotFoundError where there is none or not this one, CorruptError naming the file that is
-    missing, torn, swapped or extra.
+    In the place of a span that lost sentences to a forget stands the one without them, and the
+    corpus names that one. Raises NotFoundError where there is none or not this one, CorruptError
+    naming the file that is missing, torn, swapped or extra.
     """
-    there = list_spans(spans)
-    names = there if names is None else names
+    return _at_rest(spans, lambda tombstones: _loaded(spans, tombstones, names))
+
+
+def _loaded(spans: Path, tombstones: Tombstones, names: Sequence[str] | None) -> Corpus:
+    """The sentences of the spans that stand in the place of these, by these tombstones."""
+    if names is None:
+        names = _standing(spans, tombstones)
+    names = [tombstones.newest(name) for name in names]
     if not names:
         raise NotFoundError(f"{spans}: no text has been ingested; python -m jobs.ingest does that")
     _check_once(spans, names)
@@ -86,13 +145,17 @@ def write_span(
     kept: Mapping[Side, Sequence[Sentence]],
     report: dict[str, Any],
     facts: Mapping[str, Any],
+    quarantine: bytes = b"",
+    number: int = 0,
 ) -> Span:
-    """A new span after the newest one, complete or not there at all.
+    """A new span, after the newest one where no number is given; complete or not there at all.
 
     `facts` go into the manifest: where the sentences come from. The caller holds the spans' lock.
     """
     contents = {f"{side}.jsonl": written(kept[side]) for side in SIDES}
     contents["report.json"] = files.canonical_json(report)
+    if quarantine:
+        contents[QUARANTINE] = quarantine
     manifest = files.canonical_json(
         {
             "format": 1,
@@ -103,8 +166,9 @@ def write_span(
             **facts,
         }
     )
-    there = list_spans(spans)
-    number = int(there[-1].partition("-")[0]) + 1 if there else 1
+    if not number:
+        there = list_spans(spans)
+        number = int(there[-1].partition("-")[0]) + 1 if there else 1
     name = f"{number:06d}-{hashlib.sha256(manifest).hexdigest()[:12]}"
     with files.new_folder(spans / name) as folder:
         for file, data in {**contents, "manifest.json": manifest}.items():
