@@ -63,6 +63,14 @@ def test_new_words_and_new_characters_are_told_against_what_was_new_before() -> 
     assert not drift([*before, "7"] * 2, written(1000, 9, 1, more="7"))["new_words"]["drifted"]
 
 
+def test_names_that_are_always_new_are_no_drift() -> None:
+    """Text in which each sentence brings a word of its own is measured against just that."""
+    rare = [f"{line} {chr(0x4E00 + place)}" for place, line in enumerate(written(1600, 9, 0))]
+    found = drift(rare[:800], rare[800:])
+    assert found["new_words"]["before"]["mean"] > 0.05
+    assert [name for name, test in found.items() if test["drifted"]] == []
+
+
 def test_the_test_is_the_distance_of_the_two_distributions() -> None:
     """Worked out by hand: at 2, four of five are at or under it, against one of four."""
     found = compared(np.array([1.0, 2, 2, 2, 9]), np.array([2.0, 3, 3, 4]))

