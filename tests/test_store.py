@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import random
 import shutil
 import time
@@ -79,6 +80,22 @@ def tear_the_manifest(folder: Path) -> None:
     manifest.write_bytes(manifest.read_bytes()[:-20])
 
 
+def nest_the_manifest(folder: Path) -> None:
+    """Deeper than any reader of JSON can follow."""
+    unlock(folder / "manifest.json").write_bytes(b"[" * 100_000)
+
+
+def inflate_the_manifest(folder: Path) -> None:
+    """To more than fits in memory; it takes no room on the disk."""
+    os.truncate(unlock(folder / "manifest.json"), 1 << 40)
+
+
+def pipe_the_manifest(folder: Path) -> None:
+    """Nobody writes to it, so whoever reads it waits for ever."""
+    lose_the_manifest(folder)
+    os.mkfifo(folder / "manifest.json")
+
+
 def forge_the_manifest(folder: Path) -> None:
     """Changes a file and its line in the manifest alike."""
     swap_tokenizers(folder)
@@ -106,6 +123,9 @@ def name_a_path(folder: Path) -> None:
         (link_a_file, "tokenizer.model", "is not a plain file"),
         (lose_the_manifest, "manifest.json", "is missing"),
         (tear_the_manifest, "manifest.json", "is torn or not JSON"),
+        (nest_the_manifest, "manifest.json", "is torn or not JSON"),
+        (inflate_the_manifest, "manifest.json", "has more than 16777216 bytes"),
+        (pipe_the_manifest, "manifest.json", "is not a plain file"),
         (forge_the_manifest, "manifest.json", "is not the manifest that 20261123-"),
         (name_a_path, "manifest.json", "has an entry that makes no sense, '../../../secret'"),
     ],
