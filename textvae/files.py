@@ -6,6 +6,7 @@ whoever lists a folder skips names that begin with a dot.
 """
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -188,13 +189,9 @@ def truncate_lines(path: Path, keep: Callable[[str], bool]) -> None:
     """
     if not path.exists():
         return
-    kept = []
-    with open(path, "rb") as stream:
-        for line in stream:
-            if not line.endswith(b"\n") or not keep(line[:-1].decode("utf-8", errors="replace")):
-                break
-            kept.append(line)
-    write_bytes(path, b"".join(kept))
+    *whole, _ = path.read_bytes().split(b"\n")
+    kept = itertools.takewhile(lambda line: keep(line.decode("utf-8", errors="replace")), whole)
+    write_bytes(path, b"".join(line + b"\n" for line in kept))
 
 
 @contextmanager
@@ -213,9 +210,8 @@ def hold_lock(path: Path, purpose: str) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise BusyError(
-            f"{path}: held by {lock_holder(path)}; try again when it has ended"
-        ) from None
+        said = f"{path}: held by {lock_holder(path)}; try again when it has ended"
+        raise BusyError(said) from None
     try:
         write_json(holder, {"pid": os.getpid(), "host": socket.gethostname(), "purpose": purpose})
         yield

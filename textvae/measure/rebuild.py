@@ -13,11 +13,13 @@ from textvae import files
 from textvae.errors import CorruptError, InputError
 from textvae.settings import read_toml
 from textvae.store.sealed import MANIFEST, manifest_of
-from textvae.store.versions import Version
+from textvae.store.versions import Version, open_version
 from textvae.text.spans import Corpus, load_spans
 from textvae.training.loop import Tell
 from textvae.training.ranks import current
-from textvae.training.run import Candidate, Recipe, arithmetic_words, train
+from textvae.training.recipe import Recipe
+from textvae.training.run import Candidate, arithmetic_words, train
+from textvae.training.start import FRESH, Ancestor, Start
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,8 @@ def rebuild(version: Version, spans: Path, runs: Path, tell: Tell, *, anyway: bo
             held.enter_context(files.hold_lock(runs / f".rebuild-{version.name}.lock", "rebuild"))
             _remove(run)
         ranks.wait()
-        made = train(recipe, corpus, run, str(version.manifest["parent"]), tell)
+        parent = str(version.manifest["parent"])
+        made = train(recipe, corpus, run, parent, tell, _start(version, parent))
         ranks.wait()
         if ranks.first:
             _remove(run)
@@ -110,6 +113,15 @@ def _corpus(version: Version, spans: Path) -> Corpus:
         if sha256 != promised[name]:
             raise CorruptError(f"{spans / name}: is not the span that {version.name} learned from")
     return corpus
+
+
+def _start(version: Version, parent: str) -> Start:
+    """What its training began from; NotFoundError where that is gone."""
+    if version.manifest.get("start", "fresh") == "fresh":
+        return FRESH
+    registry = version.folder.parents[2]
+    begun = open_version(registry, version.model, parent)
+    return Start(f"champion: as then, {parent}", Ancestor(begun.name, begun.folder, begun.manifest))
 
 
 def _other(version: Version, recipe: Recipe) -> list[str]:

@@ -18,7 +18,8 @@ from textvae.store.versions import (
     model_folder,
     open_version,
 )
-from textvae.text.spans import list_spans, load_spans
+from textvae.text.spans import ASIDE, list_spans, load_spans
+from textvae.text.tombstones import TOMBSTONES
 
 LEFT_S = 86_400.0
 """A hidden file this old was left by a kill: nobody is still writing it."""
@@ -68,7 +69,7 @@ def check_spans(spans: Path) -> Iterator[Finding]:
             load_spans(spans, [name])
         except CorruptError as error:
             yield Finding(str(error))
-    yield from _strangers(spans, set(names), "a span")
+    yield from _strangers(spans, {*names, ASIDE, TOMBSTONES}, "a span")
 
 
 def leftovers(folder: Path, now_s: float) -> Iterator[Finding]:
