@@ -84,9 +84,32 @@ def test_a_promoter_that_judged_against_another_champion_is_told(
 ) -> None:
     one, two = publish_seed(tmp_path, 1), publish_seed(tmp_path, 2)
     promote(tmp_path, "toy", one, expected=0, **BY)
-    with pytest.raises(BusyError, match=r"champion moved.*evaluate it against the new champion"):
+    moved = rf"champion moved.*: {one.name} serves by promotion 1.*against the new champion"
+    with pytest.raises(BusyError, match=moved):
         promote(tmp_path, "toy", two, expected=expected, **BY)
     assert champion(tmp_path, "toy") == one
+
+
+def test_a_log_that_was_changed_by_hand_is_read_as_it_is_now(tmp_path: Path) -> None:
+    """A look goes on from the last one of its process, and must not take that for the truth."""
+    one, two = publish_seed(tmp_path, 1), publish_seed(tmp_path, 2)
+    numbers = [
+        (promote_next(tmp_path, version), current(tmp_path, "toy"))[1] for version in [one] * 5
+    ]
+    log = tmp_path / "toy" / "promotions"
+    (log / "000005.json").rename(tmp_path / "000005.json")
+    assert current(tmp_path, "toy") == numbers[3], "the last record was removed"
+    (tmp_path / "000005.json").rename(log / "000007.json")
+    with pytest.raises(CorruptError, match=r"000007\.json: is not promotion 7"):
+        current(tmp_path, "toy")
+    (log / "000007.json").unlink()
+    log.rename(tmp_path / "taken away")
+    assert current(tmp_path, "toy") is None
+    promote_next(tmp_path, two)
+    assert champion(tmp_path, "toy") == two
+    log.rename(tmp_path / "the new one")
+    (tmp_path / "taken away").rename(log)
+    assert current(tmp_path, "toy") == numbers[3], "a copy was put back"
 
 
 def test_of_racing_promoters_one_wins_each_number_and_readers_always_read(tmp_path: Path) -> None:

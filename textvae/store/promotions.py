@@ -24,6 +24,18 @@ RECORD_BYTES_MAX = 1 << 20
 """More is no record, and is not read into memory."""
 
 
+class _Seen(NamedTuple):
+    """What a log was when this process looked last."""
+
+    number: int
+    changed_ns: int
+    """When its folder had changed last."""
+
+
+_seen: dict[Path, _Seen] = {}
+"""By folder: a hint for the next look and never an answer, so threads may share it."""
+
+
 class Promotion(NamedTuple):
     """One line of the log."""
 
@@ -41,8 +53,8 @@ class Promotion(NamedTuple):
 
 def current(registry: Path, model: str) -> Promotion | None:
     """The promotion in force, or None where nothing was promoted yet."""
-    there = numbers(registry, model)
-    return read_promotion(registry, model, there[-1]) if there else None
+    number = _newest(registry, model)
+    return read_promotion(registry, model, number) if number else None
 
 
 def history(registry: Path, model: str) -> list[Promotion]:
@@ -64,6 +76,11 @@ def champion(registry: Path, model: str) -> Version:
         names = list_versions(registry, model)
         make = f"python -m jobs.promote --version {names[0]}" if names else "python -m jobs.nightly"
         raise NotFoundError(f"{model_folder(registry, model)}: no champion; {make} makes one")
+    return promoted_version(registry, model, promotion)
+
+
+def promoted_version(registry: Path, model: str, promotion: Promotion) -> Version:
+    """The version of a promotion, verified; CorruptError where it is not the one promoted."""
     version = open_version(registry, model, promotion.version)
     if version.manifest_sha256 != promotion.manifest_sha256:
         raise corrupt(version.folder, f"is not the {version.name} that was promoted")
@@ -76,7 +93,8 @@ def promote(
     """The promotion that makes `version` serve, if promotion `expected` is still in force.
 
     `expected` is the number that `version` was judged against, 0 for none. BusyError where another
-    promotion came first, since `version` was then never compared with what serves now.
+    promotion came first, since `version` was then never compared with what serves now; it names
+    the champion that does.
     """
     assert version.model == model, f"{version.name} is of {version.model}, not of {model}"
     # Against a prune that found nobody in need of this version a moment ago.
@@ -104,9 +122,11 @@ def _promote(
     record = {**promotion._asdict(), "sha256": _sha256(promotion)}
     path = _path(registry, model, promotion.number)
     if moved or not files.create_by_link(path, files.canonical_json(record)):
+        now = current(registry, model)
+        serves = f"{now.version} serves by promotion {now.number}" if now else "none serves"
         raise BusyError(
-            f"{model}: the champion moved since promotion {expected}, so {version.name} was not "
-            "promoted; evaluate it against the new champion and promote again"
+            f"{model}: the champion moved since promotion {expected}: {serves}, so {version.name} "
+            "was not promoted; evaluate it against the new champion and promote again"
         )
     point_champion(registry, model)
     return promotion
@@ -190,9 +210,33 @@ def _sha256(promotion: Promotion) -> str:
     return hashlib.sha256(files.canonical_json(promotion._asdict())).hexdigest()
 
 
+def _newest(registry: Path, model: str) -> int:
+    """The highest number of the log, 0 where it has none.
+
+    Promoters add one number after another, so whoever looked before goes on from there instead of
+    listing a folder of thousands. Where that does not explain why the folder changed (a record was
+    removed by hand, a copy was put back) the log is listed after all.
+    """
+    folder = _folder(registry, model)
+    try:
+        # Before the records, so that no change after this look is taken for one that it saw.
+        changed_ns = folder.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+    seen = _seen.get(folder, _Seen(0, 0))
+    number = seen.number
+    while number and _path(registry, model, number + 1).exists():
+        number += 1
+    explained = number > seen.number or changed_ns == seen.changed_ns
+    if not number or not explained or not _path(registry, model, number).exists():
+        number = max(numbers(registry, model), default=0)
+    _seen[folder] = _Seen(number, changed_ns)
+    return number
+
+
 def numbers(registry: Path, model: str) -> list[int]:
     """The numbers of all promotions of a model, ascending; none of them was read yet."""
-    folder = model_folder(registry, model) / "promotions"
+    folder = _folder(registry, model)
     if not folder.is_dir():
         return []
     return sorted(int(path.stem) for path in folder.iterdir() if _RECORD.fullmatch(path.name))
@@ -200,4 +244,9 @@ def numbers(registry: Path, model: str) -> list[int]:
 
 def _path(registry: Path, model: str, number: int) -> Path:
     """The file of one promotion."""
-    return model_folder(registry, model) / "promotions" / f"{number:06d}.json"
+    return _folder(registry, model) / f"{number:06d}.json"
+
+
+def _folder(registry: Path, model: str) -> Path:
+    """Where the log of a model lies."""
+    return model_folder(registry, model) / "promotions"
