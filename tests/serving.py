@@ -14,10 +14,13 @@ from typing import IO, NamedTuple
 
 from textvae.store.promotions import current, history, promote
 from textvae.store.versions import Version, open_version, publish
+from textvae.v1 import textvae_pb2 as pb
 
 MODEL = "toy"
 AT = "2026-11-23T00:00:00Z"
 STOP_S = 30
+LONG = pb.SampleRequest(count=256, options=pb.Options(temperature=10, tokens_max=128))
+"""A call that takes a while."""
 
 
 class Server(NamedTuple):

@@ -1,12 +1,9 @@
-"""A server's life: start, watches, overload, a change of champion under load, and the drain."""
+"""A server's life: start, watches, overload, and the drain."""
 
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -15,53 +12,13 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
-from tests.serving import (
-    STOP_S,
-    Server,
-    another_version,
-    copied,
-    put_in_service,
-    serving,
-    start,
-    within,
-)
+from tests.serving import LONG, STOP_S, Server, copied, serving, start, within
 from textvae.store.promotions import champion
 from textvae.v1 import textvae_pb2 as pb
 from textvae.v1.textvae_pb2_grpc import TextVaeServiceStub
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-LONG = pb.SampleRequest(count=256, options=pb.Options(temperature=10, tokens_max=128))
-"""A call that takes a while."""
-
-
-@contextmanager
-def calling(server: Server, callers: int = 4) -> Iterator[list[str]]:
-    """Callers that never stop; gives the versions that answered, and fails if a call does."""
-    versions: list[str] = []
-    failures: list[str] = []
-    stop = threading.Event()
-
-    def call() -> None:
-        request = pb.SampleRequest(count=2, options=pb.Options(tokens_max=8))
-        with grpc.insecure_channel(server.address) as channel:
-            stub = TextVaeServiceStub(channel)
-            while not stop.is_set():
-                try:
-                    versions.append(stub.Sample(request, timeout=20).metadata.version)
-                except grpc.RpcError as error:
-                    failures.append(f"{error}")
-
-    threads = [threading.Thread(target=call) for _ in range(callers)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield versions
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-    assert not failures, f"{len(failures)} calls failed, the first with {failures[0]}"
 
 
 def fails(registry: Path, *flags: str) -> tuple[int, str]:
@@ -70,91 +27,6 @@ def fails(registry: Path, *flags: str) -> tuple[int, str]:
     said, complained = process.communicate(timeout=60)
     assert said == ""
     return process.returncode, complained
-
-
-def test_a_new_champion_takes_over_under_load_without_a_failed_call(
-    registry: Path, tmp_path: Path
-) -> None:
-    own = copied(registry, tmp_path)
-    new = another_version(own)
-    with serving(own, "--poll-s", "0.1") as server, calling(server) as versions:
-        within(20, lambda: server.version in versions)
-        put_in_service(own, new)
-        within(20, lambda: versions.count(new.name) > 20)
-    assert set(versions) == {server.version, new.name}
-
-
-def test_a_call_that_began_on_the_old_champion_ends_on_it(registry: Path, tmp_path: Path) -> None:
-    own = copied(registry, tmp_path)
-    new = another_version(own)
-    with (
-        serving(own, "--poll-s", "0.1") as server,
-        grpc.insecure_channel(server.address) as channel,
-    ):
-        stub = TextVaeServiceStub(channel)
-        calls = [stub.Sample.future(LONG) for _ in range(6)]
-        put_in_service(own, new)
-        request = pb.SampleRequest(count=1, options=pb.Options(tokens_max=1))
-        within(30, lambda: stub.Sample(request).metadata.version == new.name)
-        assert {call.result().metadata.version for call in calls} == {server.version}
-
-
-def test_latents_of_the_old_champion_are_refused_by_the_new_one(
-    registry: Path, tmp_path: Path
-) -> None:
-    own = copied(registry, tmp_path)
-    with (
-        serving(own, "--poll-s", "0.1") as server,
-        grpc.insecure_channel(server.address) as channel,
-    ):
-        stub = TextVaeServiceStub(channel)
-        encode = pb.EncodeRequest(sentences=["the cat sees the dog"])
-        mean = stub.Encode(encode).mean
-        new = another_version(own)
-        put_in_service(own, new)
-        within(20, lambda: stub.Encode(encode).metadata.version == new.name)
-        with pytest.raises(grpc.RpcError) as refused:
-            stub.Decode(pb.DecodeRequest(latents=mean))
-    assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
-    assert refused.value.details() == (
-        f"latents.version: the latents belong to {server.version} but {new.name} serves; "
-        "encode the sentences again"
-    )
-
-
-def test_a_champion_that_cannot_load_leaves_the_old_one_in_service_and_is_logged(
-    registry: Path, tmp_path: Path
-) -> None:
-    own = copied(registry, tmp_path)
-    broken = another_version(own, model=b"no weights")
-    with serving(own, "--poll-s", "0.1") as server, calling(server) as versions:
-        put_in_service(own, broken)
-        complaint = f"cannot load {broken.name}; {server.version} goes on serving"
-        within(20, lambda: complaint in server.said())
-        answered = len(versions)
-        within(20, lambda: len(versions) > answered + 20)
-        # It is not tried again and again, at ten looks a second, but the next promotion is.
-        time.sleep(1)
-        assert server.said().count(complaint) == 1
-        good = another_version(own, config=b"# another\n")
-        put_in_service(own, good)
-        within(20, lambda: good.name in versions)
-    assert set(versions) == {server.version, good.name}
-
-
-def test_a_version_that_was_asked_for_by_name_stays_whatever_is_promoted(
-    registry: Path, tmp_path: Path
-) -> None:
-    own = copied(registry, tmp_path)
-    first = champion(own, "toy").name
-    with (
-        serving(own, "--version", first, "--poll-s", "0.05") as server,
-        grpc.insecure_channel(server.address) as channel,
-    ):
-        put_in_service(own, another_version(own))
-        time.sleep(1)
-        encode = pb.EncodeRequest(sentences=["the cat sees the dog"])
-        assert TextVaeServiceStub(channel).Encode(encode).metadata.version == first
 
 
 def test_a_drain_ends_the_calls_tells_the_watches_and_exits_with_0(registry: Path) -> None:

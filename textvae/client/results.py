@@ -176,3 +176,5 @@ class ServerInfo(NamedTuple):
     arithmetic: str
     limits: Limits
     load: Load
+    champion_problem: str
+    """Why the newest promotion is not what answers; empty where it is."""

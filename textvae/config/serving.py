@@ -38,8 +38,10 @@ class ServeConfig:
     """Threads of the engine's arithmetic; 0 for the processor's cores."""
     precision: Literal["fp32", "int8"] = "fp32"
     """Of the weights that write: int8 is faster, for versions that `evaluate` found fit for it."""
-    poll_s: float = 1.0
-    """Seconds between two looks at the registry for a new champion."""
+    poll_s: float = 0.2
+    """Seconds between two looks at the registry for a new champion; one costs a tenth of a ms."""
+    warm: bool = True
+    """Keep the version that served before in memory, so that a rollback to it loads nothing."""
     drain_s: float = 20.0
     """Seconds that calls may take to end after SIGTERM."""
 

@@ -4,22 +4,37 @@ import asyncio
 import contextlib
 import logging
 from pathlib import Path
+from typing import NamedTuple
 
 from textvae.config import ServeConfig
 from textvae.engine.engine import Engine
-from textvae.engine.start import load_engine
-from textvae.errors import UnavailableError
+from textvae.engine.start import load_engine, start_engine
+from textvae.errors import CorruptError, NotFoundError, UnavailableError
 from textvae.store import promotions
 from textvae.store.leases import leased
+from textvae.store.promotions import Promotion, promoted_version
 
 _log = logging.getLogger(__name__)
 
 
-class Champion:
-    """Holds one engine; while it changes, both: the old one ends its calls, the new one takes all.
+class _Held(NamedTuple):
+    """An engine, and the lease of its version, which no prune removes until the lease ends."""
 
-    A call takes its engine and submits to it without awaiting anything between, so an engine that
-    is told to close has all the calls it will ever get.
+    engine: Engine
+    lease: contextlib.ExitStack
+
+    def close(self, timeout_s: float) -> None:
+        """Ends both."""
+        with self.lease:
+            self.engine.close(timeout_s)
+
+
+class Champion:
+    """Holds the engine that answers and, warm for a rollback, the one that answered before.
+
+    A version loads beside the one that answers, which ends the calls that it took. A call takes its
+    engine and submits to it without awaiting anything between, so an engine that is told to close
+    has all the calls it will ever get.
     """
 
     def __init__(self, registry: Path, model: str, version: str, config: ServeConfig) -> None:
@@ -28,22 +43,31 @@ class Champion:
         self._model = model
         self._pinned = version or None
         self._config = config
-        self._engine: Engine | None = None
-        self._lease = contextlib.ExitStack()
+        self._serving: _Held | None = None
+        self._warm: _Held | None = None
         self._unprotected = False
         self._failed = 0
+        self._problem = ""
+        self._complaint = ""
         self._closings: set[asyncio.Task[None]] = set()
 
     @property
     def engine(self) -> Engine:
         """The engine that answers now; UnavailableError before there is one."""
-        if self._engine is None:
+        if self._serving is None:
             raise UnavailableError("the server is loading its model; try again in a few seconds")
-        return self._engine
+        return self._serving.engine
+
+    @property
+    def problem(self) -> str:
+        """Why the newest promotion is not what answers; empty where it is."""
+        if self._complaint:
+            return "the promotions cannot be read; the server's log says why"
+        return self._problem
 
     async def load(self) -> None:
         """Loads the first engine; NotFoundError and CorruptError say why there is none."""
-        self._engine, self._lease = await asyncio.to_thread(self._loaded, self._pinned)
+        self._serving = await asyncio.to_thread(self._first)
 
     async def follow(self, stop: asyncio.Event) -> None:
         """Looks for a new champion every `poll_s` seconds until `stop` is set."""
@@ -53,14 +77,20 @@ class Champion:
                 return
             try:
                 await self._look()
-            except Exception:
-                _log.exception("cannot look for a new champion of %s; will try again", self._model)
+                self._complaint = ""
+            except Exception as error:
+                # Five times a second is often enough to try, and too often to say it.
+                if repr(error) != self._complaint:
+                    text = "cannot look for a new champion of %s; goes on trying"
+                    _log.exception(text, self._model)
+                self._complaint = repr(error)
 
     async def close(self, timeout_s: float) -> None:
         """Closes all engines; calls that are not done within `timeout_s` seconds are given up."""
-        if self._engine is not None:
-            self._retire(self._engine, self._lease, timeout_s)
-            self._engine = None
+        for held in (self._serving, self._warm):
+            if held is not None:
+                self._retire(held, timeout_s)
+        self._serving = self._warm = None
         await asyncio.gather(*self._closings)
 
     async def _look(self) -> None:
@@ -68,40 +98,88 @@ class Champion:
         promotion = await asyncio.to_thread(promotions.current, self._registry, self._model)
         if promotion is None or promotion.number == self._failed:
             return
-        if promotion.version == self.engine.version.name:
+        serving = self.engine.version
+        if promotion.version == serving.name:
+            self._problem = ""
             return
+        held = self._warm
+        if held is None or held.engine.version.manifest_sha256 != promotion.manifest_sha256:
+            held = await self._loaded(promotion)
+        if held is None:
+            return
+        self._serving, self._warm, self._problem = held, self._serving, ""
+        _log.info("%s serves, %s ends its calls", held.engine.version.name, serving.name)
+        if not self._config.warm:
+            self._let_go()
+
+    async def _loaded(self, promotion: Promotion) -> _Held | None:
+        """The engine of a promoted version, or None where there is none or none is wanted now."""
         _log.info("loading %s, promotion %d", promotion.version, promotion.number)
+        # There is room for two versions: the one that answers, and one beside it.
+        self._let_go()
         try:
-            engine, lease = await asyncio.to_thread(self._loaded, None)
-        except Exception:
+            held = await asyncio.to_thread(self._load, promotion)
+        except Exception as error:
             self._failed = promotion.number
+            self._problem = _refused(promotion, error)
             serving = self.engine.version.name
             _log.exception("cannot load %s; %s goes on serving", promotion.version, serving)
-            return
-        old, self._engine = self.engine, engine
-        ended, self._lease = self._lease, lease
-        self._retire(old, ended, self._config.drain_s)
-        _log.info("%s serves, %s ends its calls", engine.version.name, old.version.name)
+            return None
+        if await asyncio.to_thread(promotions.current, self._registry, self._model) != promotion:
+            _log.info("%s was superseded while it loaded", promotion.version)
+            self._retire(held, self._config.drain_s)
+            return None
+        return held
 
-    def _loaded(self, version: str | None) -> tuple[Engine, contextlib.ExitStack]:
-        """An engine, and a lease of its version, which no prune removes until the lease ends."""
-        engine = load_engine(self._registry, self._model, version, self._config)
-        name, lease = engine.version.name, contextlib.ExitStack()
+    def _first(self) -> _Held:
+        """The engine that a server begins with."""
+        engine = load_engine(self._registry, self._model, self._pinned, self._config)
+        return _Held(engine, self._lease(engine.version.name))
+
+    def _load(self, promotion: Promotion) -> _Held:
+        """The engine of the very version that was promoted, verified."""
+        lease = self._lease(promotion.version)
+        with contextlib.ExitStack() as failed:
+            failed.push(lease)
+            version = promoted_version(self._registry, self._model, promotion)
+            held = _Held(start_engine(self._registry, version, self._config), lease)
+            failed.pop_all()
+        return held
+
+    def _lease(self, name: str) -> contextlib.ExitStack:
+        """A lease of the version; where the registry takes none, a warning, once."""
+        lease = contextlib.ExitStack()
         try:
             lease.enter_context(leased(self._registry, self._model, name, "serve"))
         except (OSError, NotImplementedError) as error:  # read-only, or a disk without locks
             if not self._unprotected:
                 _log.warning("what is served here is not protected from a prune: %s", error)
             self._unprotected = True
-        return engine, lease
+        return lease
 
-    def _retire(self, engine: Engine, lease: contextlib.ExitStack, timeout_s: float) -> None:
-        """Closes `engine` beside everything else, and ends its lease."""
+    def _let_go(self) -> None:
+        """Closes the engine that answered before; its last calls have `drain_s` seconds."""
+        if self._warm is not None:
+            self._retire(self._warm, self._config.drain_s)
+            self._warm = None
 
-        def close() -> None:
-            with lease:
-                engine.close(timeout_s)
-
-        closing = asyncio.create_task(asyncio.to_thread(close))
+    def _retire(self, held: _Held, timeout_s: float) -> None:
+        """Closes an engine beside everything else, and ends its lease."""
+        closing = asyncio.create_task(asyncio.to_thread(held.close, timeout_s))
         self._closings.add(closing)
         closing.add_done_callback(self._closings.discard)
+
+
+def _refused(promotion: Promotion, error: Exception) -> str:
+    """Why a promoted version does not answer, for callers, who learn nothing of the disk."""
+    match error:
+        case CorruptError():
+            why = "its files are not what was published"
+        case NotFoundError():
+            why = "it is not in the registry"
+        case _:
+            why = "it does not start"
+    return (
+        f"promotion {promotion.number} of {promotion.version} cannot be served: {why}; "
+        "the server's log says more"
+    )

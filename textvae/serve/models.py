@@ -85,6 +85,7 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
             vocab=engine.vocab,
             has_fitted_prior=engine.fitted_prior is not None,
             arithmetic=engine.arithmetic,
+            champion_problem=self._champion.problem,
             limits=pb.Limits(**engine.limits._asdict(), message_bytes_max=self._message_bytes_max),
             load=pb.Load(**engine.load()._asdict()),
         )

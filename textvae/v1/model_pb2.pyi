@@ -306,6 +306,7 @@ class GetServerInfoResponse(_message.Message):
     ARITHMETIC_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     LOAD_FIELD_NUMBER: _builtins.int
+    CHAMPION_PROBLEM_FIELD_NUMBER: _builtins.int
     textvae_release: _builtins.str
     """Release of textvae that runs."""
     model: _builtins.str
@@ -322,6 +323,10 @@ class GetServerInfoResponse(_message.Message):
     """Arithmetic that the self-test at load chose: precision of the weights that write, the promise
     that a row's result does not depend on its neighbours, what is done in C, and why it is not int8
     where that was asked for.
+    """
+    champion_problem: _builtins.str
+    """Why the newest promotion is not what answers: its version cannot be loaded, or the log of
+    promotions cannot be read. Empty where it is. The server's log says more.
     """
     @_builtins.property
     def limits(self) -> Global___Limits:
@@ -343,10 +348,11 @@ class GetServerInfoResponse(_message.Message):
         arithmetic: _builtins.str = ...,
         limits: Global___Limits | None = ...,
         load: Global___Load | None = ...,
+        champion_problem: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "load", b"load"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arithmetic", b"arithmetic", "has_fitted_prior", b"has_fitted_prior", "latent", b"latent", "limits", b"limits", "load", b"load", "model", b"model", "textvae_release", b"textvae_release", "version", b"version", "vocab", b"vocab"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arithmetic", b"arithmetic", "champion_problem", b"champion_problem", "has_fitted_prior", b"has_fitted_prior", "latent", b"latent", "limits", b"limits", "load", b"load", "model", b"model", "textvae_release", b"textvae_release", "version", b"version", "vocab", b"vocab"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
