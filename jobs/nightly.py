@@ -16,6 +16,7 @@ from textvae.config import (
     GateConfig,
     ModelConfig,
     NightConfig,
+    PruneConfig,
     StoreConfig,
     TokenizerConfig,
     TrainingConfig,
@@ -40,10 +41,10 @@ CHAMPIONS_MAX = 3
 
 @dataclass(frozen=True)
 class Nightly:
-    """Ingests, trains, evaluates, asks a real server and promotes; a night has one outcome.
+    """Ingests, trains, evaluates, asks a real server, promotes, reports and prunes.
 
-    A worse candidate is rejected and the champion goes on serving; nothing new changes nothing. A
-    night that was cut off goes on at its first stage that is not done.
+    A night has one outcome. A worse candidate is rejected and the champion goes on serving; nothing
+    new changes nothing. One that was cut off goes on at its first stage that is not done.
     """
 
     store: StoreConfig = StoreConfig()
@@ -54,6 +55,7 @@ class Nightly:
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GateConfig = GateConfig()
     night: NightConfig = NightConfig()
+    prune: PruneConfig = PruneConfig()
 
 
 def main(settings: Nightly) -> dict[str, Any]:
@@ -68,7 +70,10 @@ def main(settings: Nightly) -> dict[str, Any]:
     try:
         result = _stages(settings, journal)
         if "train" in journal.stages:
-            result = {**result, **journal.once("report", lambda: _report(settings, journal))}
+            trained = journal.record("train")
+            told = journal.once("report", lambda: _report(settings, trained))
+            result = {**result, "start": trained["start"], "why": trained["why"], **told}
+        pruned = journal.once("prune", lambda: _prune(settings))
     except (BusyError, UnavailableError, OSError):
         raise
     except Exception as error:
@@ -76,7 +81,7 @@ def main(settings: Nightly) -> dict[str, Any]:
         journal.end({"outcome": "failed", "error": str(error)})
         raise
     journal.end({key: result[key] for key in ("outcome", "version", "reasons") if key in result})
-    return {**result, "done_before": before}
+    return {**result, **pruned, "done_before": before}
 
 
 def _stages(settings: Nightly, journal: Journal) -> dict[str, Any]:
@@ -185,15 +190,22 @@ def _promote(settings: Nightly, name: str, against: int) -> dict[str, Any]:
     }
 
 
-def _report(settings: Nightly, journal: Journal) -> dict[str, Any]:
+def _report(settings: Nightly, trained: Mapping[str, Any]) -> dict[str, Any]:
     """What there is to know of the version is beside it."""
     from jobs import report
 
-    trained = journal.record("train")
     told = report.main(
         report.Report(trained["version"], Path(trained["run"]), settings.store, settings.evaluation)
     )
     return {"report": told["page"]}
+
+
+def _prune(settings: Nightly) -> dict[str, Any]:
+    """What nobody needs is gone."""
+    from jobs import prune
+
+    told = prune.main(prune.Prune(store=settings.store, prune=settings.prune))
+    return {"pruned": sorted(told["versions"]["removed"])}
 
 
 def _version_of_all_text(store: StoreConfig) -> Version | None:

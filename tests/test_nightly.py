@@ -129,6 +129,7 @@ def test_a_night_that_was_cut_off_ends_with_the_text_it_began_with(tmp_path: Pat
     assert len(list_spans(folder / "spans")) == 1
     line = ran_job(folder, "nightly").line
     assert (line["outcome"], line["done_before"]) == ("promoted", [])
+    assert (line["start"], line["pruned"]) == ("champion", [])
     assert len(list_spans(folder / "spans")) == 2
     assert [one.version for one in history(folder / "registry", MODEL)] == [
         trained[0],
@@ -177,7 +178,8 @@ def test_a_version_that_a_real_server_serves_is_promoted(tmp_path: Path) -> None
     assert ran_job(folder, "nightly").line["outcome"] == "promoted"
     journal = json.loads((folder / "runs/nightly/journal.json").read_bytes())
     stages = dict(journal["stages"])
-    assert list(stages) == ["ingest", "train", "evaluate", "ask-server", "promote"]
+    wanted = ["ingest", "train", "evaluate", "ask-server", "promote", "report", "prune"]
+    assert list(stages) == wanted
     assert stages["ask-server"]["faults"] == []
     assert set(stages["ask-server"]["took_ms"]) == {
         *("start", "health", "GetServerInfo", "ListModels", "GetModel"),
