@@ -46,6 +46,7 @@ warmup_steps = 5
 word_dropout = 1.0
 word_noise = 0.0
 target_kl_nats = 0.0
+start = "fresh"
 """
 NIGHT_CONFIG = (
     CONFIG.replace("steps = 20\n", "steps = 120\n" + _LEARNING, 1)

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from tests.job_runs import MODEL, NIGHT_CONFIG, ROOT, prepared, ran, ran_job
+from tests.serving import put_in_service
 from textvae import files
 from textvae.store.promotions import current, history
-from textvae.store.versions import list_versions
+from textvae.store.versions import list_versions, open_version
 from textvae.text.grammar import sample
 from textvae.text.spans import list_spans
 
@@ -129,7 +130,7 @@ def test_a_night_that_was_cut_off_ends_with_the_text_it_began_with(tmp_path: Pat
     assert len(list_spans(folder / "spans")) == 1
     line = ran_job(folder, "nightly").line
     assert (line["outcome"], line["done_before"]) == ("promoted", [])
-    assert (line["start"], line["pruned"]) == ("champion", [])
+    assert (line["start"], line["pruned"]) == ("fresh", [])
     assert len(list_spans(folder / "spans")) == 2
     assert [one.version for one in history(folder / "registry", MODEL)] == [
         trained[0],
@@ -153,10 +154,7 @@ def test_a_version_is_judged_anew_where_the_champion_moved(tmp_path: Path) -> No
     more_text(folder)
     killed_when(folder, "registry/toy/attachments/*/gate-000001-*")
     registry = folder / "registry"
-    files.write_json(
-        registry / MODEL / "promotions" / "000002.json",
-        {**history(registry, MODEL)[0]._asdict(), "number": 2, "previous": first},
-    )
+    put_in_service(registry, open_version(registry, MODEL, first))
     line = ran_job(folder, "nightly").line
     assert (line["outcome"], line["promotion"]["number"]) == ("promoted", 3)
     second = line["version"]

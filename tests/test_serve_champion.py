@@ -134,7 +134,7 @@ def test_a_champion_that_cannot_load_leaves_the_old_one_in_service_and_is_logged
         time.sleep(1)
         assert server.said().count(complaint) == 1
         assert problem(server) == (
-            f"promotion 2 of {broken.name} cannot be served: it does not start; "
+            f"promotion 2 of {broken.name} cannot be served: its files cannot be used; "
             "the server's log says more"
         )
         good = another_version(own, config=b"# another\n")
@@ -157,7 +157,7 @@ def test_a_damaged_version_that_was_promoted_changes_nothing_until_it_is_rolled_
         within(20, lambda: problem(server) != "")
         assert problem(server) == (
             f"promotion 2 of {damaged.name} cannot be served: "
-            "its files are not what was published; the server's log says more"
+            "its files cannot be used; the server's log says more"
         )
         assert f"{weights}: has " in server.said()
         rolled_back(own)

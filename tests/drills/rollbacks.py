@@ -195,7 +195,7 @@ def refused(server: Server, name: str) -> bool:
     within(WAIT_S, lambda: name in problem(server))
     time.sleep(0.3)
     said = server.said()
-    return "its files are not what was published" in problem(server) and (
+    return "its files cannot be used" in problem(server) and (
         f"cannot load {name}" in said and "model.safetensors: has" in said
     )
 

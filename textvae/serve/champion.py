@@ -174,7 +174,7 @@ def _refused(promotion: Promotion, error: Exception) -> str:
     """Why a promoted version does not answer, for callers, who learn nothing of the disk."""
     match error:
         case CorruptError():
-            why = "its files are not what was published"
+            why = "its files cannot be used"
         case NotFoundError():
             why = "it is not in the registry"
         case _:
