@@ -96,6 +96,7 @@ def test_a_server_holds_what_it_serves_until_it_is_killed(registry: Path, tmp_pa
         assert set(lease_holders(own, "toy")) == {first.name, second.name}
         third = another_version(own, config=b"# a third\n")
         put_in_service(own, third)
+        within(20, lambda: f"{third.name} serves" in server.said())
         within(20, lambda: set(lease_holders(own, "toy")) == {second.name, third.name})
         server.process.send_signal(signal.SIGKILL)
         server.process.wait()
