@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 PROBES = 8
 """Sentences that are shown every night."""
+UNUSABLE = "unusable"
+"""The verdict on a version that no doctor can see."""
 
 
 @dataclass(frozen=True)
@@ -42,31 +45,24 @@ class Report:
 
 
 def main(settings: Report) -> dict[str, Any]:
-    """Outcome `reported` and where the page is."""
-    store, config = settings.store, settings.evaluation
-    patient = admitted(store, settings.version, config)
-    version, sentences = patient.version, patient.sentences
-    rival = None if patient.faults else _rival(store, version)
-    both = [version, rival] if rival else [version]
-    sentences = readable(sentences, both)
-    probes = sentences[:PROBES]
-    with shown_progress() as tell:
-        sides = []
-        for each in [] if patient.faults else both:
-            found = evaluated(store.registry, each, sentences, config, tell)
-            voice = voice_of(store.registry, each, probes)
-            sides.append(Side(each, found.figures, found.elbo_nats, voice))
+    """Outcome `reported` and where the page is; of a version whose weights cannot be used it says
+    that, and nothing of how it sounds."""
+    store = settings.store
+    patient = admitted(store, settings.version, settings.evaluation)
+    version = patient.version
     if patient.faults:
-        sides, verdict, said = [Side(version, {}, [], SILENT)], "unusable", list(patient.faults)
+        candidate, champion, probes = Side(version, {}, [], SILENT), None, list[str]()
+        verdict, said = UNUSABLE, list(patient.faults)
     else:
-        diagnosis = diagnose(sides[0].figures)
+        candidate, champion, probes = _sides(settings, version, patient.sentences)
+        diagnosis = diagnose(candidate.figures)
         verdict, said = diagnosis.verdict, diagnosis.findings
     metrics = settings.run / "metrics.jsonl" if settings.run else None
     content = report_files(
         Findings(
-            sides[0],
-            sides[1] if rival else None,
-            [] if patient.faults else probes,
+            candidate,
+            champion,
+            probes,
             _decisions(store, version),
             verdict,
             said,
@@ -77,6 +73,22 @@ def main(settings: Report) -> dict[str, Any]:
     digest = hashlib.sha256(content["index.html"]).hexdigest()
     folder = attach(store.registry, version, f"report-{digest[:8]}", content)
     return {"outcome": "reported", "version": version.name, "page": str(folder / "index.html")}
+
+
+def _sides(
+    settings: Report, version: Version, held_out: Sequence[str]
+) -> tuple[Side, Side | None, list[str]]:
+    """The version, whom it is compared with, and the sentences that both are heard on."""
+    registry, rival = settings.store.registry, _rival(settings.store, version)
+    both = [version, rival] if rival else [version]
+    sentences = readable(held_out, both)
+    probes, sides = sentences[:PROBES], []
+    with shown_progress() as tell:
+        for each in both:
+            found = evaluated(registry, each, sentences, settings.evaluation, tell)
+            voice = voice_of(registry, each, probes)
+            sides.append(Side(each, found.figures, found.elbo_nats, voice))
+    return sides[0], sides[1] if rival else None, probes
 
 
 def _rival(store: StoreConfig, version: Version) -> Version | None:

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+import torch
 
 import textvae
 from tests import toys
@@ -23,6 +24,8 @@ def runs(request: pytest.FixtureRequest) -> Path:
         for path in sources
         if {"model", "text", "training", "tests"} & set(path.parts[-2:-1])
     ]
+    # Under other conditions a run is not gone on with.
+    learning.append(f"{torch.__version__} {torch.get_num_threads()}".encode())
     key = hashlib.sha256(b"\0".join(learning)).hexdigest()[:12]
     return request.config.cache.mkdir(f"runs-{key}")
 
