@@ -46,17 +46,17 @@ def more_text(folder: Path) -> None:
     (folder / "inbox" / "more.txt").write_text("\n".join(texts) + "\n")
 
 
-def killed_when(folder: Path, glob: str) -> None:
-    """A night that is killed as soon as a file like this is there."""
+def killed_when(folder: Path, glob: str, holding: str = "", *flags: str) -> None:
+    """A night that is killed as soon as there is a file like this that holds this."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "jobs.nightly", "--config", "toy.toml"],
+        [sys.executable, "-m", "jobs.nightly", "--config", "toy.toml", *flags],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     end = time.monotonic() + 100
-    while not list(folder.glob(glob)):
+    while not any(path.is_dir() or holding in path.read_text() for path in folder.glob(glob)):
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < end, f"nothing like {glob}"
         time.sleep(0.002)
@@ -104,7 +104,7 @@ def test_a_night_beside_another_is_told_who_it_is_and_leaves_its_result_alone(
     result = folder / "runs" / "nightly" / "result.json"
     files.write_json(result, {"outcome": "of the other"})
     with files.hold_lock(folder / "runs" / "nightly.lock", "nightly"):
-        ended = ran(folder, "jobs.nightly", "--config", "toy.toml")
+        ended = ran(folder, "jobs.nightly", "--config", "toy.toml", "--result", str(result))
     assert (ended.code, ended.line["kind"]) == (75, "BusyError")
     assert f"nightly (pid {os.getpid()} on " in ended.line["error"]
     assert json.loads(result.read_bytes()) == {"outcome": "of the other"}
@@ -152,7 +152,9 @@ def test_a_version_is_judged_anew_where_the_champion_moved(tmp_path: Path) -> No
     folder = prepared(tmp_path / "night", NIGHT_CONFIG)
     first = ran_job(folder, "nightly").line["version"]
     more_text(folder)
-    killed_when(folder, "registry/toy/attachments/*/gate-000001-*")
+    # It was judged against promotion 1 and is asking the real server when it dies.
+    judged = '"promotion": 1'
+    killed_when(folder, "runs/nightly/journal.json", judged, "--night.ask-server")
     registry = folder / "registry"
     put_in_service(registry, open_version(registry, MODEL, first))
     line = ran_job(folder, "nightly").line
