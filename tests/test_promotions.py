@@ -218,3 +218,12 @@ def test_a_version_that_is_not_the_promoted_one_does_not_serve(tmp_path: Path) -
     promote_next(tmp_path, version._replace(manifest_sha256="0" * 64))
     with pytest.raises(CorruptError, match=f"is not the {version.name} that was promoted"):
         champion(tmp_path, "toy")
+
+
+def test_a_log_that_is_a_link_to_itself_is_no_log(tmp_path: Path) -> None:
+    folder = tmp_path / "toy" / "promotions"
+    folder.parent.mkdir()
+    folder.symlink_to(folder)
+    assert current(tmp_path, "toy") is None
+    with pytest.raises(NotFoundError, match="no champion"):
+        champion(tmp_path, "toy")

@@ -218,11 +218,11 @@ def _newest(registry: Path, model: str) -> int:
     removed by hand, a copy was put back) the log is listed after all.
     """
     folder = _folder(registry, model)
-    try:
-        # Before the records, so that no change after this look is taken for one that it saw.
-        changed_ns = folder.stat().st_mtime_ns
-    except FileNotFoundError:
+    # False also for a link that leads nowhere, or to itself.
+    if not folder.is_dir():
         return 0
+    # Before the records, so that no change after this look is taken for one that it saw.
+    changed_ns = folder.stat().st_mtime_ns
     seen = _seen.get(folder, _Seen(0, 0))
     number = seen.number
     while number and _path(registry, model, number + 1).exists():
