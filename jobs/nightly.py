@@ -91,12 +91,10 @@ def _stages(settings: Nightly, journal: Journal) -> dict[str, Any]:
     if "train" not in journal.stages and (judged := _version_of_all_text(store)):
         said = "nothing is new since this version was judged"
         return {"outcome": "up_to_date", "version": judged.name, "said": said}
-    name = journal.once("train", lambda: _train(settings), lambda done: _opens(store, done))[
-        "version"
-    ]
+    trained = journal.once("train", lambda: _train(settings), lambda done: _opens(store, done))
     for left in reversed(range(CHAMPIONS_MAX)):
         try:
-            return _decided(settings, journal, name)
+            return _decided(settings, journal, trained["version"])
         except BusyError as error:
             # Whoever serves now was not compared with: the version is judged once more.
             if not left:

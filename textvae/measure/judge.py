@@ -1,6 +1,5 @@
 """Evaluations as attachments: measured once, read ever after."""
 
-import hashlib
 import json
 import logging
 import math
@@ -15,7 +14,7 @@ from textvae.engine.start import start_engine
 from textvae.errors import CorruptError, DataError, NotFoundError
 from textvae.measure.evaluation import Evaluation, Tell, evaluate, measure_elbo_nats
 from textvae.measure.prior import fit_version_prior
-from textvae.measure.sets import frozen_sets
+from textvae.measure.sets import digest, frozen_sets
 from textvae.settings import to_mapping
 from textvae.store.attachments import attach, list_attachments, read_attachment
 from textvae.store.versions import Version, list_versions, open_version
@@ -102,7 +101,7 @@ def evaluated(
 ) -> Evaluation:
     """The version's evaluation on these sentences with these settings; attached if it is new."""
     asked = json.dumps([EVALUATION_FORMAT, to_mapping(config), list(sentences)])
-    name = f"evaluation-{_digest(asked)[:8]}"
+    name = f"evaluation-{digest(asked)[:8]}"
     attached = read_attachment(registry, version, name)
     if attached:
         return Evaluation(*(json.loads(attached[f"{part}.json"]) for part in Evaluation._fields))
@@ -132,7 +131,7 @@ def elbo_nats(
     `evaluated`."""
     draws = min(config.importance_samples, ELBO_DRAWS)
     asked = json.dumps([EVALUATION_FORMAT, draws, config.seed, config.device, list(sentences)])
-    name = f"elbo-{_digest(asked)[:8]}"
+    name = f"elbo-{digest(asked)[:8]}"
     attached = read_attachment(registry, version, name)
     if attached is None:
         found = measure_elbo_nats(version, sentences, draws, config, tell)
@@ -178,8 +177,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, list):
         return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _digest(text: str) -> str:
-    """SHA-256 in hexadecimal."""
-    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()

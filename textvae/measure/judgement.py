@@ -25,8 +25,8 @@ from textvae.measure.paired import Comparison, compared
 from textvae.measure.sets import newest_set
 from textvae.settings import to_mapping
 from textvae.store.attachments import attach
-from textvae.store.promotions import Promotion, current, history
-from textvae.store.versions import Version, open_version
+from textvae.store.promotions import Promotion, current, history, promoted_version
+from textvae.store.versions import Version
 
 log = logging.getLogger(__name__)
 
@@ -166,9 +166,7 @@ def _opponent(registry: Path, version: Version, promotion: Promotion | None) -> 
 
 def _opened(registry: Path, model: str, promotion: Promotion) -> Version:
     """A version that served, with weights that this textvae can read."""
-    version = open_version(registry, model, promotion.version)
-    if version.manifest_sha256 != promotion.manifest_sha256:
-        raise CorruptError(f"{version.folder}: is not the {version.name} that was promoted")
+    version = promoted_version(registry, model, promotion)
     load_networks(version)
     return version
 

@@ -63,7 +63,7 @@ def newest_set(
 
 def is_sealed(row: Sentence, share: float) -> bool:
     """Whether a sentence of the test side is of the share that decides nothing; so for ever."""
-    place = int(_digest(f"sealed {row.group or row.text}")[:16], 16) / 2**64  # 0 to 1
+    place = int(digest(f"sealed {row.group or row.text}")[:16], 16) / 2**64  # 0 to 1
     return place < share
 
 
@@ -74,10 +74,10 @@ def held_out(sentences: Sequence[Sentence], count: int) -> list[str]:
 
 def first_by_hash(sentences: Sequence[Sentence], count: int) -> list[Sentence]:
     """As `held_out`, whole rows."""
-    rows = sorted(sentences, key=lambda row: _digest(row.text))
+    rows = sorted(sentences, key=lambda row: digest(row.text))
     return rows[:count] if count else rows
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
     """SHA-256 in hexadecimal."""
     return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()
