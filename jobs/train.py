@@ -3,10 +3,9 @@
 import contextlib
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from jobs.command import run_job
+from jobs.command import run_job, utc_now
 from jobs.progress import shown_progress
 from textvae.config import ModelConfig, StoreConfig, TokenizerConfig, TrainingConfig
 from textvae.errors import CorruptError, NotFoundError
@@ -56,7 +55,7 @@ def main(settings: Train) -> dict[str, Any]:
         candidate = train(recipe, corpus, run, parent, tell, start)
     if not ranks.first:
         return {"outcome": "helped", "run": str(run)}
-    day = datetime.now(UTC).strftime("%Y%m%d")
+    day = utc_now()[:10].replace("-", "")
     version = publish(store.registry, store.model, day, candidate.files, candidate.facts)
     said = {"start": start.kind, "why": start.why, "lineage": candidate.facts["lineage"]}
     return {"outcome": "trained", "version": version.name, "run": str(run), **said}

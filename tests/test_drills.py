@@ -43,6 +43,7 @@ DRILLS = (
     "scale",
     "table",
     "watchdog",
+    "year",
 )
 
 

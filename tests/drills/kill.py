@@ -1,118 +1,87 @@
 """`python -m tests.drills.kill`: a night that dies or is refused by the disk, wherever it writes.
 
-Every write, fsync, rename and link of files.py in a whole night is a point. At each the folder is
-copied as a kill would leave it, half a write included, and the night is forked twice into copies in
-which the disk is full or broken at this call. In every copy the next start must end with the
-version, the promotions and the text of the night that was left alone. Then nights are killed at
-random moments until they end.
+Two nights: the first of a registry, and one that goes on from a champion and prunes. Every write,
+fsync, rename and link of files.py in them is a point. At each the folder is copied as a kill would
+leave it, half a write included, and the night is forked twice into copies in which the disk is full
+or broken at this call. In every copy the next start must end with the version, the promotions and
+the text of the night that was left alone. Then nights are killed at random moments until they end.
+
+With `--place FOLDER` all that is done stays there, and the same command goes on with the rest.
 """
 
 import errno
+import json
 import logging
 import os
 import random
 import shutil
 import signal
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from jobs import evaluate, ingest, nightly, promote, train
-from tests.drills.line import Found, run_drill
+from tests.drills.forks import ended, killed, outlives, started
+from tests.drills.line import Flag, Found, run_drill
 from tests.job_runs import MODEL, NIGHT_CONFIG, prepared
 from textvae import files
 from textvae.store.promotions import history
 from textvae.store.versions import list_versions
+from textvae.text.grammar import sample
 from textvae.text.spans import list_spans
 
 log = logging.getLogger(__name__)
 
-WARM = (evaluate, ingest, promote, train)
-"""Imported here, so that each night is a fork that begins at once."""
-CALLS = ("rename", "replace", "link", "symlink", "fsync")
 ERRORS = {"full": errno.ENOSPC, "broken": errno.EIO}
 EXIT_CODES = (0, 74, 75)
 """What a night may end with that the disk refused once."""
+KILLED = "killed"
+NIGHTS = ("first", "later")
+LATER_CONFIG = (
+    NIGHT_CONFIG.replace('start = "fresh"', 'start = "champion"')
+    + "[prune]\nversions_kept = 1\ngrace_days = 0.0\nruns_days = 0.0\n"
+)
+NIGHT_S_MAX = 4.0
+"""A random kill comes within so many seconds of a start."""
+KILLS_MAX = 5
+"""No night is killed more often."""
 
 
-class Disk:
-    """The module `os` as files.py sees it. Each call first does what is to be done at a point."""
+class Case(NamedTuple):
+    """One folder in which a night was cut off."""
 
-    def __init__(self, every: int) -> None:
-        """Each `every`th call is a point; 0: none is."""
-        self.every, self.calls, self.error = every, 0, 0
-        self.write_through = files._write_through
+    folder: Path
+    night: str
+    """Whose undisturbed end it must come to."""
+    seed: int = -1
+    """At random moments, by this seed; else it was cut off already, and starts once more."""
 
-    def __getattr__(self, name: str) -> Any:
-        real = getattr(os, name)
-        if name not in CALLS:
-            return real
 
-        def call(*arguments: Any, **options: Any) -> Any:
-            self.reach()
-            return real(*arguments, **options)
+class Points:
+    """Copies of a night's folder at its calls, and forks that go on in two of them."""
 
-        return call
+    def __init__(self, every: int, workers: int) -> None:
+        """Each `every`th call is a point, and so many forks run at a time."""
+        self.every, self.workers = every, workers
+        self.running = 0
 
-    def write(self, stream: Any, data: bytes = b"") -> None:
-        """Half of the bytes are there when the point is reached."""
-        half = len(data) // 2
-        stream.write(data[:half])
-        stream.flush()
-        self.reach()
-        self.write_through(stream, data[half:])
-
-    def reach(self) -> None:
-        """One more call: copies of the folder, and forks that go on in two of them."""
-        self.calls += 1
-        if not self.every or self.calls % self.every:
+    def __call__(self, number: int) -> None:
+        """The night is at its call of this number."""
+        if not self.every or number % self.every:
             return
         here = Path.cwd()
-        for kind in ("killed", *ERRORS):
-            shutil.copytree(here, copy_of(here, kind, self.calls), symlinks=True)
-        for kind, number in ERRORS.items():
-            copy = copy_of(here, kind, self.calls)
-            process = os.fork()
-            if not process:
+        copies = {kind: here.parent / f"{number}-{kind}" for kind in (KILLED, *ERRORS)}
+        for copy in copies.values():
+            shutil.copytree(here, copy, symlinks=True)
+        for kind, error in ERRORS.items():
+            if self.running == self.workers:
+                os.wait()
+                self.running -= 1
+            if not os.fork():
                 self.every = 0
-                os.chdir(copy)
-                raise OSError(number, os.strerror(number))
-            code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-            (copy / "code").write_text(str(code))
-
-
-def copy_of(folder: Path, kind: str, number: int) -> Path:
-    """Where a copy of the night's folder lies."""
-    return folder.parent / f"{kind}-{number}"
-
-
-def started(folder: Path, every: int = 0) -> int:
-    """The process of a night in `folder`, forked from this one."""
-    process = os.fork()
-    if process:
-        return process
-    code = 1
-    try:
-        os.chdir(folder)
-        with open("log", "a") as stream:
-            os.dup2(stream.fileno(), 1)
-            os.dup2(stream.fileno(), 2)
-        disk = Disk(every)
-        files.os, files._write_through = disk, disk.write  # type: ignore[assignment]
-        try:
-            nightly.run(["--config", "toy.toml"])
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        Path("calls").write_text(str(disk.calls))
-    finally:
-        os._exit(code)
-
-
-def ended(process: int) -> int:
-    """The exit code of a night, negative for a signal."""
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+                os.chdir(copies[kind])
+                raise OSError(error, os.strerror(error))
+            self.running += 1
 
 
 def state(folder: Path) -> dict[str, Any]:
@@ -120,82 +89,148 @@ def state(folder: Path) -> dict[str, Any]:
     promotions = history(folder / "registry", MODEL)
     return {
         "versions": [name.split("-")[1] for name in list_versions(folder / "registry", MODEL)],
-        "promotions": [(one.number, one.version.split("-")[1]) for one in promotions],
+        "promotions": [[one.number, one.version.split("-")[1]] for one in promotions],
         "spans": list_spans(folder / "spans"),
     }
 
 
-def recovers(folder: Path, wanted: dict[str, Any]) -> bool:
+def recovers(case: Case, wanted: dict[str, Any]) -> bool:
     """Whether the night ended as it may where the disk refused it, and the next start as it
     should."""
-    code = int((folder / "code").read_text()) if (folder / "code").exists() else 0
+    folder, code = case.folder, 0
+    if case.seed >= 0:
+        kills = kills_until_it_ends(folder, random.Random(case.seed))
+        (folder / "kills").write_text(str(kills))
+    elif not folder.name.endswith(KILLED):
+        code = int((folder / "code").read_text())
     again = ended(started(folder))
     held = code in EXIT_CODES and again == 0 and state(folder) == wanted
     if not held:
-        log.error("%s: exit codes %d and %d, %s", folder.name, code, again, state(folder))
+        log.error("%s: exit codes %d and %d, %s", folder, code, again, state(folder))
     return held
 
 
-def killed_at_random(
-    folder: Path, kills: int, chance: random.Random, until_max_s: float, wanted: dict[str, Any]
-) -> int:
-    """Kills nights at random moments, so many in all; returns how many nights ended wrong."""
-    wrong = done = number = 0
-    while done < kills:
-        number += 1
-        place = prepared(folder / str(number), NIGHT_CONFIG)
-        while True:
-            process = started(place)
-            if done >= kills or not outlives(process, chance.uniform(0.0, until_max_s)):
-                break
-            os.kill(process, signal.SIGKILL)
+def kills_until_it_ends(folder: Path, chance: random.Random) -> int:
+    """Starts the night and kills it at a random moment, until one start ends before it comes."""
+    for kills in range(KILLS_MAX):
+        process = started(folder)
+        if not outlives(process, chance.uniform(0.0, NIGHT_S_MAX)):
+            # `outlives` leaves a night that has ended to be waited for here.
             ended(process)
-            done += 1
-        # `outlives` leaves a night that has ended to be waited for here.
-        wrong += ended(process) != 0 or state(place) != wanted
-    return wrong
+            return kills
+        killed(process, signal.SIGKILL)
+    return KILLS_MAX
 
 
-def outlives(process: int, seconds: float) -> bool:
-    """Whether the process runs for so long; it is not waited for."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            return False
-        time.sleep(0.002)
-    return True
+def make(top: Path, every: int, workers: int) -> None:
+    """The undisturbed nights, and all copies of both at their points."""
+    base = prepared(top / "first" / "base", NIGHT_CONFIG)
+    for night in NIGHTS:
+        place = top / night
+        if night == "later":
+            shutil.copytree(top / "first" / "alone", base := place / "base", symlinks=True)
+            (base / "toy.toml").write_text(LATER_CONFIG)
+            texts = [row.text for row in sample(900, seed=7)]
+            (base / "inbox" / "more.txt").write_text("\n".join(texts) + "\n")
+        alone = shutil.copytree(base, place / "alone", symlinks=True)
+        assert ended(started(alone)) == 0, (alone / "log").read_text()
+        watched = shutil.copytree(base, place / "points" / "night", symlinks=True)
+        assert ended(started(watched, Points(every, workers))) == 0, (watched / "log").read_text()
+        assert state(watched) == state(alone), "copying changed the night"
+        shutil.rmtree(watched)
+        log.info("%s night: %d copies", night, len(list((place / "points").iterdir())))
+    files.write_text(top / "made", "all copies of all nights")
 
 
-def timed(work: Callable[[], int]) -> float:
-    """Seconds of a night that must end well."""
-    began = time.monotonic()
-    assert work() == 0
-    return time.monotonic() - began
+def cases(top: Path, kills: int) -> Iterator[Case]:
+    """All that are left of the copies, and nights to kill until there were so many kills."""
+    taken = {result["case"] for result in results(top)}
+    for night in NIGHTS:
+        for copy in sorted((top / night / "points").iterdir()):
+            if str(copy.relative_to(top)) not in taken:
+                yield Case(copy, night)
+    number = 0
+    while sum(result["kills"] for result in results(top)) < kills:
+        night = NIGHTS[number % len(NIGHTS)]
+        folder = top / night / "random" / str(number)
+        if str(folder.relative_to(top)) not in taken:
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(top / night / "base", folder, symlinks=True)
+            yield Case(folder, night, number)
+        number += 1
 
 
-def drill(quick: bool) -> Found:
+def results(top: Path) -> list[dict[str, Any]]:
+    """What is known of each case that has ended."""
+    path = top / "results.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def note(top: Path, case: Case, held: bool) -> None:
+    """One more case has ended; its folder goes, unless there is something to look into."""
+    kills = int((case.folder / "kills").read_text()) if case.seed >= 0 else 0
+    said = {"case": str(case.folder.relative_to(top)), "held": held, "kills": kills}
+    files.append_line(top / "results.jsonl", json.dumps(said))
+    if held:
+        shutil.rmtree(case.folder)
+
+
+def run_all(top: Path, kills: int, workers: int) -> None:
+    """Every case, so many at a time."""
+    wanted = {night: state(top / night / "alone") for night in NIGHTS}
+    running: dict[int, Case] = {}
+
+    def end_one() -> None:
+        process, status = os.wait()
+        note(top, running.pop(process), os.waitstatus_to_exitcode(status) == 0)
+        if (number := len(results(top))) % 20 == 0:
+            log.info("%d cases, %d held", number, sum(one["held"] for one in results(top)))
+
+    for case in cases(top, kills):
+        if len(running) == workers:
+            end_one()
+        if not (process := os.fork()):
+            try:
+                held = recovers(case, wanted[case.night])
+            except BaseException:
+                log.exception("%s", case.folder)
+                held = False
+            os._exit(0 if held else 1)
+        running[process] = case
+    while running:
+        end_one()
+
+
+def drill(quick: bool, place: str, workers: int) -> Found:
     """All points, or a few; then kills at random."""
-    every, kills = (60, 3) if quick else (1, 200)
+    every, kills = (120, 2) if quick else (1, 200)
     with tempfile.TemporaryDirectory() as folder:
-        top = Path(folder)
-        alone = prepared(top / "alone" / "night", NIGHT_CONFIG)
-        took_s = timed(lambda: ended(started(alone)))
-        wanted = state(alone)
-        night = prepared(top / "points" / "night", NIGHT_CONFIG)
-        assert ended(started(night, every)) == 0, (night / "log").read_text()
-        assert state(night) == wanted, "copying changed the night"
-        copies = sorted(path for path in night.parent.iterdir() if path != night)
-        held = 0
-        for number, copy in enumerate(copies, 1):
-            held += recovers(copy, wanted)
-            shutil.rmtree(copy)
-            if number % 20 == 0:
-                log.info("%d of %d points, %d recovered", number, len(copies), held)
-        wrong = killed_at_random(top / "random", kills, random.Random(0), took_s, wanted)
-    figures = {"points": len(copies), "recovered": held, "kills": kills, "nights_wrong": wrong}
-    targets = {"recovered": len(copies), "nights_wrong": 0}
-    return Found(figures, targets, 0 < len(copies) == held and not wrong)
+        top = Path(place or folder).resolve()
+        if not (top / "made").exists():
+            for night in NIGHTS:
+                shutil.rmtree(top / night, ignore_errors=True)
+            make(top, every, workers)
+        run_all(top, kills, workers)
+        found = results(top)
+    at_random = [one for one in found if "random" in one["case"]]
+    figures = {
+        "copies": len(found) - len(at_random),
+        "recovered": sum(one["held"] for one in found if one not in at_random),
+        "kills": sum(one["kills"] for one in at_random),
+        "nights_killed": len(at_random),
+        "nights_wrong": sum(not one["held"] for one in at_random),
+    }
+    targets = {"recovered": figures["copies"], "kills": kills, "nights_wrong": 0}
+    held = 0 < figures["copies"] == figures["recovered"]
+    return Found(
+        figures, targets, held and figures["kills"] >= kills and not figures["nights_wrong"]
+    )
 
 
 if __name__ == "__main__":
-    run_drill("kill", drill)
+    run_drill(
+        "kill",
+        drill,
+        Flag("place", "", "folder to keep what is done in, and to go on from"),
+        Flag("workers", 2, "nights at a time"),
+    )

@@ -1,0 +1,133 @@
+"""Nights as forks of one warm process, each with a disk and a clock of its own.
+
+A fork has torch in memory already and has made no thread yet, so it begins at once.
+"""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jobs import evaluate, ingest, nightly, promote, prune, report, train
+from textvae import files
+from textvae.measure import plots
+
+WARM = (evaluate, ingest, plots, promote, prune, report, train)
+"""What a night imports in its stages."""
+CALLS = ("rename", "replace", "link", "symlink")
+
+Reach = Callable[[int], None]
+"""Called with a number, 1 for the first, at each call of files.py that changes the disk; what it
+raises is what the disk says to this call."""
+
+
+def nothing(_: int) -> None:
+    """A disk that takes everything."""
+
+
+class Disk:
+    """The module `os` as files.py sees it, and its two ways to write."""
+
+    def __init__(self, reach: Reach) -> None:
+        self._calls, self._reach = 0, reach
+        self._write_through, self._append_line = files._write_through, files.append_line
+
+    def mount(self) -> None:
+        """From now on every call of files.py in this process goes through here."""
+        files.os = self  # type: ignore[assignment]
+        files._write_through, files.append_line = self.write, self.append
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(os, name)
+        if name not in CALLS:
+            return real
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            self.reached()
+            return real(*arguments, **options)
+
+        return call
+
+    def fsync(self, descriptor: int) -> None:
+        """The time that a file was written is that of the night's clock."""
+        self.reached()
+        os.utime(descriptor, (time.time(), time.time()))
+        os.fsync(descriptor)
+
+    def write(self, stream: Any, data: bytes = b"") -> None:
+        """Half of the bytes are there when it is reached."""
+        half = len(data) // 2
+        stream.write(data[:half])
+        stream.flush()
+        self.reached()
+        self._write_through(stream, data[half:])
+
+    def append(self, path: Path, text: str) -> None:
+        """Half of the line is there when it is reached."""
+        files.make_folder(path.parent)
+        with open(path, "ab") as stream:
+            size = stream.tell()
+            stream.write(text.encode()[: len(text) // 2])
+            stream.flush()
+            self.reached()
+            stream.truncate(size)
+        self._append_line(path, text)
+
+    def reached(self) -> None:
+        """One more call."""
+        self._calls += 1
+        self._reach(self._calls)
+
+
+def started(folder: Path, reach: Reach = nothing, ahead_s: float = 0.0) -> int:
+    """The process of a night in `folder`, whose clock is ahead by so many seconds.
+
+    It leaves its exit code there, unless it is killed, and so does each fork that `reach` makes.
+    """
+    process = os.fork()
+    if process:
+        return process
+    code = 1
+    try:
+        os.chdir(folder)
+        with open("log", "a") as stream:
+            os.dup2(stream.fileno(), 1)
+            os.dup2(stream.fileno(), 2)
+        if ahead_s:
+            real = time.time
+            time.time = lambda: real() + ahead_s
+        Disk(reach).mount()
+        try:
+            nightly.run(["--config", "toy.toml"])
+        except SystemExit as end:
+            code = int(end.code or 0)
+        Path("code").write_text(str(code))
+    finally:
+        with contextlib.suppress(ChildProcessError):
+            while os.wait():  # `reach` may have forked
+                pass
+        os._exit(code)
+
+
+def ended(process: int) -> int:
+    """The exit code of a night, negative for a signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def outlives(process: int, seconds: float) -> bool:
+    """Whether the process runs for so long; it is not waited for."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return False
+        time.sleep(0.002)
+    return True
+
+
+def killed(process: int, number: signal.Signals) -> int:
+    """The exit code of a night that is sent a signal."""
+    os.kill(process, number)
+    return ended(process)
