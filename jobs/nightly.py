@@ -59,7 +59,8 @@ class Nightly:
 
 
 def main(settings: Nightly) -> dict[str, Any]:
-    """Outcome `promoted`, `rejected` or `up_to_date`, and which stages an earlier try had done.
+    """Outcome `promoted`, `rejected` or `up_to_date`, which stages an earlier try had done, and the
+    seconds of each.
 
     The night is over unless trying again may help: BusyError, UnavailableError, OSError.
     """
@@ -81,7 +82,7 @@ def main(settings: Nightly) -> dict[str, Any]:
         journal.end({"outcome": "failed", "error": str(error)})
         raise
     journal.end({key: result[key] for key in ("outcome", "version", "reasons") if key in result})
-    return {**result, **pruned, "done_before": before}
+    return {**result, **pruned, "done_before": before, "seconds": journal.seconds}
 
 
 def _stages(settings: Nightly, journal: Journal) -> dict[str, Any]:

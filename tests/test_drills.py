@@ -36,6 +36,7 @@ DRILLS = (
     "gate",
     "kill",
     "nightly",
+    "overhead",
     "promotions",
     "replay",
     "resume",

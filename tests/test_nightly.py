@@ -175,11 +175,14 @@ def test_a_version_that_a_real_server_cannot_serve_is_rejected(tmp_path: Path) -
 
 def test_a_version_that_a_real_server_serves_is_promoted(tmp_path: Path) -> None:
     folder = prepared(tmp_path / "night", NIGHT_CONFIG.replace("ask_server = false", ""))
-    assert ran_job(folder, "nightly").line["outcome"] == "promoted"
+    line = ran_job(folder, "nightly").line
+    assert line["outcome"] == "promoted"
     journal = json.loads((folder / "runs/nightly/journal.json").read_bytes())
     stages = dict(journal["stages"])
     wanted = ["ingest", "train", "evaluate", "ask-server", "promote", "report", "prune"]
     assert list(stages) == wanted
+    assert sorted(line["seconds"]) == sorted(wanted)
+    assert line["seconds"]["train"] > line["seconds"]["promote"]
     assert stages["ask-server"]["faults"] == []
     assert set(stages["ask-server"]["took_ms"]) == {
         *("start", "health", "GetServerInfo", "ListModels", "GetModel"),

@@ -5,6 +5,7 @@ work that has ended leaves a line in a log beside the journal, and the next begi
 """
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,18 @@ class Journal:
         A journal that cannot be read is begun anew: every stage can be done again.
         """
         self._path, self._now = path, now
-        self._content = _read(path) or {"format": FORMAT, "began": now(), "stages": []}
+        new = {"format": FORMAT, "began": now(), "stages": [], "seconds": {}}
+        self._content = _read(path) or new
 
     @property
     def stages(self) -> list[str]:
         """The stages that are done, in their order."""
         return [stage for stage, _ in self._content["stages"]]
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """What each stage that is done took, to a hundredth, in the try that did it."""
+        return dict(self._content["seconds"])
 
     def record(self, stage: str) -> dict[str, Any]:
         """What a stage that is done has left."""
@@ -54,16 +61,22 @@ class Journal:
             if holds(records[stage]):
                 return dict(records[stage])
             at = self.stages.index(stage)
+        began_s = time.monotonic()
         record = work()
+        took_s = round(time.monotonic() - began_s, 2)
+        kept = self._content["stages"][:at]
         # A list, since canonical JSON sorts the names of a mapping.
-        self._content["stages"] = [*self._content["stages"][:at], [stage, record]]
+        self._content["stages"] = [*kept, [stage, record]]
+        seconds = {name: self._content["seconds"][name] for name, _ in kept}
+        self._content["seconds"] = {**seconds, stage: took_s}
         files.write_json(self._path, self._content)
         return record
 
     def end(self, result: dict[str, Any]) -> None:
         """The work is over: a line in the log beside, and a journal that nobody goes on with."""
         ended = self._now()
-        line = {"began": self._content["began"], "ended": ended, **result}
+        times = {"began": self._content["began"], "ended": ended, "seconds": self.seconds}
+        line = {**times, **result}
         files.append_line(self._path.with_suffix(".log.jsonl"), json.dumps(line, sort_keys=True))
         files.write_json(self._path, {**self._content, "ended": ended})
 
@@ -76,4 +89,6 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     if not isinstance(found, dict) or found.get("format") != FORMAT or "ended" in found:
         return None
-    return found if isinstance(found.get("stages"), list) and "began" in found else None
+    kinds = {"began": str, "stages": list, "seconds": dict}
+    whole = all(isinstance(found.get(name), kind) for name, kind in kinds.items())
+    return found if whole else None
