@@ -4,19 +4,34 @@ A fork has torch in memory already and has made no thread yet, so it begins at o
 """
 
 import contextlib
+import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import matplotlib.backends.backend_svg
+import matplotlib.figure
+import sacrebleu
+import scipy.stats
+import sklearn.mixture
+import torch._dynamo
 
 from jobs import evaluate, ingest, nightly, promote, prune, report, train
 from textvae import files
 from textvae.measure import plots
 
-WARM = (evaluate, ingest, plots, promote, prune, report, train)
-"""What a night imports in its stages."""
+log = logging.getLogger(__name__)
+
+Case = TypeVar("Case")
+
+WARM = (
+    *(evaluate, ingest, plots, promote, prune, report, train),
+    *(matplotlib, sacrebleu, scipy, sklearn, torch),
+)
+"""What a night imports in its stages, by itself or by torch's optimizers."""
 CALLS = ("rename", "replace", "link", "symlink")
 
 Reach = Callable[[int], None]
@@ -131,3 +146,30 @@ def killed(process: int, number: signal.Signals) -> int:
     """The exit code of a night that is sent a signal."""
     os.kill(process, number)
     return ended(process)
+
+
+def pooled(
+    cases: Iterable[Case], work: Callable[[Case], bool], workers: int
+) -> Iterator[tuple[Case, bool]]:
+    """Does the work on each case in a fork, so many at a time; says of each as it ends whether it
+    held."""
+    running: dict[int, Case] = {}
+
+    def one_ended() -> tuple[Case, bool]:
+        process, status = os.wait()
+        return running.pop(process), os.waitstatus_to_exitcode(status) == 0
+
+    for case in cases:
+        if len(running) == workers:
+            yield one_ended()
+        if not (process := os.fork()):
+            held = False
+            try:
+                held = work(case)
+            except BaseException:
+                log.exception("%s", case)
+            finally:
+                os._exit(0 if held else 1)
+        running[process] = case
+    while running:
+        yield one_ended()

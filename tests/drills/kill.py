@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.drills.forks import ended, killed, outlives, started
+from tests.drills.forks import ended, killed, outlives, pooled, started
 from tests.drills.line import Flag, Found, run_drill
 from tests.job_runs import MODEL, NIGHT_CONFIG, prepared
 from textvae import files
@@ -178,32 +178,19 @@ def note(top: Path, case: Case, held: bool) -> None:
 def run_all(top: Path, kills: int, workers: int) -> None:
     """Every case, so many at a time."""
     wanted = {night: state(top / night / "alone") for night in NIGHTS}
-    running: dict[int, Case] = {}
 
-    def end_one() -> None:
-        process, status = os.wait()
-        note(top, running.pop(process), os.waitstatus_to_exitcode(status) == 0)
-        if (number := len(results(top))) % 20 == 0:
+    def work(case: Case) -> bool:
+        return recovers(case, wanted[case.night])
+
+    for number, (case, held) in enumerate(pooled(cases(top, kills), work, workers), 1):
+        note(top, case, held)
+        if number % 20 == 0:
             log.info("%d cases, %d held", number, sum(one["held"] for one in results(top)))
-
-    for case in cases(top, kills):
-        if len(running) == workers:
-            end_one()
-        if not (process := os.fork()):
-            try:
-                held = recovers(case, wanted[case.night])
-            except BaseException:
-                log.exception("%s", case.folder)
-                held = False
-            os._exit(0 if held else 1)
-        running[process] = case
-    while running:
-        end_one()
 
 
 def drill(quick: bool, place: str, workers: int) -> Found:
     """All points, or a few; then kills at random."""
-    every, kills = (120, 2) if quick else (1, 200)
+    every, kills = (200, 2) if quick else (1, 200)
     with tempfile.TemporaryDirectory() as folder:
         top = Path(place or folder).resolve()
         if not (top / "made").exists():

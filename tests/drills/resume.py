@@ -8,6 +8,7 @@ one that has torch in memory already and has made no thread yet.
 
 import dataclasses
 import hashlib
+import json
 import logging
 import os
 import random
@@ -24,7 +25,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from tests.drills.line import Found, run_drill
+from tests.drills.forks import pooled
+from tests.drills.line import Flag, Found, run_drill
 from tests.test_start import ancestor_of, corpus, recipe
 from textvae import files
 from textvae.model.native import native_to_learn
@@ -183,43 +185,72 @@ def champion_of(place: Path) -> Start:
     return start_of(recipe(), corpus(200, 60), version)
 
 
-def mixed(counts: Mapping[tuple[int, int], int]) -> list[tuple[int, int, int]]:
-    """(threads, ranks, number) of all schedules, so that any part of them is of every kind."""
-    all_of_them = [(*kind, number) for kind, count in counts.items() for number in range(count)]
-    return sorted(all_of_them, key=lambda one: (one[2] + 0.5) / counts[one[:2]])
+class Case(NamedTuple):
+    """A kind of run and its schedule; number -1: undisturbed."""
+
+    kind: Kind
+    number: int
+
+    @property
+    def name(self) -> str:
+        """What its result is called."""
+        return f"{self.kind.name}-{self.kind.threads}-{self.kind.ranks}-{self.number}"
 
 
-def drill(quick: bool) -> Found:
-    """All schedules, each against the undisturbed run of its kind."""
+def mixed(counts: Mapping[tuple[int, int], int]) -> list[Case]:
+    """All schedules, so that any part of them is of every kind."""
+    all_of_them = [(*way, number) for way, count in counts.items() for number in range(count)]
+    all_of_them.sort(key=lambda one: (one[2] + 0.5) / counts[one[:2]])
+    return [
+        Case(kinds(threads, ranks)[number % 4], number) for threads, ranks, number in all_of_them
+    ]
+
+
+def run_all(counts: Mapping[tuple[int, int], int], workers: int) -> Counter[str]:
+    """All schedules, each against the undisturbed run of its kind; what was seen of them."""
+    cases, began_s = mixed(counts), time.monotonic()
+    seen: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        warm = champion_of(place)
+        assert warm.kind == "champion", warm.why
+
+        def learned(case: Case) -> bool:
+            """Whether it ended; what it learned and how it was interrupted is left in a file."""
+            rng, counted = random.Random(f"{case.kind[:3]} {case.number}"), Counter[str]()
+            cuts = schedule(case.kind, rng) if case.number >= 0 else []
+            start = warm if case.kind.warm else FRESH
+            sha256 = sha256_after(case.kind, start, cuts, rng, counted)
+            files.write_json(place / case.name, {"sha256": sha256, "seen": counted})
+            return True
+
+        wholes = [Case(kind, -1) for kind in dict.fromkeys(case.kind for case in cases)]
+        for case, ended in pooled([*wholes, *cases], learned, workers):
+            assert ended, f"{case.name} failed"
+            log.info("%s, %d s", case.name, time.monotonic() - began_s)
+        for case in cases:
+            found = json.loads((place / case.name).read_bytes())
+            whole = json.loads((place / case._replace(number=-1).name).read_bytes())
+            seen.update(found["seen"])
+            seen["same_bytes"] += found["sha256"] == whole["sha256"]
+            if found["sha256"] != whole["sha256"]:
+                log.error("%s: OTHER", case.name)
+    return seen
+
+
+def drill(quick: bool, workers: int) -> Found:
+    """A hundred schedules, or a few."""
     logging.getLogger("textvae").setLevel(logging.ERROR)
     torch.set_num_threads(1)
     native_to_learn()
-    began_s = time.monotonic()
     counts = {(1, 1): 3, (2, 1): 2, (1, 2): 1} if quick else {(1, 1): 50, (2, 1): 40, (1, 2): 10}
-    seen: Counter[str] = Counter()
-    wholes: dict[Kind, str] = {}
-    same = done = 0
-    with tempfile.TemporaryDirectory() as place:
-        warm = champion_of(Path(place))
-        assert warm.kind == "champion", warm.why
-        for threads, ranks, number in mixed(counts):
-            rng = random.Random(f"{threads} {ranks} {number}")
-            kind = kinds(threads, ranks)[number % 4]
-            start = warm if kind.warm else FRESH
-            if kind not in wholes:
-                wholes[kind] = sha256_after(kind, start, [], rng, seen)
-            cut = sha256_after(kind, start, schedule(kind, rng), rng, seen)
-            done, same = done + 1, same + (cut == wholes[kind])
-            said = "same" if cut == wholes[kind] else "OTHER"
-            took_s = time.monotonic() - began_s
-            log.info("%d: %s, %d threads, %d ranks: %s, %d s", done, *kind[:3], said, took_s)
-    wanted = sum(counts.values())
+    seen, wanted = run_all(counts, workers), sum(counts.values())
     interruptions = seen["SIGKILL"] + seen["SIGTERM"]
-    figures = {"schedules": done, "same_bytes": same, "interruptions": interruptions, **seen}
+    figures = {"schedules": wanted, "interruptions": interruptions, **seen}
     return Found(
         figures,
-        {"schedules": wanted, "same_bytes": wanted, "interruptions": wanted},
-        same == done == wanted and interruptions >= wanted,
+        {"same_bytes": wanted, "interruptions": wanted},
+        seen["same_bytes"] == wanted and interruptions >= wanted,
     )
 
 
@@ -228,4 +259,4 @@ if __name__ == "__main__":
         # Two threads that spin for each other on a busy machine take ten times as long.
         again = [sys.executable, "-m", "tests.drills.resume", *sys.argv[1:]]
         os.execve(sys.executable, again, {**os.environ, WAITING: "passive"})
-    run_drill("resume", drill)
+    run_drill("resume", drill, Flag("workers", 1, "runs at a time"))
