@@ -133,6 +133,7 @@ def test_a_champion_that_cannot_load_leaves_the_old_one_in_service_and_is_logged
         # It is not tried again and again, at ten looks a second, but the next promotion is.
         time.sleep(1)
         assert server.said().count(complaint) == 1
+        assert server.said().count(f"loading {broken.name}") == 1
         assert problem(server) == (
             f"promotion 2 of {broken.name} cannot be served: its files cannot be used; "
             "the server's log says more"
@@ -163,6 +164,27 @@ def test_a_damaged_version_that_was_promoted_changes_nothing_until_it_is_rolled_
         rolled_back(own)
         within(5, lambda: problem(server) == "")
     assert set(versions) == {server.version}
+
+
+def test_a_version_that_could_not_be_loaded_serves_once_its_files_are_whole_again(
+    registry: Path, tmp_path: Path
+) -> None:
+    own = copied(registry, tmp_path)
+    damaged = another_version(own)
+    weights = damaged.folder / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.chmod(0o644)
+    weights.write_bytes(whole[:-1])
+    flags = ("--poll-s", "0.05", "--retry-s", "0.3")
+    with serving(own, *flags) as server, calling(server) as versions:
+        put_in_service(own, damaged)
+        within(20, lambda: problem(server) != "")
+        time.sleep(1)
+        complaint = f"cannot load {damaged.name}; {server.version} goes on serving"
+        assert server.said().count(complaint) == 1
+        weights.write_bytes(whole)
+        within(20, lambda: damaged.name in versions)
+        assert problem(server) == ""
 
 
 def test_a_rollback_answers_at_once_from_the_version_that_was_kept_warm(

@@ -40,6 +40,8 @@ class ServeConfig:
     """Of the weights that write: int8 is faster, for versions that `evaluate` found fit for it."""
     poll_s: float = 0.2
     """Seconds between two looks at the registry for a new champion; one costs a tenth of a ms."""
+    retry_s: float = 60.0
+    """Seconds after which a promoted version that could not be loaded is tried again."""
     warm: bool = True
     """Keep the version that served before in memory, so that a rollback to it loads nothing."""
     drain_s: float = 20.0
@@ -51,4 +53,4 @@ class ServeConfig:
         counts = ("importance_samples_max", "message_bytes_max", "waiting_rows_max")
         check(self, "serve", (*limits, *counts), 1)
         check(self, "serve", ("steps_max",), 2)
-        check(self, "serve", ("port", "threads", "poll_s", "drain_s"), 0)
+        check(self, "serve", ("port", "threads", "poll_s", "retry_s", "drain_s"), 0)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,15 @@ class _Held(NamedTuple):
             self.engine.close(timeout_s)
 
 
+class _Failed(NamedTuple):
+    """A promotion whose version could not be loaded."""
+
+    number: int = 0
+    error: str = ""
+    tried_s: float = 0.0
+    """When it was tried last, on the monotonic clock."""
+
+
 class Champion:
     """Holds the engine that answers and, warm for a rollback, the one that answered before.
 
@@ -46,7 +56,7 @@ class Champion:
         self._serving: _Held | None = None
         self._warm: _Held | None = None
         self._unprotected = False
-        self._failed = 0
+        self._failed = _Failed()
         self._problem = ""
         self._complaint = ""
         self._closings: set[asyncio.Task[None]] = set()
@@ -96,7 +106,7 @@ class Champion:
     async def _look(self) -> None:
         """Swaps engines if another version was promoted; one that cannot load changes nothing."""
         promotion = await asyncio.to_thread(promotions.current, self._registry, self._model)
-        if promotion is None or promotion.number == self._failed:
+        if promotion is None or self._is_refused(promotion):
             return
         serving = self.engine.version
         if promotion.version == serving.name:
@@ -120,16 +130,26 @@ class Champion:
         try:
             held = await asyncio.to_thread(self._load, promotion)
         except Exception as error:
-            self._failed = promotion.number
-            self._problem = _refused(promotion, error)
-            serving = self.engine.version.name
-            _log.exception("cannot load %s; %s goes on serving", promotion.version, serving)
+            self._refuse(promotion, error)
             return None
         if await asyncio.to_thread(promotions.current, self._registry, self._model) != promotion:
             _log.info("%s was superseded while it loaded", promotion.version)
             self._retire(held, self._config.drain_s)
             return None
         return held
+
+    def _is_refused(self, promotion: Promotion) -> bool:
+        """Whether it is too early to try a version again that could not be loaded."""
+        waits_s = self._failed.tried_s + self._config.retry_s - time.monotonic()
+        return promotion.number == self._failed.number and waits_s > 0
+
+    def _refuse(self, promotion: Promotion, error: Exception) -> None:
+        """A version that cannot be loaded changes nothing; said once, however often it is tried."""
+        known, self._problem = self._failed, _refused(promotion, error)
+        self._failed = _Failed(promotion.number, repr(error), time.monotonic())
+        if self._failed[:2] != known[:2]:
+            serving = self.engine.version.name
+            _log.exception("cannot load %s; %s goes on serving", promotion.version, serving)
 
     def _first(self) -> _Held:
         """The engine that a server begins with."""

@@ -29,7 +29,7 @@ class Journal:
         A journal that cannot be read is begun anew: every stage can be done again.
         """
         self._path, self._now = path, now
-        new = {"format": FORMAT, "began": now(), "stages": [], "seconds": {}}
+        new: dict[str, Any] = {"format": FORMAT, "began": now(), "stages": [], "seconds": {}}
         self._content = _read(path) or new
 
     @property
