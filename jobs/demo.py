@@ -1,10 +1,6 @@
 """`python -m jobs.demo` (`make demo`): text in, a trained and served version, sentences out."""
 
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +15,15 @@ from textvae.config import (
     DataConfig,
     EvaluationConfig,
     ModelConfig,
+    NightConfig,
     ServeConfig,
     StoreConfig,
     TokenizerConfig,
     TrainingConfig,
 )
 from textvae.engine.start import start_engine
-from textvae.errors import NotFoundError
 from textvae.measure.evaluation import encode_all
+from textvae.measure.loopback import served
 from textvae.measure.plots import draw_kl, draw_losses, draw_map
 from textvae.measure.sets import held_out
 from textvae.measure.show import ask_for_show, print_show, report_of
@@ -86,7 +83,8 @@ def main(settings: Demo) -> dict[str, Any]:
     judged = evaluate.main(evaluate.Evaluate(name, store, settings.evaluation))
     promote.main(promote.Promote(name, "demo", force=True, store=store))
     sentences = held_out(load_spans(store.spans).test, settings.evaluation.sentences)
-    with served(store) as address, Client(address) as client:
+    where = (store.registry, store.model, NightConfig().start_timeout_s)
+    with served(*where) as address, Client(address) as client:
         show = ask_for_show(client, sentences, DISTINCT_DRAWS)
     print_show(show, console)
     report = report_of(show, judged["figures"], data)
@@ -98,23 +96,6 @@ def main(settings: Demo) -> dict[str, Any]:
         f'  textvae interpolate "{sentences[0]}" "{sentences[-1]}" --steps 7'
     )
     return {"outcome": "shown", "version": name, "report": str(place / "report.json")}
-
-
-@contextmanager
-def served(store: StoreConfig) -> Iterator[str]:
-    """The address of a real server of the model's champion, on a free loopback port."""
-    command = [sys.executable, "-m", "textvae.serve", "--port", "0"]
-    command += ["--registry", str(store.registry), "--model", store.model]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
-    try:
-        assert server.stdout is not None
-        line = server.stdout.readline().split()
-        if not line:
-            raise NotFoundError("the server did not start; its log above says why")
-        yield next(word for word in reversed(line) if ":" in word)
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def _input(settings: Demo) -> Path:

@@ -169,7 +169,7 @@ def test_a_version_that_a_real_server_cannot_serve_is_rejected(tmp_path: Path) -
     folder = prepared(tmp_path / "night", settings)
     line = ran_job(folder, "nightly").line
     assert line["outcome"] == "rejected"
-    assert line["reasons"] == [f"a server of {line['version']} is not ready after 0.01 s"]
+    assert line["reasons"] == [f"{line['version']}: its server is not ready after 0.01 s"]
     assert current(folder / "registry", MODEL) is None
 
 

@@ -10,12 +10,8 @@ import contextlib
 import itertools
 import math
 import os
-import re
-import subprocess
-import sys
 import time
 import timeit
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
@@ -27,6 +23,7 @@ from textvae import files
 from textvae.client import AsyncClient, Client, Options
 from textvae.config import ModelConfig, TokenizerConfig
 from textvae.measure.bench import Arm, Result, machine_words, measured
+from textvae.measure.loopback import served
 from textvae.model.network import LanguageModel, SentenceVae
 from textvae.settings import to_mapping
 from textvae.store.promotions import promote
@@ -41,6 +38,7 @@ CALLERS = 24
 """Three times the rows that have a slot."""
 MEAN_TOKENS = 15
 PATIENCE_S = 0.2
+START_S = 120.0
 DRAWN = Options(temperature=1.0, tokens_max=60)
 
 
@@ -82,42 +80,13 @@ def invented(count: int) -> list[str]:
     return [" ".join(row) for row in chosen]
 
 
-@contextlib.contextmanager
-def serving(registry: Path, module: str, threads: int) -> Iterator[str]:
-    """The address of a server with so many threads (0: a core each); stopped at the end."""
-    where = [
-        "--registry",
-        str(registry),
-        "--model",
-        MODEL,
-        "--port",
-        "0",
-        "--threads",
-        str(threads),
-    ]
-    process = subprocess.Popen(  # noqa: S603 - our own server
-        [sys.executable, "-m", module, *where],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    with process:
-        assert process.stdout is not None
-        ready = re.search(r" at (\S+)\n", process.stdout.readline())
-        assert ready, f"{module} did not begin to serve"
-        try:
-            yield ready[1]
-        finally:
-            process.terminate()
-
-
 def bench_cancels(quick: bool) -> Result:
     """What half of the callers get when the other half gives up, over what they get beside callers
     that wait for their answers."""
     load_before, seconds, rounds = os.getloadavg()[0], 1.0 if quick else 15.0, 2 if quick else 8
     with files.scratch_folder() as registry:
         made_up(registry, quick)
-        with serving(registry, "textvae.serve", 1) as address:
+        with served(registry, MODEL, START_S, "--threads", "1") as address:
             found = []
             for number in range(rounds):
                 # Each goes first as often as the other: the second is slower by some percent.
@@ -146,7 +115,7 @@ def bench_bulk(quick: bool) -> Result:
     with files.scratch_folder() as registry:
         made_up(registry, quick)
         texts = invented(100 if quick else 1000)
-        with serving(registry, "textvae.serve", 0) as address, Client(address, 600.0) as client:
+        with served(registry, MODEL, START_S) as address, Client(address, 600.0) as client:
 
             def one_by_one() -> int:
                 return sum(len(client.encode([text]).mean.values) for text in texts)

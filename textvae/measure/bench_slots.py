@@ -22,7 +22,16 @@ from textvae.decode.slots import Choice, Row, Slots, SpecialIds
 from textvae.engine.loaded import load_version
 from textvae.engine.proof import prove
 from textvae.measure.bench import Result, machine_words
-from textvae.measure.bench_serving import CALLERS, DRAWN, MEAN_TOKENS, ROWS, made_up, serving
+from textvae.measure.bench_serving import (
+    CALLERS,
+    DRAWN,
+    MEAN_TOKENS,
+    MODEL,
+    ROWS,
+    START_S,
+    made_up,
+)
+from textvae.measure.loopback import served
 from textvae.store.versions import Version
 from textvae.text.tokenizer import BOS, EOS, Tokenizer
 
@@ -50,7 +59,8 @@ def bench_slots(quick: bool) -> Result:
     with files.scratch_folder() as registry, contextlib.ExitStack() as held:
         version = made_up(registry, quick)
         modules = ("textvae.serve", "textvae.measure.whole_requests")
-        addresses = [held.enter_context(serving(registry, module, 1)) for module in modules]
+        where = (registry, MODEL, START_S, "--threads", "1")
+        addresses = [held.enter_context(served(*where, module=module)) for module in modules]
         loop = in_process(registry, version)
         found = []
         for _ in range(rounds):

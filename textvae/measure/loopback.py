@@ -9,14 +9,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from textvae.client import Client
 from textvae.config import NightConfig
-from textvae.errors import TextVaeError
+from textvae.errors import TextVaeError, UnavailableError
 from textvae.store.versions import Version
 
 STOP_S = 30.0
@@ -35,32 +35,66 @@ def ask_everything(
     registry: Path, version: Version, sentences: Sequence[str], config: NightConfig
 ) -> Answers:
     """Starts a server of the version and calls each of its methods with `sentences`."""
-    took: dict[str, float] = {}
-    faults: list[str] = []
+    answers = Answers({}, [])
+    flags = ("--version", version.name)
     began = time.monotonic()
-    with _served(registry, version) as process:
-        line = _first_line(process.stdout, config.start_timeout_s)
-        if f"serves {version.name} of " not in line:
-            problem = f"is not ready after {config.start_timeout_s:g} s"
+    try:
+        with served(registry, version.model, config.start_timeout_s, *flags) as address:
+            answers.took_ms["start"] = 1000 * (time.monotonic() - began)
+            with Client(address, timeout_s=config.answer_timeout_s) as client:
+                _ask(_calls(client, version, sentences), config.answer_timeout_s, answers)
+    except UnavailableError as error:
+        answers.faults.append(f"{version.name}: {error}")
+    return answers
+
+
+@contextmanager
+def served(
+    registry: Path, model: str, start_timeout_s: float, *flags: str, module: str = "textvae.serve"
+) -> Iterator[str]:
+    """The address of a server at a free port of loopback, which is gone at the end.
+
+    It has these flags of `textvae serve` and logs where this process does. UnavailableError where
+    it is not ready in time.
+    """
+    where = ["--registry", str(registry), "--model", model, "--port", "0", *flags]
+    process = subprocess.Popen(  # noqa: S603 - our own server
+        [sys.executable, "-m", module, *where], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        line = _first_line(process.stdout, start_timeout_s)
+        if not line:
+            problem = f"is not ready after {start_timeout_s:g} s"
             if process.poll() is not None:
                 problem = f"ended with exit code {process.returncode} before it was ready"
-            return Answers(took, [f"a server of {version.name} {problem}"])
-        took["start"] = 1000 * (time.monotonic() - began)
-        with Client(line.split()[-1], timeout_s=config.answer_timeout_s) as client:
-            for name, call in _calls(client, version, sentences).items():
-                began = time.monotonic()
-                try:
-                    call()
-                except TextVaeError as error:
-                    faults.append(f"{name} was not answered: {error}")
-                    continue
-                took[name] = 1000 * (time.monotonic() - began)
-                if took[name] > 1000 * config.answer_timeout_s:
-                    faults.append(
-                        f"{name} took {took[name]:.0f} ms, "
-                        f"at most {1000 * config.answer_timeout_s:.0f} are allowed"
-                    )
-    return Answers(took, faults)
+            raise UnavailableError(f"its server {problem}")
+        yield line.split()[-1]
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def _ask(calls: Mapping[str, Callable[[], Any]], timeout_s: float, answers: Answers) -> None:
+    """Makes each call, and notes how long it took or what was wrong."""
+    for name, call in calls.items():
+        began = time.monotonic()
+        try:
+            call()
+        except TextVaeError as error:
+            answers.faults.append(f"{name} was not answered: {error}")
+            continue
+        answers.took_ms[name] = 1000 * (time.monotonic() - began)
+        if answers.took_ms[name] > 1000 * timeout_s:
+            answers.faults.append(
+                f"{name} took {answers.took_ms[name]:.0f} ms, "
+                f"at most {1000 * timeout_s:.0f} are allowed"
+            )
 
 
 def _calls(
@@ -85,28 +119,6 @@ def _calls(
         "Paraphrase": lambda: client.paraphrase(asked, count=2, seed=0),
         "Score": lambda: client.score(asked),
     }
-
-
-@contextmanager
-def _served(registry: Path, version: Version) -> Iterator[subprocess.Popen[str]]:
-    """A server of this one version at a free port, gone at the end."""
-    flags = ["--registry", str(registry), "--model", version.model, "--version", version.name]
-    process = subprocess.Popen(  # noqa: S603 - our own server
-        [sys.executable, "-m", "textvae.serve", *flags, "--port", "0"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout:
-            process.stdout.close()
 
 
 def _first_line(stream: IO[str] | None, timeout_s: float) -> str:
