@@ -15,7 +15,7 @@ from textvae.config import DataConfig
 from textvae.errors import CorruptError, DataError, NotFoundError
 from textvae.text.forget import forget
 from textvae.text.ingest import ingest
-from textvae.text.spans import Corpus, forgotten_since, list_spans, load_spans
+from textvae.text.spans import Corpus, list_spans, load_spans
 from textvae.text.split import SIDES
 
 
@@ -122,19 +122,6 @@ def test_the_name_of_a_replaced_span_gives_what_is_left_of_it(spans: Path) -> No
     assert set(all_texts(old)) - set(all_texts(now)) == set(gone[:2])
 
 
-def test_it_is_known_what_was_learned_from_forgotten_text(spans: Path) -> None:
-    """By the hashes that a version's manifest names; later spans do not count."""
-    gone, old = chosen(spans), load_spans(spans)
-    assert not forgotten_since(spans, old.hashes)
-    forget(listed(spans, [gone[3], "Never seen."]), spans)
-    assert forgotten_since(spans, old.hashes)
-    assert not forgotten_since(spans, old.hashes[:1])
-    assert not forgotten_since(spans, load_spans(spans).hashes)
-    forget(listed(spans, ["Never seen either."]), spans)
-    assert not forgotten_since(spans, load_spans(spans).hashes)
-    assert forgotten_since(spans, ["0" * 64]), "a span that nobody knows"
-
-
 def test_a_corpus_that_was_loaded_before_goes_on_being_read(tmp_path: Path, spans: Path) -> None:
     """Training in its tenth hour is not cut off."""
     long = write_lines(tmp_path / "long.txt", [f"{number} " + "x" * 900 for number in range(6000)])
@@ -196,7 +183,7 @@ def test_a_forget_killed_anywhere_has_happened_or_not_and_is_finished_by_the_nex
         corpus = load_spans(spans)
         happened = bool(list((spans / "forgotten").glob("0*")))
         assert set(all_texts(before)) - set(all_texts(corpus)) == (set(gone) if happened else set())
-        assert forgotten_since(spans, before.hashes) == happened
+        assert (corpus.hashes != before.hashes) == happened
         assert ingest(shares, spans) is None
         assert load_spans(spans).hashes == corpus.hashes
         assert not happened or not any(found_on_disk(spans, text) for text in [*gone, '"torn"'])

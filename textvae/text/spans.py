@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -91,18 +91,6 @@ def _standing(spans: Path, tombstones: Tombstones) -> list[str]:
         for name in names
         if numbers[name[:6]] == 1 or read_manifest(spans, name).get("replaces") not in names
     ]
-
-
-def forgotten_since(spans: Path, hashes: Iterable[str]) -> bool:
-    """Whether a span of these manifest hashes (`Corpus.hashes`, or what a version's manifest says)
-    has lost a sentence since, or is gone: then what was learned from it is not to be built on."""
-    asked = [of_manifest[:12] for of_manifest in hashes]
-
-    def look(tombstones: Tombstones) -> bool:
-        names = {name[7:]: name for name in (*tombstones.successors, *_standing(spans, tombstones))}
-        return any(one not in names or tombstones.lost(names[one]) for one in asked)
-
-    return _at_rest(spans, look)
 
 
 def load_spans(spans: Path, names: Sequence[str] | None = None) -> Corpus:

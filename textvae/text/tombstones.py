@@ -41,14 +41,6 @@ class Tombstones(NamedTuple):
             name = self.successors[name].name
         return name
 
-    def lost(self, name: str) -> bool:
-        """Whether a sentence of this span was forgotten since."""
-        while name in self.successors:
-            if any(self.successors[name].erased.values()):
-                return True
-            name = self.successors[name].name
-        return False
-
 
 def sentence_hash(text: str) -> str:
     """What a tombstone keeps of a normalised sentence."""
