@@ -15,6 +15,7 @@ from textvae.errors import CorruptError, NotFoundError
 from textvae.measure.doctor import diagnose
 from textvae.measure.judge import admitted, evaluated, readable
 from textvae.measure.report import Findings, Side, report_files
+from textvae.measure.timeline import timeline
 from textvae.measure.voices import SILENT, voice_of
 from textvae.store.attachments import attach, list_attachments, read_attachment
 from textvae.store.promotions import history
@@ -68,6 +69,7 @@ def main(settings: Report) -> dict[str, Any]:
             said,
             _span_lines(store, version),
             metrics if metrics and metrics.exists() else None,
+            timeline(store.registry, store.model),
         )
     )
     digest = hashlib.sha256(content["index.html"]).hexdigest()

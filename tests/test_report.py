@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from tests.job_runs import NIGHT_CONFIG, prepared, ran_job
+from tests.toys import AT
 from textvae.measure.report import Findings, Side, card, report_files
+from textvae.measure.timeline import Entry
 from textvae.measure.voices import STEPS, voice_of
 from textvae.store.versions import Version
 
@@ -36,6 +38,10 @@ def found(toy_version: tuple[Path, Version]) -> Findings:
         ["the decoder listens"],
         {"000001-0123456789ab": ["lines read 5"]},
         None,
+        [
+            Entry(2, True, "20260103-aaaaaaaaaaaa", AT, "the gate", "it is worse & worse"),
+            Entry(2, False, version.name, AT, "ann@<there>", "accepted"),
+        ],
     )
 
 
@@ -73,8 +79,23 @@ def test_text_is_shown_and_never_run(found: Findings) -> None:
     assert "<b>bold" not in page
 
 
+def test_a_page_tells_the_promotions_and_who_was_rejected_between_them(found: Findings) -> None:
+    page = report_files(found)["index.html"].decode()
+    table = page.split("<h2>Promotions, the newest first</h2>")[1]
+    rows = re.findall("<tr>(.*?)</tr>", table)[1:]
+    told = [re.findall("<td>(.*?)</td>", row) for row in rows]
+    name = found.candidate.version.name
+    worse = "it is worse &amp; worse"
+    assert told == [
+        ["rejected beside 2", "20260103-aaaaaaaaaaaa", AT, "the gate", worse],
+        ["2", name, AT, "ann@&lt;there&gt;", "accepted"],
+    ]
+
+
 def test_the_first_version_has_nobody_beside_it(found: Findings) -> None:
-    page = report_files(found._replace(champion=None, decisions=[]))["index.html"].decode()
+    first = found._replace(champion=None, decisions=[], timeline=[])
+    page = report_files(first)["index.html"].decode()
+    assert "Promotions" not in page
     assert "<p>It was not asked.</p>" in page
     assert "changed>" not in page
     assert len(re.findall("data:image/png", page)) == 1
@@ -113,6 +134,8 @@ def test_a_night_leaves_a_report_beside_its_version(tmp_path: Path) -> None:
     page = folder / line["report"]
     assert "Loss parts over the training" in page.read_text()
     assert "<b>first</b>" in page.read_text()
+    promoted = f"<td>1</td><td>{line['version']}</td>"
+    assert promoted in page.read_text().split("<h2>Promotions")[1]
     run = next((folder / "runs").glob("*/metrics.jsonl")).parent
     again = ran_job(folder, "report", "--run", str(run.relative_to(folder))).line
     assert (again["outcome"], again["page"]) == ("reported", line["report"])

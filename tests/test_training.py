@@ -63,10 +63,11 @@ def lines(run: Path) -> list[dict[str, float | str]]:
 
 
 def steps_of(run: Path) -> list[tuple[object, object, bool]]:
-    """The phase and step of each line, and whether it is a look at the held-out side."""
+    """The phase and step of each line, and whether it is a look at the held-out side; no marks."""
     return [
         (line["phase"], line["step"], any(name.startswith("valid") for name in line))
         for line in lines(run)
+        if "resumed" not in line
     ]
 
 
@@ -116,7 +117,7 @@ def test_the_toy_grammar_is_learned_and_an_autoencoder_does_not_sample_it(
 
 
 def test_a_run_that_is_killed_and_goes_on_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    """Whatever phase it was killed in; metrics.jsonl has no step twice."""
+    """Whatever phase it was killed in; metrics.jsonl has no step twice, and marks the resume."""
     whole = learned(tiny(), tmp_path / "whole")
     for stop in (("vae", 1), ("vae", 13), ("vae", 24), ("language-model", 5)):
         run = tmp_path / f"{stop[0]}-{stop[1]}"
@@ -126,6 +127,8 @@ def test_a_run_that_is_killed_and_goes_on_ends_with_the_same_bytes(tmp_path: Pat
         steps = steps_of(run)
         assert len(set(steps)) == len(steps)
         assert steps == steps_of(tmp_path / "whole")
+        marks = [(line["phase"], line["step"]) for line in lines(run) if "resumed" in line]
+        assert marks == ([(stop[0], stop[1] - 1)] if stop[1] > 1 else [])
 
 
 def test_a_run_with_a_warm_up_and_a_choice_of_weights_goes_on_to_the_same_bytes(

@@ -1,7 +1,6 @@
 """Pictures of a run and a version, as PNG files."""
 
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from textvae import files
+from textvae.training.metrics import RESUMED, read_metrics
 
 # Categorical colours that people with common colour blindness tell apart (Okabe & Ito 2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#F0E442", "#56B4E9", "#E69F00")
@@ -50,10 +50,11 @@ class Panel(NamedTuple):
 
 
 def draw_losses(metrics: Path, target: Path) -> None:
-    """Loss parts and KL weight over the steps of the VAE, from metrics.jsonl."""
-    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
-    train = [line for line in lines if line["phase"] == "vae" and "kl_weight" in line]
-    valid = [line for line in lines if line["phase"] == "vae" and "valid_kl_nats" in line]
+    """Loss parts and KL weight over the steps of the VAE, from metrics.jsonl; a vertical line where
+    the run was cut off and went on."""
+    lines = [line for line in read_metrics(metrics) if line["phase"] == "vae"]
+    train = [line for line in lines if "kl_weight" in line]
+    valid = [line for line in lines if "valid_kl_nats" in line]
     figure, axes = _axes("steps", "nats per sentence")
     for key, colour in (("reconstruction_nats", COLOURS[0]), ("kl_nats", COLOURS[1])):
         name = key.removesuffix("_nats").replace("kl", "KL")
@@ -67,6 +68,10 @@ def draw_losses(metrics: Path, target: Path) -> None:
             color=colour,
             label=f"{name}, held out",
         )
+    for number, line in enumerate(line for line in lines if RESUMED in line):
+        # One entry in the legend, however often it was cut off.
+        name = "" if number else RESUMED
+        axes.axvline(line["step"], color=INK, linewidth=1, linestyle=":", label=name)
     weight = axes.twinx()
     weight.plot(
         [row["step"] for row in train],

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from textvae import files
 from textvae.measure.plots import draw_differences, draw_kl, draw_losses
+from textvae.measure.timeline import Entry
 from textvae.measure.voices import Voice
 from textvae.store.versions import Version
 
@@ -96,6 +97,8 @@ class Findings(NamedTuple):
     """The lines of each span's data report."""
     metrics: Path | None
     """metrics.jsonl of its training, where that is still there."""
+    timeline: Sequence[Entry] = ()
+    """The promotions of its model, newest first, and what was rejected between them."""
 
 
 def report_files(found: Findings) -> dict[str, bytes]:
@@ -120,6 +123,7 @@ def _page(found: Findings) -> str:
         "<h2>What changed in its voice</h2>",
         _voices(found),
         *_pictures(found),
+        *_promotions(found.timeline),
         "<h2>The text</h2>",
         *(f"<h3>{span}</h3>{_list(lines)}" for span, lines in found.spans.items()),
     ]
@@ -166,6 +170,21 @@ def _voices(found: Findings) -> str:
         ]
         tables.append(f"<h3>{title}</h3>{_table(head, rows, marked=True)}")
     return "".join(tables)
+
+
+def _promotions(timeline: Sequence[Entry]) -> list[str]:
+    """What served when, and what was turned away; nothing where nothing was ever promoted."""
+    if not timeline:
+        return []
+    rows = [
+        (
+            f"rejected beside {one.number}" if one.rejected else str(one.number),
+            *(one.version, one.at, one.actor, one.reason),
+        )
+        for one in timeline
+    ]
+    head = ("promotion", "version", "when, in UTC", "by whom", "why")
+    return ["<h2>Promotions, the newest first</h2>", _table(head, rows)]
 
 
 def _pictures(found: Findings) -> list[str]:

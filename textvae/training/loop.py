@@ -86,7 +86,7 @@ def fit(
     best = folder / "best.safetensors"
     progress = _progress(phase, folder, optimizer, generator)
     metrics = Metrics(run / "metrics.jsonl", phase.name, ranks)
-    metrics.forget_after(progress.step)
+    metrics.go_on(progress.step, phase.steps)
     phase.model.train()
     saved_s = logged_s = time.monotonic()
     with _stop_flag() as stopped:

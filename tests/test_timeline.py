@@ -1,0 +1,109 @@
+"""The champion's history as a report tells it: who came to serve, and who did not."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests import toys
+from textvae.measure.gate import gate_attachment
+from textvae.measure.timeline import GATE, timeline
+from textvae.store.attachments import attach
+from textvae.store.promotions import rollback
+from textvae.store.versions import Version, publish
+
+
+@pytest.fixture
+def versions(tmp_path: Path) -> list[Version]:
+    """Three versions that nobody promoted yet."""
+    contents = ({"model.safetensors": bytes([number])} for number in range(3))
+    return [publish(tmp_path, toys.MODEL, "20260101", files, {}) for files in contents]
+
+
+def judged(registry: Path, version: Version, promotion: int, said: str, hour: int) -> None:
+    """What the gate said of a version, as `judged` attaches it, by a clock that lags."""
+    record = {
+        "decision": said,
+        "reasons": [f"{said} at {hour}"],
+        "at": f"2025-12-31T0{hour}:00:00Z",
+    }
+    name = gate_attachment(promotion, f"{hour}" * 8)
+    attach(registry, version, name, {"decision.json": json.dumps(record).encode()})
+
+
+def test_promotions_and_rejections_stand_in_their_order_the_newest_first(
+    tmp_path: Path, versions: list[Version]
+) -> None:
+    one, two, three = versions
+    toys.promoted(tmp_path, one)
+    judged(tmp_path, two, 1, "rejected", 1)
+    judged(tmp_path, three, 1, "accepted", 2)
+    toys.promoted(tmp_path, three, 1)
+    judged(tmp_path, two, 2, "rejected", 3)
+    rollback(
+        tmp_path, toys.MODEL, reason="it stutters", actor="ann@there", at="2026-01-03T00:00:00Z"
+    )
+    found = timeline(tmp_path, toys.MODEL)
+    assert [(entry.number, entry.rejected, entry.version) for entry in found] == [
+        (3, False, one.name),
+        (2, True, two.name),
+        (2, False, three.name),
+        (1, True, two.name),
+        (1, False, one.name),
+    ]
+    assert found[0][3:] == ("2026-01-03T00:00:00Z", "ann@there", "it stutters")
+    assert found[1][3:] == ("2025-12-31T03:00:00Z", GATE, "rejected at 3")
+
+
+def test_a_version_that_the_gate_said_yes_to_in_the_end_was_not_rejected(
+    tmp_path: Path, versions: list[Version]
+) -> None:
+    one, two, three = versions
+    judged(tmp_path, one, 0, "rejected", 1)
+    judged(tmp_path, one, 0, "first", 2)
+    judged(tmp_path, two, 0, "rejected", 3)
+    judged(tmp_path, two, 0, "rejected", 4)
+    found = timeline(tmp_path, toys.MODEL)
+    assert [(entry.version, entry.reason) for entry in found] == [(two.name, "rejected at 4")]
+    assert three.name not in str(found)
+
+
+def test_the_newest_promotions_are_told_and_what_was_judged_beside_them(
+    tmp_path: Path, versions: list[Version]
+) -> None:
+    one, two, three = versions
+    judged(tmp_path, three, 0, "rejected", 1)
+    for number in range(4):
+        toys.promoted(tmp_path, (one, two)[number % 2], number)
+    judged(tmp_path, three, 2, "rejected", 2)
+    judged(tmp_path, three, 4, "rejected", 3)
+    found = timeline(tmp_path, toys.MODEL, promotions_max=2)
+    assert [(entry.number, entry.rejected) for entry in found] == [
+        (4, True),
+        (4, False),
+        (3, False),
+        (2, True),
+    ]
+
+
+def test_what_is_damaged_or_gone_is_left_out_and_the_rest_is_told(
+    tmp_path: Path, versions: list[Version], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody needs a rejected version's weights to tell of it, nor a promoted version's folder."""
+    one, two, three = versions
+    toys.promoted(tmp_path, one)
+    judged(tmp_path, two, 1, "rejected", 1)
+    judged(tmp_path, three, 1, "rejected", 2)
+    attachments = tmp_path / toys.MODEL / "attachments"
+    (damaged,) = (attachments / two.name).glob("gate-*/decision.json")
+    damaged.chmod(0o644)
+    damaged.write_bytes(b"{}")
+    shutil.rmtree(one.folder)
+    (three.folder / "model.safetensors").unlink()
+    found = timeline(tmp_path, toys.MODEL)
+    assert [(entry.version, entry.rejected) for entry in found] == [
+        (three.name, True),
+        (one.name, False),
+    ]
+    assert f"not in the timeline: {damaged}" in caplog.text
