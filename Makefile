@@ -38,7 +38,7 @@ clean:
 
 .venv/demo: EXTRAS := demo
 .venv/dev: EXTRAS := dev
-.venv/extras: EXTRAS := dev,bulk
+.venv/extras: EXTRAS := dev,bulk,mlflow
 
 .venv/%: constraints.txt pyproject.toml $(wildcard textvae/*/*.[ch])
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

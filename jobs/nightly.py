@@ -73,7 +73,8 @@ def main(settings: Nightly) -> dict[str, Any]:
         if "train" in journal.stages:
             trained = journal.record("train")
             told = journal.once("report", lambda: _report(settings, trained))
-            result = {**result, "start": trained["start"], "why": trained["why"], **told}
+            known = {key: trained[key] for key in ("run", "start", "why")}
+            result = {**result, **known, **told}
         pruned = journal.once("prune", lambda: _prune(settings))
     except (BusyError, UnavailableError, OSError):
         raise

@@ -63,7 +63,7 @@ GUARDED = {
 
 NOT_FOR_CLIENTS = (
     "torch sentencepiece safetensors filelock tyro prometheus_client sklearn scipy sacrebleu "
-    "matplotlib pyarrow"
+    "matplotlib pyarrow tensorboard mlflow"
 )
 """What `import textvae`, its client and its terminal must not load, nor need to be installed."""
 

@@ -9,7 +9,7 @@ from textvae.store.versions import list_versions
 
 JOBS = (
     *("ingest", "train", "evaluate", "doctor", "promote", "rollback", "report", "nightly"),
-    *("demo", "bench", "table", "explain"),
+    *("demo", "bench", "table", "explain", "export"),
 )
 
 

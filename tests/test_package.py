@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 ENGINE = (
     "torch", "sentencepiece", "safetensors", "tyro", "filelock", "sklearn", "scipy", "sacrebleu",
     "matplotlib", "pyarrow", "prometheus_client", "grpc_health", "grpc_reflection",
+    "tensorboard", "mlflow",
 )  # fmt: skip
 BLOCKER = f"""
 import sys

@@ -136,6 +136,5 @@ def test_a_night_leaves_a_report_beside_its_version(tmp_path: Path) -> None:
     assert "<b>first</b>" in page.read_text()
     promoted = f"<td>1</td><td>{line['version']}</td>"
     assert promoted in page.read_text().split("<h2>Promotions")[1]
-    run = next((folder / "runs").glob("*/metrics.jsonl")).parent
-    again = ran_job(folder, "report", "--run", str(run.relative_to(folder))).line
+    again = ran_job(folder, "report", "--run", line["run"]).line
     assert (again["outcome"], again["page"]) == ("reported", line["report"])

@@ -56,6 +56,14 @@ def list_attachments(registry: Path, version: Version) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if _NAME.fullmatch(path.name))
 
 
+def newest_attachment(registry: Path, version: Version, kind: str) -> str:
+    """The name of what was attached last of all whose names begin with `kind`, or empty."""
+    names = [name for name in list_attachments(registry, version) if name.startswith(kind)]
+    shelf = _shelf(registry, version)
+    # A folder's own time says when its last file was written.
+    return max(names, key=lambda name: ((shelf / name).stat().st_mtime_ns, name), default="")
+
+
 def _verify_of(folder: Path, version: Version) -> Sealed:
     """A verified attachment that belongs to this version."""
     sealed = verify(folder)

@@ -1,0 +1,77 @@
+"""`python -m jobs.export`: a version and its training, for those who look in other tools."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from jobs.command import run_job
+from textvae.config import StoreConfig
+from textvae.errors import InputError, NotFoundError
+from textvae.measure.exported import gathered
+from textvae.measure.to_mlflow import hand_to_mlflow
+from textvae.measure.to_tensorboard import write_events
+from textvae.store.promotions import current
+from textvae.store.versions import list_versions, open_version
+
+
+@dataclass(frozen=True)
+class Export:
+    """Copies a version, its figures and its training to TensorBoard, to MLflow, or to both.
+
+    Nothing leaves the machine but to the address that --mlflow gives. An export may be cut off and
+    repeated: nothing stands twice.
+    """
+
+    version: str = ""
+    """Name of the version; empty: the newest."""
+    run: Path | None = None
+    """Folder of its training, for figures by step; `train` and `nightly` say it."""
+    tensorboard: Path | None = None
+    """Folder that `tensorboard --logdir` is given; needs textvae[tensorboard]."""
+    mlflow: str = ""
+    """Address of an MLflow server, such as http://127.0.0.1:5000; needs textvae[mlflow]."""
+    store: StoreConfig = StoreConfig()
+
+    def __post_init__(self) -> None:
+        """InputError for an address that holds a password: the result and the log would say it."""
+        try:
+            secret = "@" in urlsplit(self.mlflow).netloc
+        except ValueError as error:
+            raise InputError("mlflow", f"is no address: {error}") from None
+        if secret:
+            raise InputError(
+                "mlflow",
+                "must not hold a name or password; give them as MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD in the environment",
+            )
+
+
+def main(settings: Export) -> dict[str, Any]:
+    """Outcome `exported`, with the event files, and where the version is in MLflow."""
+    if settings.tensorboard is None and not settings.mlflow:
+        raise InputError("tensorboard", "give --tensorboard FOLDER, --mlflow ADDRESS or both")
+    store = settings.store
+    names = list_versions(store.registry, store.model)
+    if not names:
+        raise NotFoundError(f"{store.registry}: no version of {store.model}; python -m jobs.train")
+    version = open_version(store.registry, store.model, settings.version or names[0])
+    found = gathered(store.registry, version, settings.run)
+    told: dict[str, Any] = {}
+    if settings.tensorboard is not None:
+        told["tensorboard"] = [str(path) for path in write_events(found, settings.tensorboard)]
+    if settings.mlflow:
+        promotion = current(store.registry, store.model)
+        serves = promotion is not None and promotion.version == version.name
+        told["mlflow"] = hand_to_mlflow(found, settings.mlflow, serves)._asdict()
+    return {"outcome": "exported", "version": version.name, **told}
+
+
+def run(argv: Sequence[str] | None = None) -> NoReturn:
+    """The job; two at once would each send what the other sends."""
+    run_job("export", Export, main, argv, lock=lambda one: one.store.runs / "export.lock")
+
+
+if __name__ == "__main__":
+    run()
