@@ -7,11 +7,13 @@ from jobs.command import run_job, utc_now
 from jobs.progress import shown_progress
 from textvae.config import EvaluationConfig, GateConfig, StoreConfig
 from textvae.errors import RejectedError
+from textvae.measure.drift import under_lines
 from textvae.measure.judge import admitted, readable
 from textvae.measure.judgement import judged
 from textvae.measure.precision import check_int8
 from textvae.measure.samples import sampled
 from textvae.measure.tables import print_decision, print_diagnosis, print_figures
+from textvae.text.canaries import read_canaries
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,11 @@ def main(settings: Evaluate, now: str = "") -> dict[str, Any]:
     clock's: only the age of the champion depends on it.
     """
     store = settings.store
+    read_canaries(settings.gate.canaries)  # so that a wrong list costs no evaluation
     patient = admitted(store, settings.version, settings.evaluation, settings.gate.sentences)
     version = patient.version
     with shown_progress() as tell:
-        found, decision, promotion, diagnosis = judged(
+        found, decision, promotion, diagnosis, drift = judged(
             store, patient, settings.evaluation, settings.gate, now or utc_now(), tell
         )
         samples = {}
@@ -50,7 +53,7 @@ def main(settings: Evaluate, now: str = "") -> dict[str, Any]:
         int8 = check_int8(store.registry, version, readable(patient.sentences, [version]))
         print_figures(found.figures)
     print_diagnosis(diagnosis)
-    print_decision(decision)
+    print_decision(decision, under_lines(drift) if drift else ())
     if decision.decision == "rejected" and settings.gate.strict:
         raise RejectedError(f"{version.name}: {'; '.join(decision.reasons)}")
     return {

@@ -26,6 +26,7 @@ from textvae.measure.gate import gate_decision
 from textvae.store.journal import Journal
 from textvae.store.promotions import current, history
 from textvae.store.versions import Version, list_versions, open_version
+from textvae.text.canaries import read_canaries
 from textvae.text.spans import list_spans, load_spans
 
 # What takes a second to import is imported by the stages that need it: a night that finds another
@@ -64,6 +65,7 @@ def main(settings: Nightly) -> dict[str, Any]:
 
     The night is over unless trying again may help: BusyError, UnavailableError, OSError.
     """
+    read_canaries(settings.gate.canaries)  # so that a wrong list costs no training
     journal = Journal(settings.store.runs / "nightly" / "journal.json", utc_now)
     before = journal.stages
     if before:

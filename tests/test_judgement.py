@@ -1,6 +1,8 @@
 """Candidates before the gate: which sentences decide, and what never passes."""
 
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +14,7 @@ from tests.broken import Broken, broken
 from tests.serving import another_version, copied, put_in_service
 from textvae.config import EvaluationConfig, GateConfig, StoreConfig
 from textvae.errors import CorruptError
+from textvae.measure.drift import Scored, drift_under, under_lines
 from textvae.measure.gate import gate_decision
 from textvae.measure.judge import Patient
 from textvae.measure.judgement import Judgement, judged
@@ -20,6 +23,7 @@ from textvae.store.attachments import list_attachments, read_attachment
 from textvae.store.promotions import champion, current
 from textvae.store.versions import Version, open_version, publish
 from textvae.text.spans import write_span
+from textvae.text.tokenizer import Tokenizer
 
 EVALUATION = EvaluationConfig(
     sentences=40, importance_samples=2, prior_draws=20, prior_components=1, path_pairs=2
@@ -134,6 +138,75 @@ def test_a_decision_is_attached_with_every_number_and_counts_against_its_champio
     assert early[:2] == ("rejected", "not-better")
 
 
+def test_how_the_newest_text_drifted_under_the_champion_stands_with_the_decision(
+    place: Place,
+) -> None:
+    """And decides nothing: a copy of the champion is no worse on whatever text there is."""
+    registry, spans = place.store.registry, place.store.spans
+    rival = another_version(registry, config=b"# as good as the champion\n")
+    assert place.judge(rival, OPEN_GATE).drift == {
+        "said": "there are not two earlier sentences to compare the newest with"
+    }
+    serving = champion(registry, toys.MODEL)
+    put_in_service(registry, made_of(serving, registry, place.spans[:1]))
+    found = place.judge(rival, OPEN_GATE)
+    assert found.decision.kind == "freshness"
+    assert found.drift is not None
+    assert found.drift == place.record(rival)["drift"]
+    assert found.drift["said"] == ""
+    assert found.drift["sentences"]["before"] == 60, "the holdout, all of the first span"
+    assert 50 < found.drift["sentences"]["now"] < 80, "the second, but for what is sealed"
+    assert not found.drift["nats_per_token"]["drifted"]
+    assert found.drift["byte_share"]["now"]["mean"] == 0
+    assert under_lines(found.drift)[0].startswith("none: the newest text has mean ")
+    salad = [row._replace(text=f"ж{row.text[::-1]}") for row in TEST[600:900]]
+    write_span(spans, {"train": [], "valid": [], "test": salad}, {}, {})
+    found = place.judge(rival, OPEN_GATE)
+    assert found.decision.kind == "freshness"
+    assert found.drift is not None
+    strange, rare = under_lines(found.drift)
+    assert strange.startswith("the newest text is stranger to it: mean ")
+    assert " nats a token, KS 0." in strange
+    assert rare.startswith("more characters are unknown to it: mean ")
+    assert rare.endswith(", p < 0.001")
+
+
+def test_without_a_newest_sentence_there_is_no_drift_to_speak_of(
+    toy_version: tuple[Path, Version],
+) -> None:
+    holdout = Scored(["the dog runs", "the cat runs"], [-9.0, -8.0])
+    found = drift_under(toy_version[1], holdout, None)
+    assert under_lines(found) == ["not compared: the newest text has no held-out sentence"]
+    lone = drift_under(toy_version[1], holdout, Scored(holdout.sentences[1:], [-8.0]))
+    assert lone["said"].startswith("there are not two earlier sentences")
+    broken = drift_under(toy_version[1], holdout, Scored(["a cat"], [math.nan]))
+    assert broken == {"said": "an ELBO of the champion is not finite"}
+
+
+def test_a_token_and_not_a_sentence_is_what_is_strange(toy_version: tuple[Path, Version]) -> None:
+    """Twice as long at twice the nats is no drift; the same sentence is never on both sides."""
+    one = [f"{subject} sees the dog" for subject in ("she", "he", "it") for _ in range(50)]
+    two = [f"{text} and {text} and" for text in one]
+    tokenizer = Tokenizer((toy_version[1].folder / "tokenizer.model").read_bytes())
+    scored = [
+        Scored(texts, [-2.0 * (len(ids) + 1) for ids in tokenizer.encode(texts)])
+        for texts in (one, two)
+    ]
+    found = drift_under(toy_version[1], *scored)
+    assert found["nats_per_token"]["ks"] == 0
+    assert found["nats_per_token"]["now"]["mean"] == 2
+    both = Scored(one + two, [*scored[0].elbo_nats, *scored[1].elbo_nats])
+    assert drift_under(toy_version[1], both, scored[1])["sentences"] == {"before": 150, "now": 150}
+
+
+def made_of(version: Version, registry: Path, spans: Sequence[str]) -> Version:
+    """The version once more, in this registry, as if it had been made of these spans."""
+    contents = {name: version.folder / name for name in version.manifest["files"]}
+    facts = {key: fact for key, fact in version.manifest.items() if key not in ("format", "files")}
+    facts["spans"] = dict.fromkeys(spans, "0" * 64)
+    return publish(registry, toys.MODEL, "20260101", contents, facts)
+
+
 def test_a_champion_is_told_that_it_serves(place: Place) -> None:
     promotion = current(place.store.registry, toys.MODEL)
     assert promotion is not None
@@ -188,11 +261,8 @@ def ward(registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Ward:
     store = StoreConfig(folder / "registry", toys.MODEL, folder / "spans", folder / "runs")
     sides = {"train": TEST[500:900], "valid": TEST[:20], "test": TEST[20:120]}
     span = write_span(store.spans, sides, {}, {}).name
-    healthy = champion(registry, toys.MODEL)
-    contents = {name: healthy.folder / name for name in healthy.manifest["files"]}
-    facts = {key: fact for key, fact in healthy.manifest.items() if key not in ("format", "files")}
-    facts["spans"] = {span: "0" * 64}
-    toys.promoted(store.registry, publish(store.registry, toys.MODEL, "20260101", contents, facts))
+    healthy = made_of(champion(registry, toys.MODEL), store.registry, [span])
+    toys.promoted(store.registry, healthy)
     return Ward(store, broken(store.registry))
 
 

@@ -65,6 +65,18 @@ def test_a_page_tells_what_gate_and_doctor_said_and_both_sides_figures(found: Fi
         assert said in page
 
 
+def test_a_page_tells_how_the_newest_text_drifted_beside_the_other_text(found: Findings) -> None:
+    test = {"before": {"mean": 1.5}, "now": {"mean": 2.25}, "ks": 0.5, "p": 0.0, "drifted": True}
+    calm = {**test, "drifted": False}
+    drift = {"said": "", "nats_per_token": test, "byte_share": calm}
+    decision = {"decision": "accepted", "against": "20260101-0", "at": "today", "drift": drift}
+    page = report_files(found._replace(decisions=[decision]))["index.html"].decode()
+    text = page.partition("<h2>The text</h2>")[2]
+    assert "<h3>The newest text under 20260101-0, today</h3>" in text
+    assert "stranger to it: mean 2.25 against 1.50 nats a token, KS 0.50, p &lt; 0.001" in text
+    assert "nats_per_token" not in page
+
+
 def test_what_is_written_otherwise_than_before_stands_out(found: Findings) -> None:
     page = report_files(found)["index.html"].decode()
     marked = re.findall("<tr class=changed>(.*?)</tr>", page)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from textvae.config.checks import SEED_MAX, check
@@ -60,6 +61,9 @@ class GateConfig:
     """Floor of the distinct share of greedy decodes of prior draws."""
     reconstruction_bleu_min: float = 0.0
     """Floor of the BLEU of what is rebuilt, 0 to 100; 0: not asked."""
+    canaries: tuple[Path, ...] = ()
+    """Files of sentences, one a line, that a version must write neither by itself nor after their
+    first half."""
     worse_share_max: float = 0.005
     """The paired 95 % bound on the holdout may be worse than the champion's ELBO by this share."""
     champion_days_max: float = 7.0

@@ -63,6 +63,8 @@ class Evaluation(NamedTuple):
     fitted_iw_nll_nats: list[float]
     """Under the fitted prior; under the standard one where there is none."""
     language_model_nats: list[float]
+    draws: list[str]
+    """The greedy sentences of all draws of the priors."""
 
 
 def evaluate(
@@ -83,6 +85,7 @@ def evaluate(
     nats = measure_nats(vae, language_model, engine.fitted_prior, stored, config, tell)
     encoded = encode_all(engine, sentences, config.seed)
     yardstick = yardstick_of(language_model, tokenizer, tokens_max, sentences, nats.language_model)
+    drawn = draw_figures(engine, yardstick, config)
     figures = {
         "sentences": len(sentences),
         "words_per_sentence": sum(len(text.split()) for text in sentences) / len(sentences),
@@ -91,11 +94,16 @@ def evaluate(
         **_latent_figures(encoded),
         **_reconstruction_figures(engine, encoded.mean, sentences, yardstick),
         **segment_figures(engine, sentences, encoded.mean, yardstick, config),
-        **draw_figures(engine, yardstick, config),
+        **drawn.figures,
     }
-    elbo_nats = -(nats.reconstruction + nats.kl)
-    pairs = elbo_nats, nats.iw_nll, nats.fitted_iw_nll, nats.language_model
-    return Evaluation(figures, *(column.tolist() for column in pairs))
+    return Evaluation(
+        figures,
+        (-(nats.reconstruction + nats.kl)).tolist(),
+        nats.iw_nll.tolist(),
+        nats.fitted_iw_nll.tolist(),
+        nats.language_model.tolist(),
+        drawn.texts,
+    )
 
 
 def _likelihood_figures(nats: Nats, sentences: Sequence[str]) -> dict[str, float]:

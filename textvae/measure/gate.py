@@ -63,14 +63,16 @@ def decide(
     faults: Sequence[str] = (),
     unreadable: str = "",
     serves: bool = False,
+    leaks: Sequence[str] = (),
 ) -> Decision:
     """Faults and floors first, then the paired bounds on the same held-out sentences.
 
     `faults` are sentences of which each one alone rejects, whatever the settings say. `unreadable`
     says in words that the champion cannot be opened any more: `rival` is then an earlier champion,
-    or None where none can be read either. `serves`: the candidate is the champion itself.
+    or None where none can be read either. `serves`: the candidate is the champion itself. `leaks`
+    are sentences of the floor that has no figure: what was reproduced and must not be.
     """
-    below = [] if faults else below_floors(figures, config)
+    below = [] if faults else [*below_floors(figures, config), *leaks]
     worse = [] if rival is None or not_worse(rival.holdout, config) else [_said_of(rival, config)]
     if faults or below or worse:
         kind: Kind = "fault" if faults else "floor" if below else "worse"

@@ -102,14 +102,23 @@ def segment_figures(
     }
 
 
-def draw_figures(engine: Engine, yardstick: Yardstick, config: EvaluationConfig) -> dict[str, Any]:
+class Drawn(NamedTuple):
+    """What is written from draws of the priors."""
+
+    figures: dict[str, Any]
+    texts: list[str]
+    """All of it, prior by prior."""
+
+
+def draw_figures(engine: Engine, yardstick: Yardstick, config: EvaluationConfig) -> Drawn:
     """Figures of greedy sentences of `prior_draws` draws, and some of them, ending in `_standard`
-    and, where the version has a fitted prior, in `_fitted`.
+    and, where the version has a fitted prior, in `_fitted`; and the sentences.
 
     - `draws_valid_share`, `draws_perplexity_ratio`: as in `Fluency`.
     - `distinct_share`: share of different sentences.
     """
     found: dict[str, Any] = {"prior_draws": config.prior_draws}
+    everything: list[str] = []
     for prior in ("standard", "fitted") if engine.fitted_prior else ("standard",):
         written = engine.sample(SampleRequest(config.prior_draws, prior, seed=config.seed)).written
         texts = [one.text for one in written]
@@ -118,7 +127,8 @@ def draw_figures(engine: Engine, yardstick: Yardstick, config: EvaluationConfig)
         found[f"draws_perplexity_ratio_{prior}"] = judged.perplexity_ratio
         found[f"distinct_share_{prior}"] = len(set(texts)) / len(texts)
         found[f"samples_{prior}"] = texts[:EXAMPLES]
-    return found
+        everything += texts
+    return Drawn(found, everything)
 
 
 def write_all(engine: Engine, latents: np.ndarray) -> list[Written]:

@@ -24,8 +24,8 @@ from textvae.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
-# Part of an evaluation's name: raised when figures are added, so that none is read without them.
-EVALUATION_FORMAT = 2
+# Part of an evaluation's name: raised when parts are added, so that none is read without them.
+EVALUATION_FORMAT = 3
 # Of each posterior, where the ELBO alone is asked for: sentences differ much more than draws.
 ELBO_DRAWS = 10
 

@@ -4,13 +4,15 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from textvae import files
 from textvae.config import EvaluationConfig, GateConfig, StoreConfig
 from textvae.engine.loaded import load_networks
 from textvae.errors import CorruptError, InputError, NotFoundError
+from textvae.measure.canaries import Reproduced, reproduced
 from textvae.measure.doctor import Diagnosis, diagnose
+from textvae.measure.drift import Scored, drift_under
 from textvae.measure.evaluation import Evaluation, Tell
 from textvae.measure.gate import (
     Decision,
@@ -27,6 +29,7 @@ from textvae.settings import to_mapping
 from textvae.store.attachments import attach
 from textvae.store.promotions import Promotion, current, history, promoted_version
 from textvae.store.versions import Version
+from textvae.text.canaries import Canary, read_canaries
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +47,8 @@ class Judgement(NamedTuple):
     promotion: int
     """Number of the promotion whose champion it was judged against; 0 where there was none."""
     diagnosis: Diagnosis
+    drift: dict[str, Any] | None
+    """As `drift_under`; None where it was compared with nobody."""
 
 
 def judged(
@@ -56,28 +61,29 @@ def judged(
 ) -> Judgement:
     """The version's evaluation, the doctor's diagnosis, and the gate's decision against the
     champion of this moment. A diagnosis that is fatal rejects, whatever the gate's floors.
+    InputError for a list of canaries that cannot be used.
 
     The decision is attached under the champion's promotion number: once another champion serves,
     it no longer counts. `now` is the time in UTC, as 2026-11-23T02:15:00Z.
     """
     registry, version = store.registry, patient.version
+    canaries = read_canaries(gate.canaries)
     promotion = current(registry, version.model)
     opponent = _opponent(registry, version, promotion)
+    found, diagnosis, leaks, faults = _alone(registry, patient, canaries, evaluation, tell)
     compared_on = _Compared()
-    if patient.faults:
-        found = Evaluation({}, [], [], [], [])
-        diagnosis = Diagnosis("unmeasured", list(patient.faults), ["train again"])
-    else:
-        sentences = readable(patient.sentences, [version])
-        found = evaluated(registry, version, sentences, evaluation, tell)
-        diagnosis = diagnose(found.figures)
-        if opponent.version:
-            beside = _Beside(registry, version, opponent.version, evaluation, tell)
-            compared_on = _compared(beside, store.spans, patient, gate, opponent.days(now))
-    rival, sealed = compared_on
-    faults = patient.faults or (diagnosis.findings if diagnosis.fatal else ())
+    if opponent.version and not patient.faults:
+        beside = _Beside(registry, version, opponent.version, evaluation, tell)
+        compared_on = _compared(beside, store.spans, patient, gate, opponent.days(now))
+    rival, sealed, drift = compared_on
     decision = decide(
-        found.figures, rival, gate, faults, opponent.unreadable, opponent.is_candidate
+        found.figures,
+        rival,
+        gate,
+        faults,
+        opponent.unreadable,
+        opponent.is_candidate,
+        leaks.reasons() if leaks else (),
     )
     record = {
         **decision._asdict(),
@@ -86,14 +92,51 @@ def judged(
         "gate": to_mapping(gate),
         "sentences": len(found.elbo_nats),
         "sealed": sealed._asdict() if sealed else None,
+        "canaries": leaks.told() if leaks else None,
+        "drift": drift,
         "against": opponent.version.name if opponent.version else None,
         "at": now,
     }
     number = promotion.number if promotion else 0
+    _attach(registry, version, number, record)
+    return Judgement(found, decision, number, diagnosis, drift)
+
+
+def _attach(registry: Path, version: Version, promotion: int, record: dict[str, Any]) -> None:
+    """The decision stands beside the version, under the champion's promotion."""
     content = files.canonical_json(plain(record))
-    name = gate_attachment(number, hashlib.sha256(content).hexdigest())
+    name = gate_attachment(promotion, hashlib.sha256(content).hexdigest())
     attach(registry, version, name, {"decision.json": content})
-    return Judgement(found, decision, number, diagnosis)
+
+
+class _Alone(NamedTuple):
+    """What was found of the candidate beside nobody."""
+
+    evaluation: Evaluation
+    diagnosis: Diagnosis
+    leaks: Reproduced | None
+    faults: Sequence[str]
+
+
+def _alone(
+    registry: Path,
+    patient: Patient,
+    canaries: Sequence[Canary],
+    config: EvaluationConfig,
+    tell: Tell,
+) -> _Alone:
+    """Its evaluation, what the doctor says, the canaries that it reproduces, its faults in words.
+
+    Of one whose weights cannot be used nothing is known but that.
+    """
+    if patient.faults:
+        diagnosis = Diagnosis("unmeasured", list(patient.faults), ["train again"])
+        return _Alone(Evaluation({}, [], [], [], [], []), diagnosis, None, patient.faults)
+    sentences = readable(patient.sentences, [patient.version])
+    found = evaluated(registry, patient.version, sentences, config, tell)
+    diagnosis = diagnose(found.figures)
+    leaks = reproduced(patient.version, found.draws, canaries)
+    return _Alone(found, diagnosis, leaks, diagnosis.findings if diagnosis.fatal else ())
 
 
 class _Compared(NamedTuple):
@@ -101,6 +144,8 @@ class _Compared(NamedTuple):
 
     rival: Rival | None = None
     sealed: Comparison | None = None
+    drift: dict[str, Any] | None = None
+    """Of the newest text, under the opponent."""
 
 
 def _compared(
@@ -113,9 +158,11 @@ def _compared(
     holdout = beside.on(readable([row.text for row in patient.test[:most]], versions))
     assert holdout, "`readable` left a sentence"
     learned = beside.champion.manifest["spans"]
-    newest = newest_set(spans, learned, beside.config.sealed_share, gate)
+    newest = beside.on(newest_set(spans, learned, beside.config.sealed_share, gate))
     sealed = beside.on([row.text for row in patient.sealed[:most]])
-    return _Compared(Rival(holdout, beside.on(newest), days), sealed)
+    drift = drift_under(beside.champion, holdout.scored, newest.scored if newest else None)
+    rival = Rival(holdout.compared, newest.compared if newest else None, days)
+    return _Compared(rival, sealed.compared if sealed else None, drift)
 
 
 class _Opponent(NamedTuple):
@@ -171,6 +218,14 @@ def _opened(registry: Path, model: str, promotion: Promotion) -> Version:
     return version
 
 
+class _Both(NamedTuple):
+    """Two versions on one set."""
+
+    compared: Comparison
+    scored: Scored
+    """By the champion."""
+
+
 class _Beside(NamedTuple):
     """Two versions to be compared."""
 
@@ -180,11 +235,11 @@ class _Beside(NamedTuple):
     config: EvaluationConfig
     tell: Tell
 
-    def on(self, sentences: Sequence[str]) -> Comparison | None:
+    def on(self, sentences: Sequence[str]) -> _Both | None:
         """Both on these sentences; None where none of them is whole to both."""
         versions = (self.candidate, self.champion)
         kept = whole(sentences, versions)
         if not kept:
             return None
         pair = [elbo_nats(self.registry, one, kept, self.config, self.tell) for one in versions]
-        return compared(*pair)
+        return _Both(compared(*pair), Scored(kept, pair[1]))

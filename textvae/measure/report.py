@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from textvae import files
+from textvae.measure.drift import under_lines
 from textvae.measure.plots import draw_differences, draw_kl, draw_losses
 from textvae.measure.timeline import Entry
 from textvae.measure.voices import Voice
@@ -126,16 +127,24 @@ def _page(found: Findings) -> str:
         *_promotions(found.timeline),
         "<h2>The text</h2>",
         *(f"<h3>{span}</h3>{_list(lines)}" for span, lines in found.spans.items()),
+        *(_drift(decision) for decision in found.decisions if decision.get("drift")),
     ]
     return "\n".join([*parts, "</html>"]) + "\n"
 
 
 def _decision(decision: Mapping[str, Any]) -> str:
     """What the gate said once, with every number of it."""
-    rest = {key: value for key, value in decision.items() if key not in ("decision", "reasons")}
+    elsewhere = ("decision", "reasons", "drift")
+    rest = {key: value for key, value in decision.items() if key not in elsewhere}
     rows = [(key.replace("_", " "), str(value)) for key, value in sorted(rest.items())]
     said = html.escape(str(decision.get("decision", "")))
     return f"<p><b>{said}</b></p>{_list(decision.get('reasons') or [])}{_table(('', ''), rows)}"
+
+
+def _drift(decision: Mapping[str, Any]) -> str:
+    """How the newest text drifted, to the champion of that decision."""
+    title = f"The newest text under {decision['against']}, {decision['at']}"
+    return f"<h3>{html.escape(title)}</h3>{_list(under_lines(decision['drift']))}"
 
 
 def _figures(found: Findings) -> str:

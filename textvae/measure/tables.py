@@ -1,6 +1,6 @@
 """Figures as tables and verdicts in words for people, on the console they are given or stdout."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -27,18 +27,27 @@ def print_diagnosis(diagnosis: Diagnosis, console: Console | None = None) -> Non
     """The verdict, a line for each finding, and a line for each remedy."""
     console = console or Console()
     console.print(f"Verdict: {diagnosis.verdict}", style="green" if diagnosis.healthy else "red")
-    for mark, sentences in (("-", diagnosis.findings), ("remedy:", diagnosis.remedies)):
-        for sentence in sentences:
-            console.print(f"  {mark} {escape(sentence)}", highlight=False, soft_wrap=True)
+    _print_list(console, diagnosis.findings)
+    _print_list(console, diagnosis.remedies, "remedy:")
 
 
-def print_decision(decision: Decision, console: Console | None = None) -> None:
-    """What the gate says, and a line for each reason."""
+def print_decision(
+    decision: Decision, drift: Sequence[str] = (), console: Console | None = None
+) -> None:
+    """What the gate says and a line for each reason; then how the text drifted, if it is known."""
     console = console or Console()
     style = "red" if decision.decision == "rejected" else "green"
     console.print(f"Gate: {decision.decision} ({decision.kind})", style=style)
-    for reason in decision.reasons:
-        console.print(f"  - {escape(reason)}", highlight=False, soft_wrap=True)
+    _print_list(console, decision.reasons)
+    if drift:
+        console.print("Drift under the champion:")
+        _print_list(console, drift)
+
+
+def _print_list(console: Console, lines: Sequence[str], mark: str = "-") -> None:
+    """A line for each sentence."""
+    for line in lines:
+        console.print(f"  {mark} {escape(line)}", highlight=False, soft_wrap=True)
 
 
 Line = tuple[str, str, str]

@@ -130,6 +130,10 @@ class Tokenizer:
         texts: list[str] = self._pieces.decode(plain) if plain else []
         return texts
 
+    def byte_counts(self, sentences: Iterable[Sequence[int]]) -> list[int]:
+        """How many ids of each are bytes, of characters that the vocabulary lacks."""
+        return [sum(self._pieces.is_byte(list(ids))) for ids in sentences]
+
     def _encode_marked(self, sentence: str) -> list[int]:
         """The ids of a sentence with SPACE_MARK in it: each mark as its three bytes."""
         first, *rest = self._pieces.encode(sentence.split(SPACE_MARK))
