@@ -22,7 +22,7 @@ from textvae.config import (
     TrainingConfig,
 )
 from textvae.errors import BusyError, CorruptError, NotFoundError, UnavailableError
-from textvae.measure.gate import gate_decision
+from textvae.measure.gate import is_rejected
 from textvae.store.journal import Journal
 from textvae.store.promotions import current, history
 from textvae.store.versions import Version, list_versions, open_version
@@ -92,7 +92,7 @@ def _stages(settings: Nightly, journal: Journal) -> dict[str, Any]:
     """The chain; what an earlier try of the night has done is not done again."""
     store = settings.store
     journal.once("ingest", lambda: _ingest(settings))
-    if "train" not in journal.stages and (judged := _version_of_all_text(store)):
+    if "train" not in journal.stages and (judged := _version_of_all_text(settings)):
         said = "nothing is new since this version was judged"
         return {"outcome": "up_to_date", "version": judged.name, "said": said}
     trained = journal.once("train", lambda: _train(settings), lambda done: _opens(store, done))
@@ -210,20 +210,24 @@ def _prune(settings: Nightly) -> dict[str, Any]:
     return {"pruned": sorted(told["versions"]["removed"])}
 
 
-def _version_of_all_text(store: StoreConfig) -> Version | None:
+def _version_of_all_text(settings: Nightly) -> Version | None:
     """A version made from all spans there are that has had its chance: it serves, it served and
-    was rolled back, or the gate rejected it."""
+    was rolled back, or the gate rejected it and would again.
+
+    One that waits for the champion to grow old is trained no second time: its run is still there.
+    """
+    store = settings.store
     spans = set(list_spans(store.spans))
     promotions = history(store.registry, store.model)
     served = {promotion.version for promotion in promotions}
-    now = promotions[-1].number if promotions else 0
+    champion = promotions[-1] if promotions else None
     for name in list_versions(store.registry, store.model):
         try:
             version = open_version(store.registry, store.model, name)
         except CorruptError as error:
             log.warning("passed over: %s", error)
             continue
-        rejected = gate_decision(store.registry, version, now) == "rejected"
+        rejected = is_rejected(store.registry, version, champion, settings.gate, utc_now())
         if set(version.manifest["spans"]) == spans and (name in served or rejected):
             return version
     return None

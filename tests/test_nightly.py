@@ -13,7 +13,7 @@ import pytest
 from tests.job_runs import MODEL, NIGHT_CONFIG, ROOT, prepared, ran, ran_job
 from tests.serving import put_in_service
 from textvae import files
-from textvae.store.promotions import current, history
+from textvae.store.promotions import current, history, promote
 from textvae.store.versions import list_versions, open_version
 from textvae.text.grammar import sample
 from textvae.text.spans import list_spans
@@ -162,6 +162,32 @@ def test_a_version_is_judged_anew_where_the_champion_moved(tmp_path: Path) -> No
     second = line["version"]
     against = sorted((registry / MODEL / "attachments" / second).glob("gate-*"))
     assert [path.name[:11] for path in against] == ["gate-000001", "gate-000002"]
+
+
+def test_a_version_that_was_no_better_is_judged_again_once_the_champion_is_old(
+    tmp_path: Path,
+) -> None:
+    """Two sentences prove nothing better. It is not trained again, and what is worse stays out."""
+    settings = NIGHT_CONFIG.replace("champion_days_max = 0.0", "champion_days_max = 1e5")
+    folder = prepared(tmp_path / "night", settings.replace("[gate]", "[gate]\nsentences = 2"))
+    registry = folder / "registry"
+    first = open_version(registry, MODEL, ran_job(folder, "nightly").line["version"])
+    old = {"reason": "test", "actor": "test", "at": "2020-01-01T00:00:00Z"}
+    promote(registry, MODEL, first, expected=1, **old)
+    more_text(folder)
+    line = ran_job(folder, "nightly").line
+    second = line["version"]
+    assert (line["outcome"], len(line["reasons"])) == ("rejected", 1)
+    assert "it is not shown to be better on the newest text" in line["reasons"][0]
+    assert ran_job(folder, "nightly").line["outcome"] == "up_to_date"
+    assert ran_job(folder, "nightly", "--gate.champion-days-max", "9e4").line["outcome"] == (
+        "up_to_date"
+    )
+    learned = {path: path.read_bytes() for path in folder.glob("runs/*/metrics.jsonl")}
+    line = ran_job(folder, "nightly", "--gate.champion-days-max", "1000").line
+    assert (line["outcome"], line["version"]) == ("promoted", second)
+    assert {path: path.read_bytes() for path in folder.glob("runs/*/metrics.jsonl")} == learned
+    assert list_versions(registry, MODEL) == [second, first.name]
 
 
 def test_a_version_that_a_real_server_cannot_serve_is_rejected(tmp_path: Path) -> None:

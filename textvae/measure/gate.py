@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 from textvae.config import GateConfig
 from textvae.measure.paired import Comparison, sentences_needed, shown_nats
 from textvae.store.attachments import list_attachments, read_attachment
+from textvae.store.promotions import Promotion
 from textvae.store.versions import Version
 
 Kind = Literal[
@@ -84,7 +85,7 @@ def decide(
     holdout = _said_of(rival, config)
     if rival.newest is not None and rival.newest.bound_nats > 0:
         return Decision("accepted", "superiority", [holdout, _of_newest(rival.newest)])
-    if rival.days is None or rival.days >= config.champion_days_max:
+    if _is_old(rival.days, config):
         return Decision("accepted", "freshness", [holdout, _of_age(rival.days, config)])
     shown = _of_newest(rival.newest)
     return Decision("rejected", "not-better", [f"{shown}, and {_of_age(rival.days, config)}"])
@@ -152,13 +153,40 @@ def gate_decision(registry: Path, version: Version, promotion: int) -> str:
 
     Asked more than once with other settings, it said no only if it never said yes.
     """
-    said = []
-    for name in list_attachments(registry, version):
-        if name.startswith(gate_attachment(promotion)):
-            attached = read_attachment(registry, version, name) or {}
-            said.append(str(json.loads(attached["decision.json"])["decision"]))
+    said = [str(one["decision"]) for one in _decisions(registry, version, promotion)]
     accepted = [decision for decision in said if decision != "rejected"]
     return (accepted or said or [""])[0]
+
+
+def is_rejected(
+    registry: Path, version: Version, champion: Promotion | None, config: GateConfig, now: str
+) -> bool:
+    """Whether the gate said no to the version against this champion, and would say so `now`.
+
+    Who was no worse and only not better while the champion was young may be asked again once the
+    champion is old.
+    """
+    number = champion.number if champion else 0
+    if gate_decision(registry, version, number) != "rejected":
+        return False
+    days = days_served(champion.at, now) if champion else 0.0
+    kinds = {one["kind"] for one in _decisions(registry, version, number)}
+    return champion is None or kinds != {"not-better"} or not _is_old(days, config)
+
+
+def _is_old(days: float | None, config: GateConfig) -> bool:
+    """Whether being no worse than a champion of this age is enough."""
+    return days is None or days >= config.champion_days_max
+
+
+def _decisions(registry: Path, version: Version, promotion: int) -> list[dict[str, Any]]:
+    """All that the gate said of the version against the champion of that promotion."""
+    names = list_attachments(registry, version)
+    begin = gate_attachment(promotion)
+    attached = [
+        read_attachment(registry, version, name) or {} for name in names if name.startswith(begin)
+    ]
+    return [json.loads(one["decision.json"]) for one in attached]
 
 
 def below_floors(figures: Mapping[str, Any], config: GateConfig) -> list[str]:
