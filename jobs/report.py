@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from textvae.measure.judge import admitted, evaluated, readable
 from textvae.measure.report import Findings, Side, report_files
 from textvae.measure.timeline import timeline
 from textvae.measure.voices import SILENT, voice_of
-from textvae.store.attachments import attach, list_attachments, read_attachment
+from textvae.store.attachments import attach
+from textvae.store.decisions import read_decisions
 from textvae.store.promotions import history
 from textvae.store.versions import Version, open_version
 from textvae.text.report import report_lines
@@ -64,7 +66,7 @@ def main(settings: Report) -> dict[str, Any]:
             candidate,
             champion,
             probes,
-            _decisions(store, version),
+            list(chain(*read_decisions(store.registry, version).values())),
             verdict,
             said,
             _span_lines(store, version),
@@ -106,16 +108,6 @@ def _rival(store: StoreConfig, version: Version) -> Version | None:
     except (CorruptError, NotFoundError) as error:
         log.warning("nobody to compare with: %s", error)
         return None
-
-
-def _decisions(store: StoreConfig, version: Version) -> list[dict[str, Any]]:
-    """All that the gate said of it."""
-    attached = (
-        read_attachment(store.registry, version, name) or {}
-        for name in list_attachments(store.registry, version)
-        if name.startswith("gate-")
-    )
-    return [json.loads(found["decision.json"]) for found in attached]
 
 
 def _span_lines(store: StoreConfig, version: Version) -> dict[str, list[str]]:

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from textvae.measure.gate import gate_attachment
-from textvae.store.attachments import attach
+from textvae.store.decisions import attach_decision
 from textvae.store.promotions import champion, history
 from textvae.store.versions import Version, publish
 
@@ -269,8 +268,7 @@ def test_promote_and_rollback_change_what_serves_and_say_so(tmp_path: Path) -> N
 def test_a_version_that_the_gate_rejected_is_promoted_by_force_only(tmp_path: Path) -> None:
     registry = tmp_path / "registry"
     version = publish_seed(registry, 1)
-    decision = json.dumps({"decision": "rejected"}).encode()
-    attach(registry, version, gate_attachment(0), {"decision.json": decision})
+    attach_decision(registry, version, 0, {"decision": "rejected"})
     command = ("-m", "jobs.promote", "--version", version.name, "--reason", "release")
     refused = Ended(tmp_path, *command)
     assert (refused.code, refused.line["kind"]) == (3, "RejectedError")

@@ -1,17 +1,18 @@
 """The champion's history as a report tells it: who came to serve, and who did not."""
 
-import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
 from tests import toys
-from textvae.measure.gate import gate_attachment
+from textvae.config import PruneConfig
 from textvae.measure.timeline import GATE, timeline
-from textvae.store.attachments import attach
+from textvae.store.decisions import attach_decision
 from textvae.store.promotions import rollback
-from textvae.store.versions import Version, publish
+from textvae.store.prune import prune_versions
+from textvae.store.versions import Version, list_versions, publish
 
 
 @pytest.fixture
@@ -28,8 +29,7 @@ def judged(registry: Path, version: Version, promotion: int, said: str, hour: in
         "reasons": [f"{said} at {hour}"],
         "at": f"2025-12-31T0{hour}:00:00Z",
     }
-    name = gate_attachment(promotion, f"{hour}" * 8)
-    attach(registry, version, name, {"decision.json": json.dumps(record).encode()})
+    attach_decision(registry, version, promotion, record)
 
 
 def test_promotions_and_rejections_stand_in_their_order_the_newest_first(
@@ -107,3 +107,22 @@ def test_what_is_damaged_or_gone_is_left_out_and_the_rest_is_told(
         (one.name, False),
     ]
     assert f"not in the timeline: {damaged}" in caplog.text
+
+
+def test_a_rejected_version_is_told_of_after_it_was_pruned(
+    tmp_path: Path, versions: list[Version]
+) -> None:
+    one, two, three = versions
+    toys.promoted(tmp_path, one)
+    judged(tmp_path, two, 1, "rejected", 1)
+    judged(tmp_path, three, 1, "rejected", 2)
+    attachments = tmp_path / toys.MODEL / "attachments"
+    (damaged,) = (attachments / three.name).glob("gate-*/decision.json")
+    damaged.chmod(0o644)
+    damaged.write_bytes(b"{}")
+    config = PruneConfig(versions_kept=1, grace_days=0.0)
+    prune_versions(tmp_path, toys.MODEL, config, time.time(), "2026-02-01T00:00:00Z")
+    assert list_versions(tmp_path, toys.MODEL) == [one.name]
+    told = [(entry.version, entry.reason) for entry in timeline(tmp_path, toys.MODEL)]
+    assert told[0] == (two.name, "rejected at 1")
+    assert [name for name, _ in told] == [two.name, one.name]

@@ -21,8 +21,8 @@ from tests.drills.forks import Reach, ended, killed, nothing, outlives, started
 from tests.drills.line import Flag, Found, run_drill
 from tests.job_runs import MODEL, NIGHT_CONFIG
 from textvae import files
-from textvae.measure.gate import gate_decision
 from textvae.store.check import check_registry, check_spans
+from textvae.store.decisions import pruned_decisions, read_decisions
 from textvae.store.promotions import champion, history
 from textvae.store.versions import list_versions, open_version
 from textvae.text.grammar import sample
@@ -119,13 +119,15 @@ def night(folder: Path, day: int, trouble: str, chance: random.Random) -> list[i
     return codes
 
 
-def unexplained(registry: Path, known: int) -> int:
-    """Promotions since the first `known` whose decision is not beside their version."""
+def unexplained(registry: Path) -> int:
+    """Promotions whose decision is neither beside their version nor in the record of its prune."""
+    known = pruned_decisions(registry, MODEL)
+    for name in list_versions(registry, MODEL):
+        known[name] = read_decisions(registry, open_version(registry, MODEL, name))
     missing = 0
-    for promotion in history(registry, MODEL)[known:]:
-        version = open_version(registry, MODEL, promotion.version)
-        said = gate_decision(registry, version, promotion.number - 1)
-        missing += said not in ("first", "accepted")
+    for promotion in history(registry, MODEL):
+        said = known[promotion.version].get(promotion.number - 1, [])
+        missing += not {one["decision"] for one in said} & {"first", "accepted"}
     return missing
 
 
@@ -141,7 +143,7 @@ class Year:
     def __init__(self, folder: Path) -> None:
         self.folder, self.registry = folder, folder / "registry"
         self.seen: Counter[str] = Counter()
-        self.unexplained = self.versions_max = 0
+        self.versions_max = 0
         self.longest_s = 0.0
         self.mega_bytes: list[float] = []
 
@@ -151,7 +153,6 @@ class Year:
         asks = "true" if day % 20 == 0 else "false"
         settings = CONFIG.replace("ask_server = false", f"ask_server = {asks}")
         files.write_text(self.folder / "toy.toml", settings)
-        known = len(history(self.registry, MODEL)) if day else 0
         began_s = time.monotonic()
         codes = night(self.folder, day, trouble, random.Random(day))
         took_s = (time.monotonic() - began_s) / len(codes)
@@ -165,7 +166,6 @@ class Year:
             self.seen["interventions"] += 1
             log.error("day %d ended with %s: %s", day, codes, result)
         champion(self.registry, MODEL)
-        self.unexplained += unexplained(self.registry, known)
         self.versions_max = max(self.versions_max, len(list_versions(self.registry, MODEL)))
         self.mega_bytes.append(size_of(self.folder) / 1e6)
         told = "%3d: %-8s %-7s %-15s %-10s %4.1f s a start, %d versions, %.1f MB %s"
@@ -185,12 +185,12 @@ def drill(quick: bool, nights: int) -> Found:
         findings = [*check_registry(year.registry), *check_spans(year.folder / "spans")]
         for finding in findings:
             log.error("fsck: %s", finding.problem)
-        promotions = len(history(year.registry, MODEL))
+        promotions, missing = len(history(year.registry, MODEL)), unexplained(year.registry)
     figures = {
         "nights": count,
         "promotions": promotions,
         "interventions": year.seen["interventions"],
-        "unexplained_promotions": year.unexplained,
+        "unexplained_promotions": missing,
         "fsck_findings": len(findings),
         "versions_max": year.versions_max,
         "longest_start_s": round(year.longest_s, 1),

@@ -5,7 +5,6 @@ within a margin), and it must be better on the newest text, unless the champion 
 staying fresh is worth more than proof.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from textvae.config import GateConfig
 from textvae.measure.paired import Comparison, sentences_needed, shown_nats
-from textvae.store.attachments import list_attachments, read_attachment
+from textvae.store.decisions import read_decisions
 from textvae.store.promotions import Promotion
 from textvae.store.versions import Version
 
@@ -143,17 +142,13 @@ def numbers(figures: Mapping[str, Any], rival: Rival | None, config: GateConfig)
     return {**told, "champion_days": rival.days}
 
 
-def gate_attachment(promotion: int, digest: str = "") -> str:
-    """The attachment of a decision against that promotion's champion, or how its name begins."""
-    return f"gate-{promotion:06d}-{digest[:8]}"
-
-
 def gate_decision(registry: Path, version: Version, promotion: int) -> str:
     """What the gate said of the version against the champion of that promotion; empty if not asked.
 
     Asked more than once with other settings, it said no only if it never said yes.
     """
-    said = [str(one["decision"]) for one in _decisions(registry, version, promotion)]
+    known = read_decisions(registry, version, promotion).get(promotion, [])
+    said = [str(one["decision"]) for one in known]
     accepted = [decision for decision in said if decision != "rejected"]
     return (accepted or said or [""])[0]
 
@@ -170,23 +165,13 @@ def is_rejected(
     if gate_decision(registry, version, number) != "rejected":
         return False
     days = days_served(champion.at, now) if champion else 0.0
-    kinds = {one["kind"] for one in _decisions(registry, version, number)}
+    kinds = {one["kind"] for one in read_decisions(registry, version, number)[number]}
     return champion is None or kinds != {"not-better"} or not _is_old(days, config)
 
 
 def _is_old(days: float | None, config: GateConfig) -> bool:
     """Whether being no worse than a champion of this age is enough."""
     return days is None or days >= config.champion_days_max
-
-
-def _decisions(registry: Path, version: Version, promotion: int) -> list[dict[str, Any]]:
-    """All that the gate said of the version against the champion of that promotion."""
-    names = list_attachments(registry, version)
-    begin = gate_attachment(promotion)
-    attached = [
-        read_attachment(registry, version, name) or {} for name in names if name.startswith(begin)
-    ]
-    return [json.loads(one["decision.json"]) for one in attached]
 
 
 def below_floors(figures: Mapping[str, Any], config: GateConfig) -> list[str]:

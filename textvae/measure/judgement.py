@@ -1,12 +1,10 @@
 """A candidate judged against the champion of this moment, and the decision attached with it."""
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from textvae import files
 from textvae.config import EvaluationConfig, GateConfig, StoreConfig
 from textvae.engine.loaded import load_networks
 from textvae.errors import CorruptError, InputError, NotFoundError
@@ -19,14 +17,13 @@ from textvae.measure.gate import (
     Rival,
     days_served,
     decide,
-    gate_attachment,
     numbers,
 )
 from textvae.measure.judge import Patient, elbo_nats, evaluated, plain, readable, whole
 from textvae.measure.paired import Comparison, compared
 from textvae.measure.sets import newest_set
 from textvae.settings import to_mapping
-from textvae.store.attachments import attach
+from textvae.store.decisions import attach_decision
 from textvae.store.promotions import Promotion, current, history, promoted_version
 from textvae.store.versions import Version
 from textvae.text.canaries import Canary, read_canaries
@@ -98,15 +95,8 @@ def judged(
         "at": now,
     }
     number = promotion.number if promotion else 0
-    _attach(registry, version, number, record)
+    attach_decision(registry, version, number, plain(record))
     return Judgement(found, decision, number, diagnosis, drift)
-
-
-def _attach(registry: Path, version: Version, promotion: int, record: dict[str, Any]) -> None:
-    """The decision stands beside the version, under the champion's promotion."""
-    content = files.canonical_json(plain(record))
-    name = gate_attachment(promotion, hashlib.sha256(content).hexdigest())
-    attach(registry, version, name, {"decision.json": content})
 
 
 class _Alone(NamedTuple):

@@ -1,13 +1,12 @@
 """What came to serve and what was turned away, in its order: the champion's history as a table."""
 
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from textvae.errors import CorruptError
-from textvae.store.attachments import list_attachments, read_attachment
+from textvae.store.decisions import pruned_decisions, read_decisions
 from textvae.store.promotions import history
 from textvae.store.sealed import read_manifest
 from textvae.store.versions import Version, list_versions, model_folder
@@ -35,8 +34,8 @@ class Entry(NamedTuple):
 def timeline(registry: Path, model: str, promotions_max: int = PROMOTIONS_MAX) -> list[Entry]:
     """Newest first: each promotion, and before it those that were rejected while it was in force.
 
-    A version is rejected where the gate never said yes against that champion, and is known while
-    the registry keeps its decisions. CorruptError where the log of promotions is damaged.
+    A version is rejected where the gate never said yes against that champion; pruned ones are told
+    too. CorruptError where the log of promotions is damaged.
     """
     promotions = history(registry, model)
     first = max(len(promotions) - promotions_max, 0)
@@ -54,28 +53,18 @@ def timeline(registry: Path, model: str, promotions_max: int = PROMOTIONS_MAX) -
 def _rejected(registry: Path, model: str) -> Iterator[Entry]:
     """The versions that the gate said no to, once for each champion that they were judged against;
     what is damaged is passed over and named in the log."""
+    known = pruned_decisions(registry, model)
     for name in list_versions(registry, model):
         folder = model_folder(registry, model) / "versions" / name
         try:
             # Its weights are not looked at: only what was said of it is told.
             version = Version(model, name, folder, *read_manifest(folder))
-            decisions = _decisions(registry, version)
+            known[name] = read_decisions(registry, version)
         except CorruptError as error:
             log.warning("not in the timeline: %s", error)
-            continue
+    for name, decisions in sorted(known.items()):
         for number, said in sorted(decisions.items()):
             if all(one["decision"] == "rejected" for one in said):
                 last = max(said, key=lambda one: str(one.get("at", "")))
                 reason = "; ".join(last["reasons"])
                 yield Entry(number, True, name, str(last.get("at", "")), GATE, reason)
-
-
-def _decisions(registry: Path, version: Version) -> dict[int, list[dict[str, Any]]]:
-    """What the gate said of a version, by the number of the promotion in force then."""
-    found: dict[int, list[dict[str, Any]]] = {}
-    for name in list_attachments(registry, version):
-        if name.startswith("gate-"):
-            attached = read_attachment(registry, version, name) or {}
-            number = int(name.split("-")[1])
-            found.setdefault(number, []).append(json.loads(attached["decision.json"]))
-    return found

@@ -5,6 +5,7 @@ asked once more who needs what: a promoter may have come in between. Then it is 
 marks, and the next prune decides on them as on everything else.
 """
 
+import logging
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +14,20 @@ from typing import NamedTuple
 from textvae import files
 from textvae.config import PruneConfig
 from textvae.errors import BusyError, CorruptError
+from textvae.store.decisions import Decisions, read_decisions
 from textvae.store.leases import lease_holders
 from textvae.store.pins import list_pins
 from textvae.store.promotions import history, road
-from textvae.store.versions import VERSION_NAME, list_versions, model_folder, parent_of
+from textvae.store.sealed import read_manifest
+from textvae.store.versions import (
+    VERSION_NAME,
+    Version,
+    list_versions,
+    model_folder,
+    parent_of,
+)
+
+log = logging.getLogger(__name__)
 
 _RUN = re.compile(r"[0-9a-f]{12}|rebuild-.*")
 _REMOVED = ".removed"
@@ -59,8 +70,8 @@ def prune_versions(
 ) -> list[Fate]:
     """Removes the versions that nobody needs, with their attachments; says what became of each.
 
-    Each leaves a line in `pruned/`, dated `at`. Raises as `version_fates`, and BusyError while
-    another prune runs.
+    Each leaves a record in `pruned/`, dated `at`, with what the gate said of it. Raises as
+    `version_fates`, and BusyError while another prune runs.
     """
     folder = model_folder(registry, model)
     if not folder.is_dir():
@@ -185,13 +196,24 @@ def _sweep_version(folder: Path, fate: Fate, at: str) -> None:
     """A version that goes is gone, and then its attachments."""
     versions, shelves = folder / "versions", folder / "attachments"
     if hidden := _marked(versions).get(fate.name):
-        line = {"version": fate.name, "why": fate.why, "at": at}
+        said = _decisions(folder, fate.name, hidden)
+        line = {"version": fate.name, "why": fate.why, "at": at, "decisions": said}
         files.create_by_link(folder / "pruned" / f"{fate.name}.json", files.canonical_json(line))
         files.sweep(hidden)
     if (shelves / fate.name).is_dir():
         _mark(shelves / fate.name)
     if hidden := _marked(shelves).get(fate.name):
         files.sweep(hidden)
+
+
+def _decisions(folder: Path, name: str, hidden: Path) -> Decisions:
+    """What the gate said of a version that lies hidden; none of it where that is damaged."""
+    try:
+        version = Version(folder.name, name, hidden, *read_manifest(hidden))
+        return read_decisions(folder.parent, version)
+    except CorruptError as error:
+        log.warning("what was decided about %s cannot be kept: %s", name, error)
+        return {}
 
 
 def _bring_back(folder: Path, fate: Fate, at: str) -> None:
