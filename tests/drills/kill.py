@@ -77,10 +77,27 @@ class Points:
             if self.running == self.workers:
                 os.wait()
                 self.running -= 1
-            if not os.fork():
-                self.every = 0
-                os.chdir(copies[kind])
-                raise OSError(error, os.strerror(error))
+            self._fork(copies[kind], error)
+
+    def _fork(self, copy: Path, error: int) -> None:
+        """A process goes on in the copy, where this call fails."""
+        scratch = Path(tempfile.gettempdir())
+        kept = scratch.with_name(scratch.name + "-kept")
+        if shared := any(scratch.iterdir()):
+            # It is drawing there, and so would the fork, which is waited for and gone over.
+            shutil.copytree(scratch, kept)
+        process = os.fork()
+        if not process:
+            self.every = 0
+            tempfile.tempdir = str(scratch.with_name(copy.name))
+            os.mkdir(tempfile.tempdir)
+            os.chdir(copy)
+            raise OSError(error, os.strerror(error))
+        if shared:
+            os.waitpid(process, 0)
+            shutil.rmtree(scratch)
+            kept.rename(scratch)
+        else:
             self.running += 1
 
 
@@ -135,7 +152,11 @@ def make(top: Path, every: int, workers: int) -> None:
         alone = shutil.copytree(base, place / "alone", symlinks=True)
         assert ended(started(alone)) == 0, (alone / "log").read_text()
         watched = shutil.copytree(base, place / "points" / "night", symlinks=True)
+        tempfile.tempdir = str(place / "scratch" / "night")
+        files.make_folder(Path(tempfile.tempdir))
         assert ended(started(watched, Points(every, workers))) == 0, (watched / "log").read_text()
+        tempfile.tempdir = None
+        shutil.rmtree(place / "scratch")
         assert state(watched) == state(alone), "copying changed the night"
         shutil.rmtree(watched)
         log.info("%s night: %d copies", night, len(list((place / "points").iterdir())))
