@@ -4,12 +4,15 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from jobs.command import run_job
 from textvae.config import StoreConfig
 from textvae.errors import CorruptError
-from textvae.store.check import Finding, check_registry, check_spans, leftovers
+from textvae.files import sweep
+from textvae.store.check import Finding, check_registry, check_spans
+from textvae.store.prune import leftovers
 from textvae.store.versions import list_models, list_versions, open_version
 from textvae.text.spans import list_spans
 from textvae.training.whole import damaged_checkpoints
@@ -67,7 +70,9 @@ def _findings(store: StoreConfig) -> Iterator[Finding]:
     for path in damaged_checkpoints(store.runs):
         yield Finding(f"{path}: is not whole; remove it, the run goes on from the one before it")
     for folder in (store.registry, store.spans, store.runs):
-        yield from leftovers(folder, time.time())
+        for path in leftovers(folder, time.time()):
+            said = f"{path}: was left by something that was killed; --repair or a prune removes it"
+            yield Finding(said, partial(sweep, path))
 
 
 def _rebuild(settings: Fsck) -> dict[str, Any]:

@@ -7,9 +7,11 @@ from typing import Any
 
 from jobs.command import actor, run_job, utc_now
 from textvae.config import PruneConfig, StoreConfig
+from textvae.files import sweep
 from textvae.store.pins import pin, unpin
 from textvae.store.prune import (
     Fate,
+    leftovers,
     prune_runs,
     prune_versions,
     run_fates,
@@ -21,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Prune:
-    """Removes old versions, with what is attached to them, and old training runs.
+    """Removes old versions, with what is attached to them, old training runs, and what kills left.
 
     The champion, those that served last and their parents, young and pinned ones, those that a
     server has loaded, and runs at work stay.
@@ -50,14 +52,25 @@ def main(settings: Prune) -> dict[str, Any]:
         unpin(*where, settings.unpin)
         return {"outcome": "unpinned", "version": settings.unpin}
     now_s = time.time()
+    left = [
+        path
+        for folder in (store.registry, store.spans, store.runs)
+        for path in leftovers(folder, now_s)
+    ]
     if settings.dry_run:
         versions = version_fates(*where, settings.prune, now_s)
         runs = run_fates(store.runs, settings.prune, now_s)
     else:
         versions = prune_versions(*where, settings.prune, now_s, utc_now())
         runs = prune_runs(store.runs, settings.prune, now_s)
-    told = {"versions": _told(versions, settings), "runs": _told(runs, settings)}
-    if not any(fate.goes for fate in (*versions, *runs)):
+        for path in left:
+            sweep(path)
+    told = {
+        "versions": _told(versions, settings),
+        "runs": _told(runs, settings),
+        "left": [str(path) for path in left],
+    }
+    if not left and not any(fate.goes for fate in (*versions, *runs)):
         return {"outcome": "up_to_date", **told}
     return {"outcome": "would_prune" if settings.dry_run else "pruned", **told}
 

@@ -11,15 +11,14 @@ from typing import Any
 
 import pytest
 
-from jobs.prune import Prune, main
 from textvae import files
-from textvae.config import PruneConfig, StoreConfig
-from textvae.errors import BusyError, CorruptError, InputError, NotFoundError
+from textvae.config import PruneConfig
+from textvae.errors import BusyError, CorruptError, NotFoundError
 from textvae.store.attachments import attach, list_attachments, read_attachment
 from textvae.store.leases import leased
 from textvae.store.pins import list_pins, pin, unpin
 from textvae.store.promotions import champion, current, history, promote, road, rollback
-from textvae.store.prune import prune_runs, prune_versions, pruned, run_fates, version_fates
+from textvae.store.prune import prune_versions, pruned, run_fates, version_fates
 from textvae.store.versions import Version, list_versions, open_version, publish
 
 FORK = multiprocessing.get_context("fork")
@@ -244,54 +243,11 @@ def test_looking_changes_nothing(tmp_path: Path) -> None:
     now = aged(tmp_path, 2, 60)
     aged(tmp_path, 1, 90)
     promote_next(tmp_path, now)
-    run = old_run(tmp_path / "runs", "0123456789ab", 90)
+    run = tmp_path / "runs" / "0123456789ab"
+    files.write_bytes(run / "metrics.jsonl", b"")
+    os.utime(run / "metrics.jsonl", (NOW_S - 90 * DAY_S,) * 2)
     before = sorted((path, path.lstat().st_mtime_ns) for path in tmp_path.rglob("*"))
     versions = version_fates(tmp_path, "toy", PruneConfig(1), NOW_S)
     runs = run_fates(run.parent, PruneConfig(), NOW_S)
     assert [fate.goes for fate in (*versions, *runs)] == [False, True, True]
     assert sorted((path, path.lstat().st_mtime_ns) for path in tmp_path.rglob("*")) == before
-
-
-def old_run(runs: Path, name: str, days: float) -> Path:
-    """A run that was last written to so many days before NOW_S."""
-    checkpoint = runs / name / "checkpoints" / "vae" / "00000020" / "state.json"
-    files.write_bytes(checkpoint, b"{}")
-    files.write_bytes(runs / name / "lock", b"")
-    os.utime(checkpoint, (NOW_S - days * DAY_S,) * 2)
-    return runs / name
-
-
-def test_runs_go_unless_they_are_young_or_at_work(tmp_path: Path) -> None:
-    old, young, held = (
-        old_run(tmp_path, name * 12, days) for name, days in (("a", 8), ("b", 6), ("c", 8))
-    )
-    (tmp_path / "nightly").mkdir()
-    with files.hold_lock(held / "lock", "train"):
-        fates = prune_runs(tmp_path, PruneConfig(runs_days=7), NOW_S)
-        assert [(fate.name, fate.goes) for fate in fates] == [
-            (old.name, True),
-            (young.name, False),
-            (held.name, False),
-        ]
-        assert fates[1].why == "was written to 6.0 days ago, all stay for 7"
-        assert fates[2].why.startswith("is at work: train (pid ")
-    assert sorted(os.listdir(tmp_path)) == [young.name, held.name, "nightly"]
-
-
-def test_the_job_says_what_it_would_do_and_does_it(tmp_path: Path) -> None:
-    store = StoreConfig(tmp_path, "toy", tmp_path / "spans", tmp_path / "runs")
-    keep, old = (publish(tmp_path, "toy", "20200101", {"w": b"%d" % n}, {"n": n}) for n in (1, 2))
-    for version in (keep, old):
-        os.utime(version.folder, (0, 0))
-    for outcome in ("pinned", "up_to_date"):
-        assert main(Prune(pin=keep.name, store=store))["outcome"] == outcome
-    would = main(Prune(dry_run=True, store=store))
-    assert (would["outcome"], list(would["versions"]["removed"])) == ("would_prune", [old.name])
-    assert would["versions"]["kept"] == {keep.name: "is pinned"}
-    assert main(Prune(store=store)) == {**would, "outcome": "pruned"}
-    assert list_versions(tmp_path, "toy") == [keep.name]
-    assert main(Prune(store=store))["outcome"] == "up_to_date"
-    assert main(Prune(unpin=keep.name, store=store))["outcome"] == "unpinned"
-    with pytest.raises(InputError, match=f"{keep.name} is not pinned; there are: none"):
-        main(Prune(unpin=keep.name, store=store))
-    assert main(Prune(store=store))["outcome"] == "pruned"

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from textvae import files
 from textvae.errors import CorruptError
 from textvae.store.attachments import list_attachments, read_attachment
 from textvae.store.pins import list_pins
@@ -20,9 +19,6 @@ from textvae.store.versions import (
 )
 from textvae.text.spans import ASIDE, list_spans, load_spans
 from textvae.text.tombstones import TOMBSTONES
-
-LEFT_S = 86_400.0
-"""A hidden file this old was left by a kill: nobody is still writing it."""
 
 
 class Finding(NamedTuple):
@@ -70,22 +66,6 @@ def check_spans(spans: Path) -> Iterator[Finding]:
         except CorruptError as error:
             yield Finding(str(error))
     yield from _strangers(spans, {*names, ASIDE, TOMBSTONES}, "a span")
-
-
-def leftovers(folder: Path, now_s: float) -> Iterator[Finding]:
-    """What kills left below a folder longer than a day before `now_s`; nobody reads it."""
-    for parent, folders, names in os.walk(folder):
-        for name in [*folders, *names]:
-            path = Path(parent, name)
-            if not name.startswith(".") or not name.endswith(files.UNFINISHED):
-                continue
-            if name in folders:
-                folders.remove(name)
-            if now_s - path.lstat().st_mtime > LEFT_S:
-                yield Finding(
-                    f"{path}: was left by something that was killed; --repair removes it",
-                    lambda path=path: files.sweep(path),  # type: ignore[misc]
-                )
 
 
 def _strangers(folder: Path, known: set[str], kind: str) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ marks, and the next prune decides on them as on everything else.
 """
 
 import logging
+import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 _RUN = re.compile(r"[0-9a-f]{12}|rebuild-.*")
 _REMOVED = ".removed"
 _DAY_S = 86_400.0
+LEFT_S = _DAY_S
+"""A hidden file this old was left by a kill: nobody is still writing it."""
 
 
 class Fate(NamedTuple):
@@ -116,6 +119,20 @@ def prune_runs(runs: Path, config: PruneConfig, now_s: float) -> list[Fate]:
     for hidden in _marked(runs).values():
         files.sweep(hidden)
     return fates
+
+
+def leftovers(folder: Path, now_s: float) -> list[Path]:
+    """What kills left hidden below a folder, longer than a day before `now_s`; nobody reads it."""
+    found = []
+    for parent, folders, names in os.walk(folder):
+        for name in [*folders, *names]:
+            if not name.startswith(".") or not name.endswith(files.UNFINISHED):
+                continue
+            if name in folders:
+                folders.remove(name)
+            if now_s - (path := Path(parent, name)).lstat().st_mtime > LEFT_S:
+                found.append(path)
+    return sorted(found)
 
 
 def pruned(registry: Path, model: str) -> set[str]:
