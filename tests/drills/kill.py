@@ -4,16 +4,19 @@ Two nights: the first of a registry, and one that goes on from a champion and pr
 fsync, rename and link of files.py in them is a point. At each the folder is copied as a kill would
 leave it, half a write included, and the night is forked twice into copies in which the disk is full
 or broken at this call. In every copy the next start must end with the version, the promotions and
-the text of the night that was left alone. Then nights are killed at random moments until they end.
+the text of the night that was left alone; of copies that are the same to the byte one is started.
+Then nights are killed at random moments until they end.
 
 With `--place FOLDER` all that is done stays there, and the same command goes on with the rest.
 """
 
 import errno
+import hashlib
 import json
 import logging
 import os
 import random
+import re
 import shutil
 import signal
 import tempfile
@@ -26,7 +29,7 @@ from tests.drills.line import Flag, Found, run_drill
 from tests.job_runs import MODEL, NIGHT_CONFIG, prepared
 from textvae import files
 from textvae.store.promotions import history
-from textvae.store.versions import list_versions
+from textvae.store.versions import list_versions, publish
 from textvae.text.grammar import sample
 from textvae.text.spans import list_spans
 
@@ -36,9 +39,19 @@ ERRORS = {"full": errno.ENOSPC, "broken": errno.EIO}
 EXIT_CODES = (0, 74, 75)
 """What a night may end with that the disk refused once."""
 KILLED = "killed"
+HIDDEN = re.compile(rb"[0-9a-f]{32}(?=\.unfinished)")
+TIMES = re.compile(rb'"seconds": \{[^}]*\}|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ')
+UNREAD = ("log", "code", "result.json")
 NIGHTS = ("first", "later")
+FIRST_CONFIG = (
+    NIGHT_CONFIG.replace("hidden = 24", "hidden = 32")
+    .replace("steps = 120", "steps = 80", 1)
+    .replace("learning_rate = 1.5e-2", "learning_rate = 2e-2")
+)
 LATER_CONFIG = (
-    NIGHT_CONFIG.replace('start = "fresh"', 'start = "champion"')
+    FIRST_CONFIG.replace('start = "fresh"', 'start = "champion"\nwarm_steps = 10').replace(
+        "target_kl_nats = 0.0", "target_kl_nats = 10.0"
+    )
     + "[prune]\nversions_kept = 1\ngrace_days = 0.0\nruns_days = 0.0\n"
 )
 NIGHT_S_MAX = 4.0
@@ -48,11 +61,13 @@ KILLS_MAX = 5
 
 
 class Case(NamedTuple):
-    """One folder in which a night was cut off."""
+    """A folder in which a night was cut off."""
 
     folder: Path
     night: str
     """Whose undisturbed end it must come to."""
+    twins: tuple[Path, ...] = ()
+    """Folders that are the same to the byte, and would end the same."""
     seed: int = -1
     """At random moments, by this seed; else it was cut off already, and starts once more."""
 
@@ -112,19 +127,34 @@ def state(folder: Path) -> dict[str, Any]:
 
 
 def recovers(case: Case, wanted: dict[str, Any]) -> bool:
-    """Whether the night ended as it may where the disk refused it, and the next start as it
+    """Whether each night ended as it may where the disk refused it, and the next start as it
     should."""
-    folder, code = case.folder, 0
+    folder = case.folder
     if case.seed >= 0:
         kills = kills_until_it_ends(folder, random.Random(case.seed))
         (folder / "kills").write_text(str(kills))
-    elif not folder.name.endswith(KILLED):
-        code = int((folder / "code").read_text())
+    refused = [one for one in (folder, *case.twins) if one.name.endswith(tuple(ERRORS))]
+    codes = {one.name: int((one / "code").read_text()) for one in refused}
     again = ended(started(folder))
-    held = code in EXIT_CODES and again == 0 and state(folder) == wanted
+    held = set(codes.values()) <= set(EXIT_CODES) and again == 0 and state(folder) == wanted
     if not held:
-        log.error("%s: exit codes %d and %d, %s", folder, code, again, state(folder))
+        log.error("%s: exit codes %s and %d, %s", folder, codes, again, state(folder))
     return held
+
+
+def fingerprint(folder: Path) -> str:
+    """Of every file that the next start could read; random names and times of day are left out."""
+    lines = []
+    for path in sorted(folder.rglob("*")):
+        name = HIDDEN.sub(b"hidden", str(path.relative_to(folder)).encode())
+        if path.is_symlink():
+            lines.append(name + b" -> " + os.readlink(path).encode())
+        elif path.is_dir():
+            lines.append(name)
+        elif path.name not in UNREAD:
+            content = TIMES.sub(b"then", HIDDEN.sub(b"hidden", path.read_bytes()))
+            lines.append(name + b" " + hashlib.sha256(content).hexdigest().encode())
+    return hashlib.sha256(b"\n".join(sorted(lines))).hexdigest()
 
 
 def kills_until_it_ends(folder: Path, chance: random.Random) -> int:
@@ -141,7 +171,7 @@ def kills_until_it_ends(folder: Path, chance: random.Random) -> int:
 
 def make(top: Path, every: int, workers: int) -> None:
     """The undisturbed nights, and all copies of both at their points."""
-    base = prepared(top / "first" / "base", NIGHT_CONFIG)
+    base = prepared(top / "first" / "base", FIRST_CONFIG)
     for night in NIGHTS:
         place = top / night
         if night == "later":
@@ -149,8 +179,11 @@ def make(top: Path, every: int, workers: int) -> None:
             (base / "toy.toml").write_text(LATER_CONFIG)
             texts = [row.text for row in sample(900, seed=7)]
             (base / "inbox" / "more.txt").write_text("\n".join(texts) + "\n")
+            publish(base / "registry", MODEL, "20200101", {"unneeded": b""}, {"spans": {}})
         alone = shutil.copytree(base, place / "alone", symlinks=True)
         assert ended(started(alone)) == 0, (alone / "log").read_text()
+        ends = state(alone)
+        assert len(ends["promotions"]) == len(ends["versions"]) == NIGHTS.index(night) + 1, ends
         watched = shutil.copytree(base, place / "points" / "night", symlinks=True)
         tempfile.tempdir = str(place / "scratch" / "night")
         files.make_folder(Path(tempfile.tempdir))
@@ -167,9 +200,14 @@ def cases(top: Path, kills: int) -> Iterator[Case]:
     """All that are left of the copies, and nights to kill until there were so many kills."""
     taken = {result["case"] for result in results(top)}
     for night in NIGHTS:
+        same: dict[str, list[Path]] = {}
         for copy in sorted((top / night / "points").iterdir()):
             if str(copy.relative_to(top)) not in taken:
-                yield Case(copy, night)
+                same.setdefault(fingerprint(copy), []).append(copy)
+        log.info(
+            "%s night: %d copies left, %d differ", night, sum(map(len, same.values())), len(same)
+        )
+        yield from (Case(first, night, tuple(twins)) for first, *twins in same.values())
     number = 0
     while sum(result["kills"] for result in results(top)) < kills:
         night = NIGHTS[number % len(NIGHTS)]
@@ -177,7 +215,7 @@ def cases(top: Path, kills: int) -> Iterator[Case]:
         if str(folder.relative_to(top)) not in taken:
             shutil.rmtree(folder, ignore_errors=True)
             shutil.copytree(top / night / "base", folder, symlinks=True)
-            yield Case(folder, night, number)
+            yield Case(folder, night, seed=number)
         number += 1
 
 
@@ -188,12 +226,14 @@ def results(top: Path) -> list[dict[str, Any]]:
 
 
 def note(top: Path, case: Case, held: bool) -> None:
-    """One more case has ended; its folder goes, unless there is something to look into."""
+    """One more case has ended; its folders go, unless there is something to look into."""
     kills = int((case.folder / "kills").read_text()) if case.seed >= 0 else 0
-    said = {"case": str(case.folder.relative_to(top)), "held": held, "kills": kills}
-    files.append_line(top / "results.jsonl", json.dumps(said))
-    if held:
-        shutil.rmtree(case.folder)
+    for folder in (case.folder, *case.twins):
+        said = {"case": str(folder.relative_to(top)), "held": held, "kills": kills}
+        twin = {"twin_of": case.folder.name} if folder != case.folder else {}
+        files.append_line(top / "results.jsonl", json.dumps({**said, **twin}))
+        if held:
+            shutil.rmtree(folder)
 
 
 def run_all(top: Path, kills: int, workers: int) -> None:
@@ -223,6 +263,7 @@ def drill(quick: bool, place: str, workers: int) -> Found:
     at_random = [one for one in found if "random" in one["case"]]
     figures = {
         "copies": len(found) - len(at_random),
+        "different": sum("twin_of" not in one for one in found if one not in at_random),
         "recovered": sum(one["held"] for one in found if one not in at_random),
         "kills": sum(one["kills"] for one in at_random),
         "nights_killed": len(at_random),
