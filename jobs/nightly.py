@@ -227,8 +227,11 @@ def _version_of_all_text(settings: Nightly) -> Version | None:
         except CorruptError as error:
             log.warning("passed over: %s", error)
             continue
-        rejected = is_rejected(store.registry, version, champion, settings.gate, utc_now())
-        if set(version.manifest["spans"]) == spans and (name in served or rejected):
+        if set(version.manifest["spans"]) != spans:
+            continue
+        if name in served or is_rejected(
+            store.registry, version, champion, settings.gate, utc_now()
+        ):
             return version
     return None
 

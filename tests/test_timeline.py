@@ -32,6 +32,15 @@ def judged(registry: Path, version: Version, promotion: int, said: str, hour: in
     attach_decision(registry, version, promotion, record)
 
 
+def damaged_decision(registry: Path, version: Version) -> Path:
+    """The file of its one decision, which is no longer what it was."""
+    shelf = registry / toys.MODEL / "attachments" / version.name
+    (path,) = shelf.glob("gate-*/decision.json")
+    path.chmod(0o644)
+    path.write_bytes(b"{}")
+    return path
+
+
 def test_promotions_and_rejections_stand_in_their_order_the_newest_first(
     tmp_path: Path, versions: list[Version]
 ) -> None:
@@ -95,10 +104,7 @@ def test_what_is_damaged_or_gone_is_left_out_and_the_rest_is_told(
     toys.promoted(tmp_path, one)
     judged(tmp_path, two, 1, "rejected", 1)
     judged(tmp_path, three, 1, "rejected", 2)
-    attachments = tmp_path / toys.MODEL / "attachments"
-    (damaged,) = (attachments / two.name).glob("gate-*/decision.json")
-    damaged.chmod(0o644)
-    damaged.write_bytes(b"{}")
+    damaged = damaged_decision(tmp_path, two)
     shutil.rmtree(one.folder)
     (three.folder / "model.safetensors").unlink()
     found = timeline(tmp_path, toys.MODEL)
@@ -116,10 +122,7 @@ def test_a_rejected_version_is_told_of_after_it_was_pruned(
     toys.promoted(tmp_path, one)
     judged(tmp_path, two, 1, "rejected", 1)
     judged(tmp_path, three, 1, "rejected", 2)
-    attachments = tmp_path / toys.MODEL / "attachments"
-    (damaged,) = (attachments / three.name).glob("gate-*/decision.json")
-    damaged.chmod(0o644)
-    damaged.write_bytes(b"{}")
+    damaged_decision(tmp_path, three)
     config = PruneConfig(versions_kept=1, grace_days=0.0)
     prune_versions(tmp_path, toys.MODEL, config, time.time(), "2026-02-01T00:00:00Z")
     assert list_versions(tmp_path, toys.MODEL) == [one.name]
