@@ -73,12 +73,16 @@ class Disk:
         os.fsync(descriptor)
 
     def write(self, stream: Any, data: bytes = b"") -> None:
-        """Half of the bytes are there when it is reached."""
-        half = len(data) // 2
-        stream.write(data[:half])
+        """Half of the file is there when it is reached, whoever wrote it before."""
+        stream.write(data)
         stream.flush()
+        with open(stream.name, "rb") as written:
+            content = written.read()
+        half = len(content) // 2
+        os.ftruncate(stream.fileno(), half)
         self.reached()
-        self._write_through(stream, data[half:])
+        os.pwrite(stream.fileno(), content[half:], half)
+        self._write_through(stream)
 
     def append(self, path: Path, text: str) -> None:
         """Half of the line is there when it is reached."""
