@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 import tyro
 
-from textvae.measure.bench import line_of
-from textvae.measure.bench_exact import bench_decode, bench_encode
-from textvae.measure.bench_serving import bench_bulk, bench_cancels
-from textvae.measure.bench_slots import bench_slots
-from textvae.measure.bench_train import bench_train
+from textvae.benchmarks.arms import line_of
+from textvae.benchmarks.network import bench_decode, bench_encode
+from textvae.benchmarks.serving import bench_bulk, bench_cancels
+from textvae.benchmarks.slots import bench_slots
+from textvae.benchmarks.training import bench_train
 
 BENCHES = {
     "train": bench_train,

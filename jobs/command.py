@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 import tyro
 
 from textvae import files
-from textvae.config import StoreConfig
+from textvae.config.data import StoreConfig
 from textvae.errors import TextVaeError
 from textvae.settings import read_toml, sections_of
 

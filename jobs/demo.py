@@ -7,29 +7,23 @@ from typing import Any
 
 from rich.console import Console
 
-from jobs import evaluate, ingest, promote, train
 from jobs.command import run_job
 from textvae import files
 from textvae.client import Client
-from textvae.config import (
-    DataConfig,
-    EvaluationConfig,
-    ModelConfig,
-    NightConfig,
-    ServeConfig,
-    StoreConfig,
-    TokenizerConfig,
-    TrainingConfig,
-)
+from textvae.config.data import DataConfig, StoreConfig, TokenizerConfig
+from textvae.config.evaluation import EvaluationConfig
+from textvae.config.nightly import NightConfig
+from textvae.config.serve import ServeConfig
+from textvae.config.training import ModelConfig, TrainingConfig
+from textvae.corpus.bible import clauses
+from textvae.corpus.spans import list_spans, load_spans
+from textvae.engine.operations.encode import encode_all
 from textvae.engine.start import start_engine
-from textvae.measure.evaluation import encode_all
-from textvae.measure.loopback import served
-from textvae.measure.plots import draw_kl, draw_losses, draw_map
-from textvae.measure.sets import held_out
-from textvae.measure.show import ask_for_show, print_show, report_of
+from textvae.evaluation.holdout import held_out
+from textvae.experiments.show import ask_for_show, print_show, report_of
+from textvae.release.smoke_test import served
+from textvae.reporting.plots import draw_kl, draw_losses, draw_map
 from textvae.store.versions import open_version
-from textvae.text.clauses import clauses
-from textvae.text.spans import list_spans, load_spans
 
 MAP_SENTENCES = 2000
 DISTINCT_DRAWS = 200
@@ -72,6 +66,9 @@ class Demo:
 
 def main(settings: Demo) -> dict[str, Any]:
     """Outcome `shown`, with the paths of what was made."""
+    # A job of its own each; --help need not wait for them.
+    from jobs import evaluate, ingest, promote, train
+
     console = Console(stderr=True)
     place = settings.folder
     store = StoreConfig(place / "registry", "demo", place / "spans", place / "runs")
@@ -125,7 +122,9 @@ def _draw(
     version = open_version(store.registry, store.model, name)
     engine = start_engine(store.registry, version, ServeConfig())
     try:
-        means = encode_all(engine, [row.text for row in rows], settings.evaluation.seed).mean
+        means = encode_all(
+            engine.answer, engine.limits, [row.text for row in rows], settings.evaluation.seed
+        ).mean
     finally:
         engine.close()
     draw_map(means, [row.label for row in rows], paths[2])

@@ -5,11 +5,13 @@ from typing import Any
 
 from jobs.command import run_job
 from jobs.progress import shown_progress
-from textvae.config import EvaluationConfig, StoreConfig
+from textvae.config.data import StoreConfig
+from textvae.config.evaluation import EvaluationConfig
 from textvae.errors import CollapsedError
-from textvae.measure.doctor import diagnose
-from textvae.measure.judge import admitted, evaluated, readable
-from textvae.measure.tables import print_diagnosis, print_figures
+from textvae.evaluation.cache import admitted, evaluated
+from textvae.evaluation.diagnosis import diagnose
+from textvae.evaluation.length_limits import readable
+from textvae.reporting.console import print_diagnosis, print_figures
 
 
 @dataclass(frozen=True)

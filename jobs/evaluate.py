@@ -5,15 +5,17 @@ from typing import Any
 
 from jobs.command import run_job, utc_now
 from jobs.progress import shown_progress
-from textvae.config import EvaluationConfig, GateConfig, StoreConfig
+from textvae.config.data import StoreConfig
+from textvae.config.evaluation import EvaluationConfig, GateConfig
+from textvae.corpus.canaries import read_canaries
 from textvae.errors import RejectedError
-from textvae.measure.drift import under_lines
-from textvae.measure.judge import admitted, readable
-from textvae.measure.judgement import judged
-from textvae.measure.precision import check_int8
-from textvae.measure.samples import sampled
-from textvae.measure.tables import print_decision, print_diagnosis, print_figures
-from textvae.text.canaries import read_canaries
+from textvae.evaluation.cache import admitted
+from textvae.evaluation.generation_cache import sampled
+from textvae.evaluation.length_limits import readable
+from textvae.evaluation.quantization import check_int8
+from textvae.release.candidate import judged
+from textvae.release.model_drift import under_lines
+from textvae.reporting.console import print_decision, print_diagnosis, print_figures
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from typing import Any
 from jobs.command import run_job
 from jobs.progress import shown_progress
 from textvae import files
-from textvae.config import ModelConfig, TokenizerConfig, TrainingConfig
+from textvae.config.data import TokenizerConfig
+from textvae.config.training import ModelConfig, TrainingConfig
+from textvae.experiments.explain import NOTE, explain, panels
 from textvae.files import hold_lock
-from textvae.measure.explain import NOTE, explain, panels
-from textvae.measure.plots import draw_maps
+from textvae.reporting.plots import draw_maps
 from textvae.training.recipe import Recipe
 
 # What tells the three apart in five minutes on two cores, whatever the seed: a rate of some nats

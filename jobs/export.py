@@ -7,11 +7,11 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from jobs.command import run_job
-from textvae.config import StoreConfig
+from textvae.config.data import StoreConfig
 from textvae.errors import InputError, NotFoundError
-from textvae.measure.exported import gathered
-from textvae.measure.to_mlflow import hand_to_mlflow
-from textvae.measure.to_tensorboard import write_events
+from textvae.reporting.export import gathered
+from textvae.reporting.mlflow import hand_to_mlflow
+from textvae.reporting.tensorboard import write_events
 from textvae.store.promotions import current
 from textvae.store.versions import list_versions, open_version
 

@@ -8,14 +8,13 @@ from functools import partial
 from typing import Any
 
 from jobs.command import run_job
-from textvae.config import StoreConfig
+from textvae.config.data import StoreConfig
+from textvae.corpus.spans import list_spans
 from textvae.errors import CorruptError
 from textvae.files import sweep
-from textvae.store.check import Finding, check_registry, check_spans
+from textvae.store.check import Finding, check_registry, check_spans, damaged_checkpoints
 from textvae.store.prune import leftovers
 from textvae.store.versions import list_models, list_versions, open_version
-from textvae.text.spans import list_spans
-from textvae.training.whole import damaged_checkpoints
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +78,7 @@ def _rebuild(settings: Fsck) -> dict[str, Any]:
     """A version made again and compared."""
     # A check of the disk needs no torch, which takes seconds to import.
     from jobs.progress import shown_progress
-    from textvae.measure.rebuild import device_of, rebuild
+    from textvae.release.reproduce import device_of, rebuild
     from textvae.training.ranks import joined
 
     store, anyway = settings.store, settings.rebuild_anyway

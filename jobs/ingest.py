@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from jobs.command import run_job
-from textvae.config import DataConfig, StoreConfig
-from textvae.text.forget import forget, forgotten_lines
-from textvae.text.ingest import ingest
-from textvae.text.report import report_lines
+from textvae.config.data import DataConfig, StoreConfig
+from textvae.corpus.data_report import report_lines
+from textvae.corpus.forget import forget, forgotten_lines
+from textvae.corpus.ingest import ingest
 
 
 @dataclass(frozen=True)

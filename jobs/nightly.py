@@ -10,24 +10,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jobs.command import run_job, utc_now
-from textvae.config import (
-    DataConfig,
-    EvaluationConfig,
-    GateConfig,
-    ModelConfig,
-    NightConfig,
-    PruneConfig,
-    StoreConfig,
-    TokenizerConfig,
-    TrainingConfig,
-)
+from jobs.journal import Journal
+from textvae.config.data import DataConfig, StoreConfig, TokenizerConfig
+from textvae.config.evaluation import EvaluationConfig, GateConfig
+from textvae.config.nightly import NightConfig
+from textvae.config.prune import PruneConfig
+from textvae.config.training import ModelConfig, TrainingConfig
+from textvae.corpus.canaries import read_canaries
+from textvae.corpus.spans import list_spans, load_spans
 from textvae.errors import BusyError, CorruptError, NotFoundError, UnavailableError
-from textvae.measure.gate import is_rejected
-from textvae.store.journal import Journal
+from textvae.release.gate import is_rejected
 from textvae.store.promotions import current, history
 from textvae.store.versions import Version, list_versions, open_version
-from textvae.text.canaries import read_canaries
-from textvae.text.spans import list_spans, load_spans
 
 # What takes a second to import is imported by the stages that need it: a night that finds another
 # at work says so at once.
@@ -169,9 +163,9 @@ def _evaluate(settings: Nightly, name: str) -> dict[str, Any]:
 
 def _ask_server(settings: Nightly, name: str) -> dict[str, Any]:
     """A real server of the version is asked everything."""
-    from textvae.measure.judge import readable
-    from textvae.measure.loopback import ask_everything
-    from textvae.measure.sets import held_out
+    from textvae.evaluation.holdout import held_out
+    from textvae.evaluation.length_limits import readable
+    from textvae.release.smoke_test import ask_everything
 
     store = settings.store
     version = open_version(store.registry, store.model, name)

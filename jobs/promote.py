@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.command import actor, run_job, utc_now
-from textvae.config import StoreConfig
+from textvae.config.data import StoreConfig
 from textvae.errors import RejectedError
-from textvae.measure.gate import gate_decision
+from textvae.release.gate import gate_decision
 from textvae.store.promotions import current, promote
 from textvae.store.versions import open_version
 

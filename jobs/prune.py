@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.command import actor, run_job, utc_now
-from textvae.config import PruneConfig, StoreConfig
+from textvae.config.data import StoreConfig
+from textvae.config.prune import PruneConfig
 from textvae.files import sweep
 from textvae.store.pins import pin, unpin
 from textvae.store.prune import (

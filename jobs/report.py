@@ -11,18 +11,20 @@ from typing import Any
 
 from jobs.command import run_job
 from jobs.progress import shown_progress
-from textvae.config import EvaluationConfig, StoreConfig
+from textvae.config.data import StoreConfig
+from textvae.config.evaluation import EvaluationConfig
+from textvae.corpus.data_report import report_lines
 from textvae.errors import CorruptError, NotFoundError
-from textvae.measure.doctor import diagnose
-from textvae.measure.judge import admitted, evaluated, readable
-from textvae.measure.report import Findings, Side, report_files
-from textvae.measure.timeline import timeline
-from textvae.measure.voices import SILENT, voice_of
+from textvae.evaluation.cache import admitted, evaluated
+from textvae.evaluation.diagnosis import diagnose
+from textvae.evaluation.length_limits import readable
+from textvae.reporting.history import timeline
+from textvae.reporting.page import Findings, Side, report_files
+from textvae.reporting.probes import SILENT, voice_of
 from textvae.store.attachments import attach
 from textvae.store.decisions import read_decisions
 from textvae.store.promotions import history
 from textvae.store.versions import Version, open_version
-from textvae.text.report import report_lines
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.command import actor, run_job, utc_now
-from textvae.config import StoreConfig
+from textvae.config.data import StoreConfig
 from textvae.store.promotions import rollback
 
 

@@ -6,14 +6,14 @@ from typing import Any, Literal
 
 from jobs.command import run_job
 from jobs.progress import shown_progress
-from textvae.config import EvaluationConfig
+from textvae.config.evaluation import EvaluationConfig
 from textvae.errors import InputError
+from textvae.experiments.corpora import prepare, sources_of
+from textvae.experiments.rows import SCALES, base_recipe, check_rows, scale_of
+from textvae.experiments.table import make_table
+from textvae.experiments.tasks import Plan
+from textvae.experiments.workers import threads_of
 from textvae.files import hold_lock
-from textvae.table.corpora import prepare, sources_of
-from textvae.table.rows import SCALES, base_recipe, check_rows, scale_of
-from textvae.table.table import make_table
-from textvae.table.tasks import Plan
-from textvae.table.workers import threads_of
 
 
 @dataclass(frozen=True)

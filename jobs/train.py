@@ -7,12 +7,13 @@ from typing import Any
 
 from jobs.command import run_job, utc_now
 from jobs.progress import shown_progress
-from textvae.config import ModelConfig, StoreConfig, TokenizerConfig, TrainingConfig
+from textvae.config.data import StoreConfig, TokenizerConfig
+from textvae.config.training import ModelConfig, TrainingConfig
+from textvae.corpus.spans import Corpus, load_spans
 from textvae.errors import CorruptError, NotFoundError
 from textvae.files import hold_lock
 from textvae.store.promotions import champion, current
 from textvae.store.versions import publish
-from textvae.text.spans import Corpus, load_spans
 from textvae.training.ranks import joined
 from textvae.training.recipe import Recipe
 from textvae.training.run import run_name, train

@@ -9,10 +9,10 @@ from safetensors.torch import load, save
 
 from tests import toys
 from tests.serving import another_version
-from textvae.config import TokenizerConfig
+from textvae.config.data import TokenizerConfig
+from textvae.corpus.toy_grammar import sample
 from textvae.store.promotions import history
 from textvae.store.versions import Version, open_version
-from textvae.text.grammar import sample
 from textvae.text.tokenizer import Tokenizer, train_tokenizer
 
 

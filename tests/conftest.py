@@ -22,7 +22,7 @@ def runs(request: pytest.FixtureRequest) -> Path:
     learning = [
         path.read_bytes()
         for path in sources
-        if {"model", "text", "training", "tests"} & set(path.parts[-2:-1])
+        if {"model", "text", "corpus", "training", "tests"} & set(path.parts[-2:-1])
     ]
     # Under other conditions a run is not gone on with.
     learning.append(f"{torch.__version__} {torch.get_num_threads()}".encode())

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from textvae.text.grammar import sample
+from textvae.corpus.toy_grammar import sample
 
 ROOT = Path(__file__).parent.parent
 MODEL = "toy"

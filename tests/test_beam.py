@@ -8,8 +8,10 @@ import torch
 
 from tests import toys
 from textvae.decode.beam import Beam, Hypothesis
-from textvae.decode.slots import Choice, Finished, Row, Slots, SpecialIds
+from textvae.decode.rows import Finished, Row
+from textvae.decode.slots import Slots, SpecialIds
 from textvae.model.exact import BUCKETS, ExactDecoder
+from textvae.options import Options
 
 BEGIN, END, VOCAB, LATENT = 0, 1, 6, 3
 LENGTH = 4
@@ -24,7 +26,7 @@ def decoder() -> ExactDecoder:
 def rows(count: int, beam: int, tokens_max: int = LENGTH, owner: str = "any") -> list[Row]:
     """Rows with latents of their own."""
     latents = torch.randn(count, LATENT, generator=torch.Generator().manual_seed(3)).numpy()
-    choice = Choice(beam=beam)
+    choice = Options(beam=beam)
     return [Row(owner, place, latent, tokens_max, choice) for place, latent in enumerate(latents)]
 
 
@@ -49,7 +51,7 @@ def likeliest(decoder: ExactDecoder, row: Row) -> list[tuple[float, tuple[int, .
     found = []
     for length in range(1, LENGTH):
         for tokens in itertools.product(range(2, VOCAB), repeat=length):
-            given = row._replace(given=tokens, choice=Choice())
+            given = row._replace(given=tokens, options=Options())
             log_prob = run(decoder, [given])["any", row.place].log_prob
             found.append((log_prob / (length + 1), tokens))
     return sorted(found, reverse=True)

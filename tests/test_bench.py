@@ -5,9 +5,9 @@ from functools import partial
 import pytest
 import torch
 
-from textvae.config import ModelConfig
-from textvae.measure import bench_train
-from textvae.measure.bench import Arm, gemm_peak, interleaved, made_up_sentences, read_peak
+from textvae.benchmarks import training as bench_train
+from textvae.benchmarks.arms import Arm, gemm_peak, interleaved, made_up_sentences, read_peak
+from textvae.config.training import ModelConfig
 from textvae.model.network import SentenceVae
 from textvae.text.batches import batch_of
 

@@ -11,25 +11,21 @@ import torch
 
 from jobs import evaluate, nightly
 from tests import toys
-from textvae.config import (
-    EvaluationConfig,
-    GateConfig,
-    ModelConfig,
-    ServeConfig,
-    StoreConfig,
-    TokenizerConfig,
-    TrainingConfig,
-)
-from textvae.engine.requests import DecodeRequest, EncodeRequest
+from textvae.config.data import StoreConfig, TokenizerConfig
+from textvae.config.evaluation import EvaluationConfig, GateConfig
+from textvae.config.serve import ServeConfig
+from textvae.config.training import ModelConfig, TrainingConfig
+from textvae.corpus.canaries import Canary, read_canaries, written_canaries
+from textvae.corpus.spans import load_spans, write_span
+from textvae.corpus.toy_grammar import sample
+from textvae.engine.operations.decode import DecodeRequest
+from textvae.engine.operations.encode import EncodeRequest
 from textvae.engine.start import start_engine
 from textvae.errors import InputError
-from textvae.measure.canaries import Reproduced, reproduced
+from textvae.evaluation.memorization import Reproduced, reproduced
 from textvae.store.attachments import list_attachments, read_attachment
 from textvae.store.versions import Version, open_version, publish
-from textvae.text.canaries import Canary, read_canaries, written_canaries
-from textvae.text.corpus import Sentence
-from textvae.text.grammar import sample
-from textvae.text.spans import load_spans, write_span
+from textvae.text.sentence import Sentence
 from textvae.training.recipe import Recipe
 from textvae.training.run import train
 
@@ -108,8 +104,8 @@ def test_to_encode_a_canary_and_write_it_again_is_no_leak(
     texts = [row.text for row in toys.corpus().test[:100]]
     engine = start_engine(registry, version, ServeConfig())
     try:
-        means = engine.encode(EncodeRequest(tuple(texts))).mean
-        written = [one.text for one in engine.decode(DecodeRequest(means)).written]
+        means = engine.answer(EncodeRequest(tuple(texts))).mean
+        written = [one.text for one in engine.answer(DecodeRequest(means)).written]
     finally:
         engine.close()
     rebuilt = [text for text, again in zip(texts, written, strict=True) if text == again]

@@ -5,9 +5,9 @@ from itertools import islice
 
 import pytest
 
+from textvae.corpus.bible import clauses, cut
 from textvae.errors import NotFoundError
-from textvae.text.clauses import clauses, cut
-from textvae.text.corpus import normalise
+from textvae.text.sentence import normalise
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.serving import Server
-from textvae.cli import main
+from textvae.cli.commands import main
 from textvae.client import Client
 
 SENTENCES = ["the cat sees the dog", "the teacher does not find the letter"]

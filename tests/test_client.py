@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.serving import Server, another_version, copied, put_in_service, serving, within
-from textvae.client import AsyncClient, Client, Latents, Options
+from textvae.client import AsyncClient, Client, Latents
 from textvae.client.messages import Ask, in_chunks
 from textvae.errors import (
     BusyError,
@@ -20,6 +20,7 @@ from textvae.errors import (
     UnavailableError,
     VersionError,
 )
+from textvae.options import Options
 from textvae.v1 import textvae_pb2 as pb
 
 SENTENCES = [

@@ -8,10 +8,12 @@ import torch
 
 from tests import toys
 from tests.compiled import found_native, found_picks
+from textvae.benchmarks.whole_requests import WholeRequests
 from textvae.decode.counter import normals
-from textvae.decode.slots import Choice, Finished, Row, Slots, SpecialIds
-from textvae.measure.whole_requests import WholeRequests
+from textvae.decode.rows import Finished, Row
+from textvae.decode.slots import Slots, SpecialIds
 from textvae.model.exact import BUCKETS, ExactDecoder
+from textvae.options import Options
 
 VOCAB, LATENT = 60, 6
 END = 2
@@ -34,7 +36,7 @@ def rows(owner: str, count: int, **choice: float) -> list[Row]:
     """Rows with latents of their own, seeded by the owner's name."""
     latents = normals(len(owner), np.arange(count), np.zeros(count), LATENT).astype(np.float32)
     return [
-        Row(owner, place, latent, 12, Choice(**choice), item=place, seed=len(owner))  # type: ignore[arg-type]
+        Row(owner, place, latent, 12, Options(**choice), item=place, seed=len(owner))  # type: ignore[arg-type]
         for place, latent in enumerate(latents)
     ]
 

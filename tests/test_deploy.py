@@ -13,7 +13,7 @@ import pytest
 
 from jobs import command, nightly
 from textvae import errors
-from textvae.config import ServeConfig
+from textvae.config.serve import ServeConfig
 from textvae.settings import read_toml
 
 ROOT = Path(__file__).parent.parent

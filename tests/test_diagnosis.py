@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from textvae.measure.doctor import FATAL, diagnose
+from textvae.evaluation.diagnosis import FATAL, diagnose
 from textvae.model.collapse import SHUFFLE_NATS_MIN
 
 FIGURES: dict[str, Any] = {

@@ -11,20 +11,21 @@ import pytest
 from jobs import doctor, evaluate
 from tests.drills.watchdog import HEALTHY, corpus, cut_off, forced, ran
 from tests.job_runs import ran as ran_module
-from textvae.config import DataConfig, EvaluationConfig, GateConfig, StoreConfig
+from textvae.config.data import DataConfig, StoreConfig
+from textvae.config.evaluation import EvaluationConfig, GateConfig
+from textvae.corpus.ingest import ingest
+from textvae.corpus.spans import load_spans
 from textvae.engine.answers import Written
 from textvae.engine.loaded import load_networks
 from textvae.errors import CollapsedError
+from textvae.evaluation.cache import admitted, evaluated
+from textvae.evaluation.diagnosis import diagnose
+from textvae.evaluation.scorers import sentence_nats
+from textvae.evaluation.validity import Yardstick, fluency, yardstick_of
 from textvae.files import write_lines
 from textvae.latent.statistics import latent_statistics
-from textvae.measure.doctor import diagnose
-from textvae.measure.holes import Yardstick, fluency, yardstick_of
-from textvae.measure.judge import admitted, evaluated
-from textvae.measure.judges import sentence_nats
 from textvae.store.attachments import list_attachments, read_attachment
 from textvae.store.versions import publish
-from textvae.text.ingest import ingest
-from textvae.text.spans import load_spans
 from textvae.text.tokenizer import Tokenizer
 from textvae.training.run import train
 

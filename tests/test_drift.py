@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from tests.test_ingest import must, toy_lines, write_lines
-from textvae.config import DataConfig
-from textvae.text.corpus import Sentence
-from textvae.text.drift import compared, drawn_texts, drift, drift_lines
-from textvae.text.grammar import sample
-from textvae.text.ingest import ingest
-from textvae.text.report import report_lines
+from textvae.config.data import DataConfig
+from textvae.corpus.data_drift import compared, drawn_texts, drift, drift_lines
+from textvae.corpus.data_report import report_lines
+from textvae.corpus.ingest import ingest
+from textvae.corpus.toy_grammar import sample
+from textvae.text.sentence import Sentence
 
 WORDS = "the a cat dog house river sees finds red old small where and so"
 

@@ -8,21 +8,18 @@ import numpy as np
 import pytest
 
 from tests import toys
-from textvae.config import ServeConfig
-from textvae.engine.answers import Done, Drawn, Encoded, Interpolated, Paraphrased, Scored
-from textvae.engine.engine import Engine
-from textvae.engine.requests import (
-    DecodeRequest,
-    EncodeRequest,
-    InterpolateRequest,
-    Options,
-    ParaphraseRequest,
-    Request,
-    SampleRequest,
-    ScoreRequest,
-)
+from textvae.config.serve import ServeConfig
+from textvae.engine.answers import Done
+from textvae.engine.engine import Engine, Request
+from textvae.engine.operations.decode import DecodeRequest
+from textvae.engine.operations.encode import Encoded, EncodeRequest
+from textvae.engine.operations.interpolate import Interpolated, InterpolateRequest
+from textvae.engine.operations.paraphrase import Paraphrased, ParaphraseRequest
+from textvae.engine.operations.sample import Sampled, SampleRequest
+from textvae.engine.operations.score import Scored, ScoreRequest
 from textvae.engine.start import load_engine
 from textvae.errors import BusyError, InputError
+from textvae.options import Options
 
 ONE, OTHER = "The child will sing a song at home.", "The old kings rode the brown horse outside."
 DRAWING = Options(temperature=0.9, top_k=40)
@@ -99,21 +96,21 @@ def test_an_engine_loaded_anew_answers_the_same_bytes(engine: Engine, registry: 
 
 def test_a_request_cut_in_parts_is_the_request(engine: Engine) -> None:
     """`first_index` carries the address of the random numbers over."""
-    whole = engine.sample(SampleRequest(10, options=DRAWING, seed=3))
+    whole = engine.answer(SampleRequest(10, options=DRAWING, seed=3))
     parts = [
-        engine.sample(SampleRequest(count, options=DRAWING, seed=3, first_index=first))
+        engine.answer(SampleRequest(count, options=DRAWING, seed=3, first_index=first))
         for first, count in ((0, 4), (4, 6))
     ]
     assert [one for part in parts for one in part.written] == whole.written
     many = tuple(row.text for row in toys.corpus().test[:6])
-    both = engine.paraphrase(ParaphraseRequest(many, 3, options=DRAWING, seed=3))
-    rest = engine.paraphrase(ParaphraseRequest(many[4:], 3, options=DRAWING, seed=3, first_index=4))
+    both = engine.answer(ParaphraseRequest(many, 3, options=DRAWING, seed=3))
+    rest = engine.answer(ParaphraseRequest(many[4:], 3, options=DRAWING, seed=3, first_index=4))
     assert rest.variations == both.variations[4:]
 
 
 def test_seeds_and_items_give_different_draws(engine: Engine) -> None:
     written = {
-        tuple(one.text for one in engine.sample(SampleRequest(20, seed=seed)).written)
+        tuple(one.text for one in engine.answer(SampleRequest(20, seed=seed)).written)
         for seed in range(3)
     }
     assert len(written) == 3
@@ -121,33 +118,33 @@ def test_seeds_and_items_give_different_draws(engine: Engine) -> None:
 
 def test_most_sentences_come_back_as_they_went_in(engine: Engine) -> None:
     sentences = tuple(row.text for row in toys.corpus().test[:200])
-    latents = engine.encode(EncodeRequest(sentences)).mean
-    back = [one.text for one in engine.decode(DecodeRequest(latents)).written]
+    latents = engine.answer(EncodeRequest(sentences)).mean
+    back = [one.text for one in engine.answer(DecodeRequest(latents)).written]
     assert sum(map(str.__eq__, back, sentences)) > 150
 
 
 def test_posterior_samples_scatter_about_the_mean_as_the_log_variance_says(engine: Engine) -> None:
-    found = engine.encode(EncodeRequest((ONE,), samples=1000, seed=1))
+    found = engine.answer(EncodeRequest((ONE,), samples=1000, seed=1))
     scaled = (found.samples - found.mean) / np.exp(0.5 * found.logvar)
     assert np.abs(scaled.mean(0)).max() < 0.15
     assert scaled.std(0) == pytest.approx(np.ones(engine.latent), rel=0.1)
 
 
 def test_a_homotopy_begins_and_ends_at_the_reconstructions(engine: Engine) -> None:
-    means = engine.encode(EncodeRequest((ONE, OTHER))).mean
-    ends = [one.text for one in engine.decode(DecodeRequest(means)).written]
+    means = engine.answer(EncodeRequest((ONE, OTHER))).mean
+    ends = [one.text for one in engine.answer(DecodeRequest(means)).written]
     for kind in ("lerp", "slerp"):
-        way = engine.interpolate(InterpolateRequest((ONE, OTHER), 6, kind))  # type: ignore[arg-type]
+        way = engine.answer(InterpolateRequest((ONE, OTHER), 6, kind))  # type: ignore[arg-type]
         assert [way.written[0].text, way.written[-1].text] == ends
-    mixed = engine.interpolate(InterpolateRequest((ONE, means[1]), 6))
+    mixed = engine.answer(InterpolateRequest((ONE, means[1]), 6))
     assert np.array_equal(mixed.latents[[0, -1]], means)
 
 
 def test_variations_are_ordered_by_distance_and_none_is_the_sentence(engine: Engine) -> None:
-    still = engine.paraphrase(ParaphraseRequest((ONE,), 3, radius=0.0))
+    still = engine.answer(ParaphraseRequest((ONE,), 3, radius=0.0))
     assert len({one.text for one in still.variations[0]}) == 1
     assert still.distances == [[0.0, 0.0, 0.0]]
-    varied = engine.paraphrase(ParaphraseRequest((ONE, OTHER), 40, radius=3.0, distinct=True))
+    varied = engine.answer(ParaphraseRequest((ONE, OTHER), 40, radius=3.0, distinct=True))
     for sentence, variations, distances in zip(
         (ONE, OTHER), varied.variations, varied.distances, strict=True
     ):
@@ -159,7 +156,7 @@ def test_variations_are_ordered_by_distance_and_none_is_the_sentence(engine: Eng
 
 
 def test_a_score_is_a_bound_and_tells_sense_from_nonsense(engine: Engine) -> None:
-    scored = engine.score(ScoreRequest((ONE, "Song a sing will child the."), 200, seed=1))
+    scored = engine.answer(ScoreRequest((ONE, "Song a sing will child the."), 200, seed=1))
     assert scored.elbo_nats == pytest.approx(-(scored.reconstruction_nats + scored.kl_nats))
     assert (scored.iw_nll_nats < -scored.elbo_nats).all()
     assert scored.iw_nll_nats[1] > scored.iw_nll_nats[0] + 20
@@ -250,7 +247,7 @@ def test_a_closed_engine_ends_what_it_took_and_takes_no_more(registry: Path) -> 
 def test_results_have_the_shapes_they_promise(engine: Engine) -> None:
     shapes = {
         EncodeRequest((ONE,) * 3, samples=2): (Encoded, "samples", (6, 16)),
-        SampleRequest(4): (Drawn, "latents", (4, 16)),
+        SampleRequest(4): (Sampled, "latents", (4, 16)),
         InterpolateRequest((ONE, OTHER, ONE), 5): (Interpolated, "latents", (5, 16)),
         ScoreRequest((ONE,) * 3, 2): (Scored, "iw_nll_nats", (3,)),
     }
@@ -258,6 +255,6 @@ def test_results_have_the_shapes_they_promise(engine: Engine) -> None:
         result = engine.submit(request).result(60).result
         assert isinstance(result, kind)
         assert getattr(result, field).shape == shape
-    varied = engine.paraphrase(ParaphraseRequest((ONE, OTHER), 3))
+    varied = engine.answer(ParaphraseRequest((ONE, OTHER), 3))
     assert isinstance(varied, Paraphrased)
     assert [array.shape for array in varied.latents] == [(3, 16), (3, 16)]

@@ -14,9 +14,11 @@ from matplotlib.image import imread
 from matplotlib.transforms import Bbox
 
 from jobs import explain as job
-from textvae.config import ModelConfig, TokenizerConfig, TrainingConfig
+from textvae.config.data import TokenizerConfig
+from textvae.config.training import ModelConfig, TrainingConfig
+from textvae.corpus.toy_grammar import parse
 from textvae.errors import InputError
-from textvae.measure.explain import (
+from textvae.experiments.explain import (
     TITLES,
     LatentMap,
     Objective,
@@ -29,8 +31,7 @@ from textvae.measure.explain import (
     recipe_of,
     valid_share,
 )
-from textvae.measure.plots import LABELS_MAX, RINGS, Panel, common_limits, draw_maps
-from textvae.text.grammar import parse
+from textvae.reporting.plots import LABELS_MAX, RINGS, Panel, common_limits, draw_maps
 from textvae.training.recipe import Recipe
 
 
@@ -138,8 +139,8 @@ def test_the_corpus_is_the_whole_grammar_in_three_parts_that_share_nothing() -> 
 @pytest.fixture
 def quick_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few draws and few points, where it does not matter what they show."""
-    monkeypatch.setattr("textvae.measure.explain.PRIOR_DRAWS", 8)
-    monkeypatch.setattr("textvae.measure.explain.MAP_SENTENCES", 50)
+    monkeypatch.setattr("textvae.experiments.explain.PRIOR_DRAWS", 8)
+    monkeypatch.setattr("textvae.experiments.explain.MAP_SENTENCES", 50)
 
 
 @pytest.mark.usefixtures("quick_look")
@@ -231,7 +232,7 @@ def test_the_common_scale_holds_every_point_and_the_rings() -> None:
 def drawn(panels: list[Panel], monkeypatch: pytest.MonkeyPatch) -> Figure:
     """The figure as it is saved."""
     saved: list[Figure] = []
-    monkeypatch.setattr("textvae.measure.plots._save", lambda figure, _: saved.append(figure))
+    monkeypatch.setattr("textvae.reporting.plots._save", lambda figure, _: saved.append(figure))
     draw_maps(panels, "note", Path("unused.png"))
     saved[0].savefig(io.BytesIO(), format="png")
     return saved[0]

@@ -11,11 +11,11 @@ import pytest
 from jobs.export import Export, main
 from tests.exports import FIGURES, published
 from tests.job_runs import MODEL, prepared, ran, ran_job
-from textvae.config import StoreConfig
+from textvae.config.data import StoreConfig
 from textvae.errors import InputError, NotFoundError
 from textvae.files import hold_lock
-from textvae.measure.exported import Curve, Exported, Point, gathered
-from textvae.measure.to_tensorboard import write_events
+from textvae.reporting.export import Curve, Exported, Point, gathered
+from textvae.reporting.tensorboard import write_events
 from textvae.store.attachments import attach
 
 pytest.importorskip("tensorboard", reason="tensorboard is not installed; make .venv/dev")

@@ -15,10 +15,10 @@ from jobs.export import Export, main
 from tests import toys
 from tests.exports import published
 from tests.job_runs import MODEL, ROOT
-from textvae.config import StoreConfig
+from textvae.config.data import StoreConfig
 from textvae.errors import InputError, UnavailableError
-from textvae.measure.exported import Exported, gathered
-from textvae.measure.to_mlflow import ALIAS, PROOF, hand_to_mlflow
+from textvae.reporting.export import Exported, gathered
+from textvae.reporting.mlflow import ALIAS, PROOF, hand_to_mlflow
 from textvae.store.attachments import attach
 from textvae.store.versions import Version, publish
 

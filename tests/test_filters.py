@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from tests.test_ingest import must, texts, toy_lines, write_lines
-from textvae.config import DataConfig
+from textvae.config.data import DataConfig
+from textvae.corpus.data_report import report_lines
+from textvae.corpus.filters import Letters, near_key, personal
+from textvae.corpus.ingest import ingest
+from textvae.corpus.spans import load_spans
 from textvae.errors import InputError, NotFoundError
-from textvae.text.filters import Letters, near_key, personal
-from textvae.text.ingest import ingest
-from textvae.text.report import report_lines
-from textvae.text.spans import load_spans
 
 
 @pytest.fixture

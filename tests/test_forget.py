@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from tests.test_ingest import must, texts, toy_lines, write_lines
-from textvae.config import DataConfig
+from textvae.config.data import DataConfig
+from textvae.corpus.forget import forget
+from textvae.corpus.ingest import ingest
+from textvae.corpus.spans import Corpus, list_spans, load_spans
+from textvae.corpus.split import SIDES
 from textvae.errors import CorruptError, DataError, NotFoundError
-from textvae.text.forget import forget
-from textvae.text.ingest import ingest
-from textvae.text.spans import Corpus, list_spans, load_spans
-from textvae.text.split import SIDES
 
 
 @pytest.fixture

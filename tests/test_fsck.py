@@ -12,7 +12,7 @@ from jobs.fsck import Fsck, main
 from tests.drills.fuzz import fuzzed, made
 from tests.job_runs import MODEL, Ended, prepared, ran_job
 from textvae import files
-from textvae.config import StoreConfig
+from textvae.config.data import StoreConfig
 from textvae.store.versions import list_versions, open_version, publish
 
 

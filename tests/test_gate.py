@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from textvae.config import GateConfig
-from textvae.measure.gate import Rival, days_served, decide
-from textvae.measure.paired import compared, sentences_needed, shown_nats
+from textvae.config.evaluation import GateConfig
+from textvae.release.gate import Rival, days_served, decide
+from textvae.release.paired_test import compared, sentences_needed, shown_nats
 
 FIGURES = {
     "kl_nats": 9.0,

@@ -10,13 +10,15 @@ import pytest
 import sacrebleu
 
 from tests import toys
-from textvae.config import ServeConfig
+from textvae.config.serve import ServeConfig
+from textvae.corpus.toy_grammar import sample
 from textvae.engine.engine import Engine
 from textvae.engine.loaded import load_networks
-from textvae.engine.requests import InterpolateRequest, Options, SampleRequest
+from textvae.engine.operations.interpolate import InterpolateRequest
+from textvae.engine.operations.sample import SampleRequest
 from textvae.engine.start import load_engine
 from textvae.errors import DataError, InputError
-from textvae.measure.generation import (
+from textvae.evaluation.generation import (
     distinct,
     draw_samples,
     generation_figures,
@@ -25,9 +27,9 @@ from textvae.measure.generation import (
     looks,
     self_bleu,
 )
-from textvae.measure.homotopy import (
+from textvae.evaluation.holdout import draw_pairs
+from textvae.evaluation.interpolation import (
     course_figures,
-    draw_pairs,
     homotopy_figures,
     jump_share,
     order,
@@ -35,13 +37,9 @@ from textvae.measure.homotopy import (
     smoothness,
     walk,
 )
-from textvae.measure.judges import (
-    JudgeConfig,
-    perplexity_per_word,
-    sentence_nats,
-)
+from textvae.evaluation.scorers import JudgeConfig, perplexity_per_word, sentence_nats
 from textvae.model.network import LanguageModel
-from textvae.text.grammar import sample
+from textvae.options import Options
 from textvae.text.tokenizer import Tokenizer
 
 TEXTS = [row.text for row in sample(1000, seed=3)]
@@ -96,8 +94,8 @@ def test_every_sample_is_a_new_one_and_a_larger_draw_begins_with_the_smaller(
     assert draw_samples(engine, 70, "fitted", 5, quiet) == drawn[:70]
     assert len(set(drawn)) > 140
     warm = SampleRequest(64, "fitted", options=Options(temperature=1.0), seed=5)
-    assert [written.text for written in engine.sample(warm).written] == drawn[:64]
-    greedy = engine.sample(SampleRequest(64, "fitted", seed=5)).written
+    assert [written.text for written in engine.answer(warm).written] == drawn[:64]
+    greedy = engine.answer(SampleRequest(64, "fitted", seed=5)).written
     assert [written.text for written in greedy] != drawn[:64]
     assert draw_samples(engine, 70, "standard", 5, quiet) != drawn[:70]
 
@@ -217,7 +215,7 @@ def test_paths_of_a_healthy_version_go_from_end_to_end(
     found = homotopy_figures(engine, *judged, real, 40, 7)
     assert json.loads(json.dumps(found)) == found
     ways = walk(engine, draw_pairs(real, 40, 7))
-    asked = engine.interpolate(InterpolateRequest(ways[3].ends, 11))
+    asked = engine.answer(InterpolateRequest(ways[3].ends, 11))
     assert [written.text for written in asked.written] == ways[3].written
     middles = [text for way in ways for text in way.written[1:-1]]
     assert len(middles) == 360

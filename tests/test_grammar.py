@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from textvae.text.grammar import Factors, all_factors, parse, sample, sentence
+from textvae.corpus.toy_grammar import Factors, all_factors, parse, sample, sentence
 
 
 def test_every_sentence_says_its_factors_and_no_two_say_the_same() -> None:

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from textvae import files
-from textvae.config import DataConfig
+from textvae.config.data import DataConfig
+from textvae.corpus.data_report import report_lines
+from textvae.corpus.ingest import ingest
+from textvae.corpus.spans import Span, load_spans
+from textvae.corpus.toy_grammar import sample
 from textvae.errors import BusyError, CorruptError, DataError, InputError, NotFoundError
-from textvae.text.corpus import Sentence
-from textvae.text.grammar import sample
-from textvae.text.ingest import ingest
-from textvae.text.report import report_lines
-from textvae.text.spans import Span, load_spans
+from textvae.text.sentence import Sentence
 
 
 def write_lines(path: Path, lines: list[str]) -> Path:

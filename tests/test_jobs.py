@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from tests.job_runs import MODEL, Ended, prepared, ran_job
+from textvae.corpus.spans import load_spans
 from textvae.model.native import native
 from textvae.model.products import LANES_MIN
 from textvae.store.promotions import champion
 from textvae.store.versions import list_versions
-from textvae.text.spans import load_spans
 
 
 @pytest.fixture(scope="module")

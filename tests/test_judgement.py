@@ -12,17 +12,18 @@ from jobs import evaluate
 from tests import toys
 from tests.broken import Broken, broken
 from tests.serving import another_version, copied, put_in_service
-from textvae.config import EvaluationConfig, GateConfig, StoreConfig
+from textvae.config.data import StoreConfig
+from textvae.config.evaluation import EvaluationConfig, GateConfig
+from textvae.corpus.spans import write_span
 from textvae.errors import CorruptError
-from textvae.measure.drift import Scored, drift_under, under_lines
-from textvae.measure.gate import gate_decision
-from textvae.measure.judge import Patient
-from textvae.measure.judgement import Judgement, judged
-from textvae.measure.sets import frozen_sets, is_sealed, newest_set
+from textvae.evaluation.cache import Patient
+from textvae.evaluation.holdout import frozen_sets, is_sealed, newest_set
+from textvae.release.candidate import Judgement, judged
+from textvae.release.gate import gate_decision
+from textvae.release.model_drift import Scored, drift_under, under_lines
 from textvae.store.attachments import list_attachments, read_attachment
 from textvae.store.promotions import champion, current
 from textvae.store.versions import Version, open_version, publish
-from textvae.text.spans import write_span
 from textvae.text.tokenizer import Tokenizer
 
 EVALUATION = EvaluationConfig(

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from textvae.config import ModelConfig, TokenizerConfig
+from textvae.config.data import TokenizerConfig
+from textvae.config.training import ModelConfig
+from textvae.corpus.toy_grammar import sample
 from textvae.errors import DataError
-from textvae.measure.generation import judge_of
-from textvae.measure.judges import (
+from textvae.evaluation.generation import judge_of
+from textvae.evaluation.scorers import (
     JudgeConfig,
     LabelJudge,
     adversarial_error,
@@ -22,7 +24,6 @@ from textvae.measure.judges import (
 )
 from textvae.model.network import LanguageModel
 from textvae.text.batches import batch_of
-from textvae.text.grammar import sample
 from textvae.text.tokenizer import EOS, Tokenizer, train_tokenizer
 
 ROWS = sample(3000, seed=3)

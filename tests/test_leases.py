@@ -10,7 +10,7 @@ import pytest
 
 from tests.serving import another_version, copied, put_in_service, serving, within
 from textvae import files
-from textvae.config import PruneConfig
+from textvae.config.prune import PruneConfig
 from textvae.errors import NotFoundError
 from textvae.store.leases import lease_holders, leased
 from textvae.store.promotions import champion, current, promote

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from textvae.text import lines
-from textvae.text.corpus import Sentence
-from textvae.text.lines import Sentences, read_lines, written
+from textvae.corpus import lines
+from textvae.corpus.lines import Sentences, read_lines, written
+from textvae.text.sentence import Sentence
 
 ROWS = [Sentence(f"Sentence {n} \u2028 naïve", "label" * (n % 2), str(n)) for n in range(50)]
 

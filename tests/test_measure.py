@@ -12,17 +12,18 @@ import pytest
 
 from tests import toys
 from textvae.client import Client
-from textvae.config import EvaluationConfig, ServeConfig
+from textvae.config.evaluation import EvaluationConfig
+from textvae.config.serve import ServeConfig
 from textvae.engine.start import start_engine
 from textvae.errors import DataError
-from textvae.measure.evaluation import bleu, evaluate, exact_share
-from textvae.measure.judge import readable
-from textvae.measure.plots import draw_kl, draw_losses, draw_map
-from textvae.measure.sets import held_out
-from textvae.measure.show import ask_for_show
+from textvae.evaluation.evaluate import bleu, evaluate, exact_share
+from textvae.evaluation.holdout import held_out
+from textvae.evaluation.length_limits import readable
+from textvae.experiments.show import ask_for_show
+from textvae.reporting.plots import draw_kl, draw_losses, draw_map
 from textvae.store.promotions import champion
 from textvae.store.versions import Version
-from textvae.text.corpus import Sentence
+from textvae.text.sentence import Sentence
 
 CONFIG = EvaluationConfig(importance_samples=5, prior_draws=100)
 HELD_OUT = [row.text for row in toys.corpus().test[:150]]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from textvae.errors import CorruptError, NotFoundError
-from textvae.measure.plots import draw_losses
+from textvae.reporting.plots import draw_losses
 from textvae.training.metrics import Metrics, read_metrics
 from textvae.training.ranks import current
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from textvae.config import ModelConfig
+from textvae.config.training import ModelConfig
 from textvae.model.exact import ExactDecoder, ExactEncoder
 from textvae.model.losses import vae_loss
 from textvae.model.network import (

@@ -13,10 +13,10 @@ import pytest
 from tests.job_runs import MODEL, NIGHT_CONFIG, ROOT, prepared, ran, ran_job
 from tests.serving import put_in_service
 from textvae import files
+from textvae.corpus.spans import list_spans
+from textvae.corpus.toy_grammar import sample
 from textvae.store.promotions import current, history, promote
 from textvae.store.versions import list_versions, open_version
-from textvae.text.grammar import sample
-from textvae.text.spans import list_spans
 
 HOOK = """
 import json, sys

@@ -12,14 +12,16 @@ import torch
 
 from tests import toys
 from tests.compiled import found_native
-from textvae.config import ServeConfig
+from textvae.config.serve import ServeConfig
 from textvae.engine import proof
 from textvae.engine.loaded import Loaded, load_version
+from textvae.engine.operations.decode import DecodeRequest
+from textvae.engine.operations.sample import SampleRequest
 from textvae.engine.proof import prove
-from textvae.engine.requests import DecodeRequest, Options, SampleRequest
 from textvae.engine.start import INT8_ATTACHMENT, INT8_FILE, start_engine
-from textvae.measure import precision
-from textvae.measure.precision import Check, check_int8, compared
+from textvae.evaluation import quantization as precision
+from textvae.evaluation.quantization import Check, check_int8, compared
+from textvae.options import Options
 from textvae.store.attachments import attach, read_attachment
 from textvae.store.promotions import champion
 from textvae.store.versions import Version
@@ -123,7 +125,7 @@ def served(registry: Path, version: Version, config: ServeConfig) -> tuple[str, 
     engine = start_engine(registry, version, config)
     latents = np.random.default_rng(0).normal(size=(40, engine.latent)).astype(np.float32)
     try:
-        drawn = engine.decode(DecodeRequest(latents, Options()))
+        drawn = engine.answer(DecodeRequest(latents, Options()))
         return engine.arithmetic, [one.text for one in drawn.written]
     finally:
         engine.close()
@@ -184,7 +186,7 @@ def test_int8_answers_the_same_bytes_alone_and_among_others(own: tuple[Path, Ver
     engine = start_engine(registry, version, INT8)
     try:
         assert engine.arithmetic.startswith("int8, rows exact")
-        alone = engine.sample(asked)
+        alone = engine.answer(asked)
         others = [engine.submit(SampleRequest(1, seed=seed)) for seed in range(40)]
         among = engine.submit(asked).result()
         for other in others:

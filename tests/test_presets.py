@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from textvae.config import ModelConfig, TrainingConfig
+from textvae.config.training import ModelConfig, TrainingConfig
 from textvae.errors import InputError
 from textvae.presets import PRESETS, preset_of
 from textvae.settings import read_toml

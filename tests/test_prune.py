@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from textvae import files
-from textvae.config import PruneConfig
+from textvae.config.prune import PruneConfig
 from textvae.errors import BusyError, CorruptError, NotFoundError
 from textvae.store.attachments import attach, list_attachments, read_attachment
 from textvae.store.leases import leased

@@ -8,7 +8,8 @@ import pytest
 
 from jobs.prune import Prune, main
 from textvae import files
-from textvae.config import PruneConfig, StoreConfig
+from textvae.config.data import StoreConfig
+from textvae.config.prune import PruneConfig
 from textvae.errors import InputError
 from textvae.store.prune import prune_runs
 from textvae.store.versions import list_versions, publish

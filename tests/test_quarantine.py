@@ -9,13 +9,13 @@ import pytest
 
 from tests.job_runs import prepared, ran_job
 from tests.test_ingest import must, texts, toy_lines, write_lines
-from textvae.config import DataConfig
+from textvae.config.data import DataConfig
+from textvae.corpus.data_report import report_lines
+from textvae.corpus.forget import forget
+from textvae.corpus.ingest import ingest
+from textvae.corpus.spans import Span, list_spans, load_spans
 from textvae.errors import DataError, NotFoundError
-from textvae.text.corpus import normalise
-from textvae.text.forget import forget
-from textvae.text.ingest import ingest
-from textvae.text.report import report_lines
-from textvae.text.spans import Span, list_spans, load_spans
+from textvae.text.sentence import normalise
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Replay: what a night learns from beside its new text."""
 
 from tests.test_start import corpus
-from textvae.text.replay import replayed
+from textvae.corpus.replay import replayed
 
 
 def test_a_night_learns_all_new_sentences_and_a_draw_of_the_old() -> None:

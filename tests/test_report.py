@@ -8,9 +8,9 @@ import pytest
 
 from tests.job_runs import NIGHT_CONFIG, prepared, ran_job
 from tests.toys import AT
-from textvae.measure.report import Findings, Side, card, report_files
-from textvae.measure.timeline import Entry
-from textvae.measure.voices import STEPS, voice_of
+from textvae.reporting.history import Entry
+from textvae.reporting.page import Findings, Side, card, report_files
+from textvae.reporting.probes import STEPS, voice_of
 from textvae.store.versions import Version
 
 FIGURES = {

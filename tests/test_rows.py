@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from textvae import files
-from textvae.config import EvaluationConfig
-from textvae.table.corpora import Prepared
-from textvae.table.figures import collapsed_at_step, paired_figures
-from textvae.table.pages import page
-from textvae.table.rows import ROWS, base_recipe, row_recipe, scale_of
-from textvae.table.table import table_of
-from textvae.table.tasks import (
+from textvae.config.evaluation import EvaluationConfig
+from textvae.experiments.figures import collapsed_at_step, paired_figures
+from textvae.experiments.pages import page
+from textvae.experiments.rows import ROWS, base_recipe, row_recipe, scale_of
+from textvae.experiments.table import table_of
+from textvae.experiments.tasks import (
     Plan,
+    Prepared,
     Task,
     folder_of,
     learning_stamp,

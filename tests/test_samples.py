@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests import toys
-from textvae.config import EvaluationConfig, ServeConfig
+from textvae.config.evaluation import EvaluationConfig
+from textvae.config.serve import ServeConfig
 from textvae.engine.engine import Engine
 from textvae.engine.start import load_engine
-from textvae.measure import samples
-from textvae.measure.samples import label_figures, sampled
+from textvae.evaluation import generation_cache as samples
+from textvae.evaluation.generation_cache import label_figures, sampled
 from textvae.store.attachments import list_attachments
 from textvae.store.promotions import champion
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from textvae.config import TrainingConfig
+from textvae.config.training import TrainingConfig
 from textvae.model.schedules import RATE_STEPS, RateHolder, kl_weight
 
 

@@ -20,7 +20,7 @@ from tests.serving import (
     serving,
     within,
 )
-from textvae.config import ServeConfig
+from textvae.config.serve import ServeConfig
 from textvae.serve.champion import Champion
 from textvae.store.promotions import champion, rollback
 from textvae.v1 import model_pb2, model_pb2_grpc

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from textvae.corpus.spans import Span, list_spans, load_spans, write_span
+from textvae.corpus.split import SIDES, Side
 from textvae.errors import CorruptError, NotFoundError
-from textvae.text.corpus import Sentence
-from textvae.text.spans import Span, list_spans, load_spans, write_span
-from textvae.text.split import SIDES, Side
+from textvae.text.sentence import Sentence
 
 KEPT: dict[Side, list[Sentence]] = {
     "train": [Sentence("The cat sat.", "past", "one"), Sentence("A naïve 👍 \\n \u2028 cat")],

@@ -11,18 +11,13 @@ from safetensors.torch import load
 
 from jobs import ingest, promote
 from jobs import train as train_job
-from textvae.config import (
-    DataConfig,
-    ModelConfig,
-    StoreConfig,
-    TokenizerConfig,
-    TrainingConfig,
-)
+from textvae.config.data import DataConfig, StoreConfig, TokenizerConfig
+from textvae.config.training import ModelConfig, TrainingConfig
+from textvae.corpus.spans import Corpus
+from textvae.corpus.toy_grammar import sample
 from textvae.errors import InputError
 from textvae.model.network import SentenceVae
 from textvae.store.versions import Version, publish
-from textvae.text.grammar import sample
-from textvae.text.spans import Corpus
 from textvae.text.tokenizer import Tokenizer
 from textvae.training.recipe import Recipe
 from textvae.training.run import Candidate, run_name, train

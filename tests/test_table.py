@@ -8,22 +8,15 @@ from typing import Any
 import pytest
 
 from textvae import files
-from textvae.config import EvaluationConfig
+from textvae.config.evaluation import EvaluationConfig
+from textvae.corpus.toy_grammar import sample
 from textvae.errors import DataError, InputError, NotFoundError
-from textvae.table import workers
-from textvae.table.corpora import prepare, sources_of
-from textvae.table.rows import LANGUAGE_MODEL, base_recipe, check_rows, scale_of
-from textvae.table.table import make_table, table_of
-from textvae.table.tasks import (
-    Plan,
-    Task,
-    evaluation_of,
-    recipe_of,
-    result_of,
-    tasks_of,
-)
-from textvae.table.workers import do_tasks
-from textvae.text.grammar import sample
+from textvae.experiments import work
+from textvae.experiments.corpora import prepare, sources_of
+from textvae.experiments.rows import LANGUAGE_MODEL, base_recipe, check_rows, scale_of
+from textvae.experiments.table import make_table, table_of
+from textvae.experiments.tasks import Plan, Task, evaluation_of, recipe_of, result_of, tasks_of
+from textvae.experiments.workers import do_tasks
 from textvae.training.loop import Tell
 
 SCALE = scale_of(
@@ -199,7 +192,7 @@ def test_a_row_that_fails_stops_only_those_that_need_it(
         if task == Task("toy-corpus", LANGUAGE_MODEL, 0, 0.3):
             raise DataError("the text is no text")
 
-    monkeypatch.setattr(workers, "perform", perform)
+    monkeypatch.setattr(work, "perform", perform)
     seen: list[Task] = []
     failures = do_tasks(plan, tasks_of(plan), 1, Steps(), seen.append)
     assert seen == tasks_of(plan)

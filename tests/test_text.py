@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textvae.config import DataConfig
+from textvae.config.data import DataConfig
+from textvae.corpus.readers import Dropped, read_file
+from textvae.corpus.split import side_of
 from textvae.errors import DataError, InputError, NotFoundError
-from textvae.text.corpus import Dropped, Sentence, normalise, read_file
-from textvae.text.split import side_of
+from textvae.text.sentence import Sentence, normalise
 
 ROWS = [
     {"text": "The cat sat.", "label": "past", "group": "one"},

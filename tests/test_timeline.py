@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests import toys
-from textvae.config import PruneConfig
-from textvae.measure.timeline import GATE, timeline
+from textvae.config.prune import PruneConfig
+from textvae.reporting.history import GATE, timeline
 from textvae.store.decisions import attach_decision
 from textvae.store.promotions import rollback
 from textvae.store.prune import prune_versions

@@ -5,10 +5,10 @@ import logging
 import numpy as np
 import pytest
 
-from textvae.config import TokenizerConfig
+from textvae.config.data import TokenizerConfig
+from textvae.corpus.toy_grammar import sample
 from textvae.text.batches import Batches, TokenStore
-from textvae.text.grammar import sample
-from textvae.text.tokenized import token_source
+from textvae.text.token_source import token_source
 from textvae.text.tokenizer import Tokenizer, train_tokenizer
 
 ROWS = sample(700, seed=0)

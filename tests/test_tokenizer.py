@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textvae.config import TokenizerConfig
+from textvae.config.data import TokenizerConfig
+from textvae.corpus.toy_grammar import sample
 from textvae.errors import DataError, InputError
-from textvae.text.grammar import sample
 from textvae.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer, drawn, train_tokenizer
 
 TOY = [sentence.text for sentence in sample(2000, seed=0)]

@@ -10,14 +10,18 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests import toys
-from textvae.config import ModelConfig, ServeConfig, TokenizerConfig, TrainingConfig
-from textvae.engine.requests import DecodeRequest, EncodeRequest, SampleRequest
+from textvae.config.data import TokenizerConfig
+from textvae.config.serve import ServeConfig
+from textvae.config.training import ModelConfig, TrainingConfig
+from textvae.corpus.spans import Corpus
+from textvae.corpus.toy_grammar import parse
+from textvae.engine.operations.decode import DecodeRequest
+from textvae.engine.operations.encode import EncodeRequest
+from textvae.engine.operations.sample import SampleRequest
 from textvae.engine.start import load_engine
 from textvae.errors import CollapsedError, DataError, InputError
 from textvae.model.native import native_to_learn
 from textvae.store.versions import Version
-from textvae.text.grammar import parse
-from textvae.text.spans import Corpus
 from textvae.training.recipe import Recipe
 from textvae.training.run import Candidate, run_name, train
 
@@ -84,11 +88,11 @@ def quality(registry: Path) -> Quality:
     """Reconstruction, prior samples and halfway points of the champion, by the grammar's parser."""
     engine = load_engine(registry, toys.MODEL, None, ServeConfig())
     sentences = tuple(row.text for row in toys.corpus().test)
-    means = engine.encode(EncodeRequest(sentences)).mean
+    means = engine.answer(EncodeRequest(sentences)).mean
     halfway = (means[0::2] + means[1::2]) / 2
-    rebuilt = [one.text for one in engine.decode(DecodeRequest(means)).written]
-    middles = [one.text for one in engine.decode(DecodeRequest(halfway)).written]
-    drawn = [one.text for one in engine.sample(SampleRequest(1000, "standard")).written]
+    rebuilt = [one.text for one in engine.answer(DecodeRequest(means)).written]
+    middles = [one.text for one in engine.answer(DecodeRequest(halfway)).written]
+    drawn = [one.text for one in engine.answer(SampleRequest(1000, "standard")).written]
     engine.close()
     return Quality(
         exact=float(np.mean([one == other for one, other in zip(rebuilt, sentences, strict=True)])),

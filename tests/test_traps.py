@@ -14,9 +14,10 @@ from safetensors.numpy import load_file
 from torch import Tensor
 
 from tests import toys
-from textvae.config import ModelConfig, TokenizerConfig, TrainingConfig
+from textvae.config.data import TokenizerConfig
+from textvae.config.training import ModelConfig, TrainingConfig
+from textvae.evaluation.evaluate import ROWS
 from textvae.latent.statistics import latent_statistics
-from textvae.measure.evaluation import ROWS
 from textvae.model.network import LanguageModel, SentenceVae
 from textvae.text.batches import store_tokens
 from textvae.training import phases as training_phases

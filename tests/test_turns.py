@@ -10,17 +10,14 @@ import numpy as np
 import pytest
 
 from tests import toys
-from textvae.config import ServeConfig
-from textvae.engine.answers import Encoded
+from textvae.config.serve import ServeConfig
 from textvae.engine.engine import Engine
-from textvae.engine.requests import (
-    EncodeRequest,
-    InterpolateRequest,
-    Options,
-    SampleRequest,
-    ScoreRequest,
-)
+from textvae.engine.operations.encode import Encoded, EncodeRequest
+from textvae.engine.operations.interpolate import InterpolateRequest
+from textvae.engine.operations.sample import SampleRequest
+from textvae.engine.operations.score import ScoreRequest
 from textvae.engine.start import load_engine
+from textvae.options import Options
 
 ONE, OTHER = "The child will sing a song at home.", "The old kings rode the brown horse outside."
 MANY = tuple(row.text for row in toys.corpus().test[:1000])
@@ -59,7 +56,7 @@ def test_a_long_encode_holds_up_neither_rows_nor_small_requests(engine: Engine) 
         future.result(60)
     assert not long.done(), "the long one went first"
     together = cast(Encoded, long.result(60).result)
-    some = engine.encode(EncodeRequest(MANY[:100]))
+    some = engine.answer(EncodeRequest(MANY[:100]))
     assert np.array_equal(some.mean, together.mean[:100])
 
 
@@ -78,7 +75,7 @@ def test_a_cancelled_encode_is_given_up_between_two_buckets(
 ) -> None:
     long = [engine.submit(EncodeRequest(MANY)) for _ in range(4)]
     assert all(one.cancel() for one in long)
-    engine.encode(EncodeRequest((ONE,)))
+    engine.answer(EncodeRequest((ONE,)))
     assert encoded[-1] == 1
     assert len(encoded) < BUCKETS, "encoded for nobody"
     assert engine.load().waiting_rows == 0
@@ -104,7 +101,7 @@ def test_a_cancelled_row_has_left_its_slot_by_the_step_after_next(
         time.sleep(0.001)
     assert full.cancel()
     made = len(rows)
-    engine.sample(SampleRequest(3, seed=1))
+    engine.answer(SampleRequest(3, seed=1))
     assert rows[made - 1] == 64
     assert max(rows[made + 1 :]) <= 3
 

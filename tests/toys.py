@@ -6,22 +6,19 @@ from typing import Literal
 
 import torch
 
-from textvae.config import (
-    EvaluationConfig,
-    ModelConfig,
-    ServeConfig,
-    TokenizerConfig,
-    TrainingConfig,
-)
+from textvae.config.data import TokenizerConfig
+from textvae.config.evaluation import EvaluationConfig
+from textvae.config.serve import ServeConfig
+from textvae.config.training import ModelConfig, TrainingConfig
+from textvae.corpus.spans import Corpus
+from textvae.corpus.toy_grammar import sample
 from textvae.engine.start import start_engine
-from textvae.measure.prior import fit_version_prior
+from textvae.evaluation.fit_prior import fit_version_prior
 from textvae.model.exact import ExactDecoder
 from textvae.model.network import SentenceVae
 from textvae.store.promotions import promote
 from textvae.store.versions import Version, publish
-from textvae.text.corpus import Sentence
-from textvae.text.grammar import sample
-from textvae.text.spans import Corpus
+from textvae.text.sentence import Sentence
 from textvae.training.recipe import Recipe
 from textvae.training.run import train
 

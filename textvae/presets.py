@@ -7,7 +7,7 @@ listens. A preset replaces defaults, a TOML file replaces what the preset says, 
 
 from typing import NamedTuple
 
-from textvae.config import ModelConfig, TrainingConfig
+from textvae.config.training import ModelConfig, TrainingConfig
 from textvae.errors import InputError
 
 

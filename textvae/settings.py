@@ -7,18 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from textvae.config import (
-    DataConfig,
-    EvaluationConfig,
-    GateConfig,
-    ModelConfig,
-    NightConfig,
-    PruneConfig,
-    ServeConfig,
-    StoreConfig,
-    TokenizerConfig,
-    TrainingConfig,
-)
+from textvae.config.data import DataConfig, StoreConfig, TokenizerConfig
+from textvae.config.evaluation import EvaluationConfig, GateConfig
+from textvae.config.nightly import NightConfig
+from textvae.config.prune import PruneConfig
+from textvae.config.serve import ServeConfig
+from textvae.config.training import ModelConfig, TrainingConfig
 from textvae.errors import InputError, NotFoundError
 from textvae.presets import preset_of
 

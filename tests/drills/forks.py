@@ -21,7 +21,7 @@ import torch._dynamo
 
 from jobs import evaluate, ingest, nightly, promote, prune, report, train
 from textvae import files
-from textvae.measure import plots
+from textvae.reporting import plots
 
 log = logging.getLogger(__name__)
 

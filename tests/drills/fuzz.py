@@ -15,14 +15,14 @@ from safetensors.numpy import load, save
 
 from tests.drills.line import Found, run_drill
 from tests.drills.mutations import HARMS, put_back, tree_of
+from textvae.corpus.spans import load_spans, write_span
+from textvae.corpus.split import SIDES, Side
 from textvae.errors import TextVaeError
 from textvae.store.attachments import attach, list_attachments, read_attachment
 from textvae.store.pins import pin
 from textvae.store.promotions import champion, history, promote, rollback
 from textvae.store.versions import list_models, list_versions, open_version, publish
-from textvae.text.corpus import Sentence
-from textvae.text.spans import load_spans, write_span
-from textvae.text.split import SIDES, Side
+from textvae.text.sentence import Sentence
 
 log = logging.getLogger(__name__)
 

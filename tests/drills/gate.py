@@ -20,14 +20,15 @@ from tests.broken import broken
 from tests.drills.line import Found, run_drill
 from tests.drills.watchdog import HEALTHY
 from tests.serving import another_version
-from textvae.config import EvaluationConfig, GateConfig, StoreConfig
+from textvae.config.data import StoreConfig
+from textvae.config.evaluation import EvaluationConfig, GateConfig
+from textvae.corpus.spans import load_spans, write_span
+from textvae.corpus.toy_grammar import sample
 from textvae.errors import CorruptError
-from textvae.measure.gate import Rival, decide
-from textvae.measure.judge import elbo_nats
-from textvae.measure.paired import compared
+from textvae.evaluation.cache import elbo_nats
+from textvae.release.gate import Rival, decide
+from textvae.release.paired_test import compared
 from textvae.store.versions import Version, publish
-from textvae.text.grammar import sample
-from textvae.text.spans import load_spans, write_span
 from textvae.training.run import train
 
 log = logging.getLogger(__name__)

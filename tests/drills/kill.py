@@ -28,10 +28,10 @@ from tests.drills.forks import ended, killed, outlives, pooled, started
 from tests.drills.line import Flag, Found, run_drill
 from tests.job_runs import MODEL, NIGHT_CONFIG, prepared
 from textvae import files
+from textvae.corpus.spans import list_spans
+from textvae.corpus.toy_grammar import sample
 from textvae.store.promotions import history
 from textvae.store.versions import list_versions, publish
-from textvae.text.grammar import sample
-from textvae.text.spans import list_spans
 
 log = logging.getLogger(__name__)
 

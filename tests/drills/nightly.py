@@ -13,7 +13,7 @@ from typing import Any
 from tests.drills.line import Found, run_drill
 from textvae import files
 from textvae.client import Client
-from textvae.text.grammar import sample
+from textvae.corpus.toy_grammar import sample
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from typing import Any
 from tests.drills.line import Found, run_drill
 from tests.job_runs import ROOT
 from textvae import files
-from textvae.text.grammar import sample
+from textvae.corpus.toy_grammar import sample
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,10 @@ from typing import Any
 from tests import toys
 from tests.drills.line import Found, run_drill
 from tests.serving import serving
-from textvae.client import Client, Latents, Options
+from textvae.client import Client, Latents
 from textvae.client.recorded import Exchange, differing
-from textvae.text.grammar import sample
+from textvae.corpus.toy_grammar import sample
+from textvae.options import Options
 
 log = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from tests import toys
 from tests.drills.line import Found, run_drill
 from tests.serving import MODEL, Server, another_version, put_in_service, serving, within
 from textvae.client.recorded import TIMES
+from textvae.corpus.spans import Corpus
+from textvae.corpus.toy_grammar import sample
 from textvae.store.promotions import rollback
 from textvae.store.versions import Version, publish
-from textvae.text.grammar import sample
-from textvae.text.spans import Corpus
 from textvae.training.run import train
 from textvae.v1 import model_pb2, model_pb2_grpc
 from textvae.v1 import textvae_pb2 as pb

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.drills.line import Found, run_drill
 from textvae import files
-from textvae.text.grammar import sample
+from textvae.corpus.toy_grammar import sample
 
 log = logging.getLogger(__name__)
 

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from tests.drills.line import Found, run_drill
-from textvae.config import ModelConfig, TokenizerConfig, TrainingConfig
+from textvae.config.data import TokenizerConfig
+from textvae.config.training import ModelConfig, TrainingConfig
+from textvae.corpus.spans import Corpus
+from textvae.corpus.toy_grammar import sample
 from textvae.errors import CollapsedError
 from textvae.model import network
-from textvae.text.grammar import sample
-from textvae.text.spans import Corpus
 from textvae.training.recipe import Recipe
 from textvae.training.run import train
 

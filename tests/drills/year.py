@@ -22,12 +22,12 @@ from tests.drills.forks import Reach, ended, killed, nothing, outlives, started
 from tests.drills.line import Flag, Found, run_drill
 from tests.job_runs import MODEL, NIGHT_CONFIG
 from textvae import files
+from textvae.corpus.toy_grammar import sample
 from textvae.store.check import check_registry, check_spans
 from textvae.store.decisions import pruned_decisions, read_decisions
 from textvae.store.promotions import champion, history
 from textvae.store.prune import leftovers
 from textvae.store.versions import list_versions, open_version
-from textvae.text.grammar import sample
 
 log = logging.getLogger(__name__)
 

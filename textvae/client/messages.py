@@ -6,8 +6,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from google.protobuf.message import Message
 
-from textvae.client.results import Facts, Latents, Options, Written
+from textvae.client.results import Facts, Latents, Written
 from textvae.errors import InputError, VersionError
+from textvae.options import Options
 from textvae.v1 import model_pb2
 from textvae.v1 import textvae_pb2 as pb
 from textvae.wire import latents_message

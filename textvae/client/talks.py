@@ -24,17 +24,16 @@ from textvae.client.messages import (
     written_of,
 )
 from textvae.client.results import (
-    GREEDY,
     Decoded,
     Encoded,
     Interpolated,
     Latents,
-    Options,
     Paraphrased,
     Sampled,
     Scored,
     Variations,
 )
+from textvae.options import GREEDY, Options
 from textvae.v1 import textvae_pb2 as pb
 
 _PRIORS = {

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from textvae.config.checks import check
+from textvae.ranges import check
 
 
 @dataclass(frozen=True)

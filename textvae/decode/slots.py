@@ -15,66 +15,9 @@ from torch import Tensor
 from textvae.decode.beam import Beam, Hypothesis
 from textvae.decode.counter import Purpose, uniforms
 from textvae.decode.pick import Picking, log_sums, pick
+from textvae.decode.rows import Finished, Row
 from textvae.model.exact import Carried, ExactDecoder, bucket_of, padded
-
-
-class Choice(NamedTuple):
-    """How a row chooses its tokens; greedily where nothing is said."""
-
-    temperature: float = 0.0
-    """0 takes the likeliest token."""
-    top_k: int = 0
-    """Draws among the k likeliest tokens; 0 for all."""
-    top_p: float = 1.0
-    """Draws among the likeliest tokens that together have this probability."""
-    min_p: float = 0.0
-    """Draws among tokens at least this times as probable as the likeliest."""
-    no_repeat: int = 0
-    """Never a run of this many tokens that the row already has; 0 for no guard."""
-    beam: int = 1
-    """Hypotheses kept side by side, each in a slot of its own; 1 for no beam."""
-
-
-GREEDY = Choice()
-
-
-class Row(NamedTuple):
-    """One sentence to be written or, where `given` is set, to be judged."""
-
-    owner: Hashable
-    """Whose row it is; comes back with the finished row."""
-    place: int
-    """The row's number among its owner's."""
-    latent: np.ndarray
-    """(latent,) float32"""
-    tokens_max: int
-    """Most tokens written, the end not counted."""
-    choice: Choice = GREEDY
-    seed: int = 0
-    item: int = 0
-    draw: int = 0
-    """With seed and item the address of the row's random numbers."""
-    given: tuple[int, ...] | None = None
-    """Token ids to judge instead of writing; the end is judged too."""
-
-    @property
-    def slots(self) -> int:
-        """How many it takes."""
-        return 1 if self.given is not None else self.choice.beam
-
-
-class Finished(NamedTuple):
-    """A row that has ended."""
-
-    row: Row
-    tokens: list[int]
-    log_prob: float
-    """Sum over its tokens, the end counted where it was reached, at temperature 1, in nats."""
-    ended: bool
-    batch_rows: int
-    """Most rows that shared a step with it, itself counted."""
-    others: tuple[Hypothesis, ...] = ()
-    """The beam's other sentences, the best first."""
+from textvae.options import GREEDY
 
 
 class _Live:
@@ -99,11 +42,13 @@ class _Columns(NamedTuple):
 
 def _columns_of(rows: Sequence[Row]) -> _Columns:
     """Those of the rows; a given row chooses nothing."""
-    choices = [GREEDY if row.given is not None else row.choice for row in rows]
-    temperature, top_k, top_p, min_p, *_ = map(np.array, zip(*choices, strict=True))
+    options = [GREEDY if row.given is not None else row.options for row in rows]
+    picking = Picking(
+        *(np.array([getattr(each, name) for each in options]) for name in Picking._fields)
+    )
     addresses = zip(*((row.seed, row.item, row.draw) for row in rows), strict=True)
     seeds, items, draws = (np.array(column, np.uint64) for column in addresses)
-    return _Columns(Picking(temperature, top_k, top_p, min_p), seeds, items, draws)
+    return _Columns(picking, seeds, items, draws)
 
 
 class SpecialIds(NamedTuple):
@@ -193,8 +138,8 @@ class Slots:
         for place, live in enumerate(self._live):
             if not live.tokens:  # a sentence has at least one token
                 logits[place, self.special.end] = -torch.inf
-            elif live.row.choice.no_repeat:
-                logits[place, repeating(live.tokens, live.row.choice.no_repeat)] = -torch.inf
+            elif live.row.options.no_repeat:
+                logits[place, repeating(live.tokens, live.row.options.no_repeat)] = -torch.inf
 
     def _choose(self, logits: Tensor) -> np.ndarray:
         """(running, vocab) -> (running,) the next token of each row: given, likeliest or drawn.

@@ -1,8 +1,9 @@
-"""What the engine answers: values with NumPy arrays, no torch, no protobuf."""
+"""What all answers of the engine are made of: values with NumPy arrays, no torch, no protobuf.
 
-from typing import NamedTuple
+The answer of each request stands beside it in `engine/operations/`.
+"""
 
-import numpy as np
+from typing import Any, NamedTuple
 
 
 class Written(NamedTuple):
@@ -19,56 +20,11 @@ class Written(NamedTuple):
     """The beam's other sentences, the best first."""
 
 
-class Encoded(NamedTuple):
-    """Posteriors: (n, latent) float32 each, samples (n * count, latent), a sentence's in a row."""
-
-    mean: np.ndarray
-    logvar: np.ndarray
-    samples: np.ndarray
-
-
-class Drawn(NamedTuple):
-    """Sentences and the latents they were written from, (n, latent)."""
-
-    written: list[Written]
-    latents: np.ndarray
-    prior: str = ""
-    """Prior the latents were drawn from: standard, fitted, or empty where they were given."""
-
-
-class Interpolated(NamedTuple):
-    """A path: positions 0 to 1, one sentence and one latent each."""
-
-    positions: list[float]
-    written: list[Written]
-    latents: np.ndarray
-
-
-class Paraphrased(NamedTuple):
-    """Per asked sentence its variations, their latents and distances (in posterior deviations)."""
-
-    variations: list[list[Written]]
-    latents: list[np.ndarray]
-    distances: list[list[float]]
-
-
-class Scored(NamedTuple):
-    """Nats per sentence, (n,) each; `elbo_nats` is negative: -(reconstruction + KL)."""
-
-    reconstruction_nats: np.ndarray
-    kl_nats: np.ndarray
-    elbo_nats: np.ndarray
-    iw_nll_nats: np.ndarray
-    tokens: np.ndarray
-
-
-Result = Encoded | Drawn | Interpolated | Paraphrased | Scored
-
-
 class Done(NamedTuple):
     """A result and the facts that replay and explain it."""
 
-    result: Result
+    result: Any
+    """The answer of the request."""
     seed: int
     queue_us: int
     """Microseconds from submission to the first work."""

@@ -6,32 +6,67 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future, InvalidStateError
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import torch
 
-from textvae.config import ServeConfig
-from textvae.decode.slots import Finished, Row, Slots, SpecialIds
-from textvae.engine.answers import Done, Drawn, Encoded, Interpolated, Paraphrased, Scored
-from textvae.engine.job import Job
-from textvae.engine.plans import Planning, plan
-from textvae.engine.proof import Proven
-from textvae.engine.requests import (
-    DecodeRequest,
-    EncodeRequest,
-    InterpolateRequest,
-    ParaphraseRequest,
-    Request,
-    SampleRequest,
-    ScoreRequest,
-    limits_of,
-    rows_of,
-)
+from textvae.config.serve import ServeConfig
+from textvae.decode.rows import Finished, Row
+from textvae.decode.slots import Slots, SpecialIds
+from textvae.engine.answers import Done
+from textvae.engine.limits import Limits, limits_of
+from textvae.engine.loaded import Loaded
+from textvae.engine.plan import Plan, Planning
 from textvae.errors import BusyError, InputError
 from textvae.store.versions import Version
 from textvae.text.tokenizer import BOS, EOS, Tokenizer
 
+Answer = TypeVar("Answer")
+
 log = logging.getLogger(__name__)
+
+
+class Request(Protocol[Answer]):
+    """What can be asked of the engine: one file of `engine/operations/` each."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of all that is drawn."""
+
+    @property
+    def first_index(self) -> int:
+        """Number of the first item among all that the caller has."""
+
+    @property
+    def rows(self) -> int:
+        """What the request costs: rows for the decoder, or latents that Encode gives."""
+
+    def check(self, limits: Limits) -> None:
+        """InputError unless within the limits; the width of latents is checked by `plan`."""
+
+    def plan(self, loaded: Loaded, limits: Limits, owner: object) -> Planning[Answer]:
+        """The work of a checked request; `owner` marks its rows."""
+
+
+class Job:
+    """A request on its way through the engine."""
+
+    def __init__(self, request: Request[Any], cost: int) -> None:
+        self.request = request
+        self.cost = cost
+        self.future: Future[Done] = Future()
+        self.submitted_ns = time.perf_counter_ns()
+        self.started_ns = 0
+        self.planning: Planning[Any] | None = None
+        self.asks = False
+        """Whether its planning stands before a bucket of sentences to encode."""
+        self.plan: Plan[Any] | None = None
+        self.finished: dict[int, Finished] = {}
+
+    @property
+    def unwanted(self) -> bool:
+        """Whether the caller gave up."""
+        return self.future.cancelled()
 
 
 class Load(NamedTuple):
@@ -45,14 +80,18 @@ class Load(NamedTuple):
 class Engine:
     """One version that answers; every method may be called from any thread."""
 
-    def __init__(self, version: Version, proven: Proven, config: ServeConfig):
-        """What is loaded belongs to the engine's thread from here on; see `engine/start.py`."""
-        loaded = proven.loaded
+    def __init__(
+        self, version: Version, loaded: Loaded, arithmetic: str, config: ServeConfig
+    ) -> None:
+        """What is loaded belongs to the engine's thread from here on; see `engine/start.py`.
+
+        `arithmetic`: what computes it, in words, for GetServerInfo.
+        """
         self.version = version
         self.latent = loaded.latent
         self.vocab = loaded.tokenizer.vocab
         self.fitted_prior = loaded.prior
-        self.arithmetic = proven.words
+        self.arithmetic = arithmetic
         self.limits = limits_of(config)
         self._loaded = loaded
         special = SpecialIds(BOS, EOS, Tokenizer.forbidden)
@@ -69,13 +108,13 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
-    def submit(self, request: Request) -> Future[Done]:
+    def submit(self, request: Request[Any]) -> Future[Done]:
         """The answer to come. InputError for a request out of bounds, BusyError when full.
 
         Cancelling the future frees the request's rows at the next step.
         """
         request.check(self.limits)
-        job = Job(request, rows_of(request))
+        job = Job(request, request.rows)
         job.future.add_done_callback(
             lambda future: self._release(job) if future.cancelled() else None
         )
@@ -92,29 +131,9 @@ class Engine:
             self._condition.notify()
         return job.future
 
-    def encode(self, request: EncodeRequest) -> Encoded:
-        """`submit`, waited for."""
-        return cast(Encoded, self.submit(request).result().result)
-
-    def decode(self, request: DecodeRequest) -> Drawn:
-        """`submit`, waited for."""
-        return cast(Drawn, self.submit(request).result().result)
-
-    def sample(self, request: SampleRequest) -> Drawn:
-        """`submit`, waited for."""
-        return cast(Drawn, self.submit(request).result().result)
-
-    def interpolate(self, request: InterpolateRequest) -> Interpolated:
-        """`submit`, waited for."""
-        return cast(Interpolated, self.submit(request).result().result)
-
-    def paraphrase(self, request: ParaphraseRequest) -> Paraphrased:
-        """`submit`, waited for."""
-        return cast(Paraphrased, self.submit(request).result().result)
-
-    def score(self, request: ScoreRequest) -> Scored:
-        """`submit`, waited for."""
-        return cast(Scored, self.submit(request).result().result)
+    def answer(self, request: Request[Answer]) -> Answer:
+        """The answer of `submit`, waited for."""
+        return cast(Answer, self.submit(request).result().result)
 
     def load(self) -> Load:
         """Rows running and waiting, a moment ago."""
@@ -128,6 +147,13 @@ class Engine:
             self._condition.notify()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End what was taken."""
+        self.close()
 
     def _run(self) -> None:
         """The engine's thread: plan what arrived, let rows join, step, answer."""
@@ -155,7 +181,7 @@ class Engine:
             self._arrived.clear()
         for job in arrived:
             job.started_ns = time.perf_counter_ns()
-            job.planning = plan(self._loaded, job.request, self.limits, job)
+            job.planning = job.request.plan(self._loaded, self.limits, job)
         self._planning.extend(arrived)
         return True
 
@@ -180,7 +206,7 @@ class Engine:
     def _advance(self, job: Job) -> None:
         """Take a request's planning one bucket further; one without rows is answered here."""
         try:
-            next(cast(Planning, job.planning))
+            next(cast(Planning[Any], job.planning))
             job.asks = True
             return
         except StopIteration as end:

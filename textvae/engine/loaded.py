@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from textvae.config import ModelConfig
+from textvae.config.training import ModelConfig
 from textvae.errors import CorruptError, InputError
 from textvae.latent.prior import FittedPrior, prior_of
 from textvae.model.exact import BUCKETS, ExactDecoder, ExactEncoder
@@ -18,7 +18,7 @@ from textvae.settings import from_mapping
 from textvae.store.attachments import read_attachment
 from textvae.store.versions import Version
 from textvae.text.batches import batch_of
-from textvae.text.corpus import normalise
+from textvae.text.sentence import normalise
 from textvae.text.tokenizer import Tokenizer
 
 PRIOR_ATTACHMENT = "prior"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from textvae.config import ServeConfig
+from textvae.config.serve import ServeConfig
 from textvae.engine.engine import Engine, threads_of
 from textvae.engine.loaded import Loaded, load_version
 from textvae.engine.proof import Proven, prove
@@ -41,7 +41,8 @@ def start_engine(registry: Path, version: Version, config: ServeConfig) -> Engin
     loaded = loaded._replace(buckets=buckets)
     # The number of threads decides how torch rounds products: the proof needs that of the engine.
     torch.set_num_threads(threads_of(config))
-    return Engine(version, _proven(registry, version, loaded, config), config)
+    proven = _proven(registry, version, loaded, config)
+    return Engine(version, proven.loaded, proven.words, config)
 
 
 def _proven(registry: Path, version: Version, loaded: Loaded, config: ServeConfig) -> Proven:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from textvae.config import ModelConfig
+from textvae.config.training import ModelConfig
 from textvae.model.native import native_to_learn
 from textvae.model.posterior import Posterior
 from textvae.model.recurrence import recurrence

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from textvae.config import TrainingConfig
+from textvae.config.training import TrainingConfig
 
 # Steps between two looks at the held-out KL, which answers a change of its weight within tens.
 RATE_STEPS = 10

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import tyro
 
-from textvae.config import ServeConfig, StoreConfig
+from textvae.config.data import StoreConfig
+from textvae.config.serve import ServeConfig
 from textvae.errors import TextVaeError
 from textvae.serve.server import serve
 from textvae.settings import read_toml

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from textvae.config import ServeConfig
+from textvae.config.serve import ServeConfig
 from textvae.engine.engine import Engine
 from textvae.engine.start import load_engine, start_engine
 from textvae.errors import CorruptError, NotFoundError, UnavailableError

@@ -2,7 +2,7 @@
 
 Presence, versions, widths and enum numbers are checked here, where they exist; every other limit
 is the engine's, under the same field names. What a request leaves unset takes the default that
-`engine/requests.py` declares.
+the request in `engine/operations/` declares.
 """
 
 import secrets
@@ -11,16 +11,14 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from textvae.engine.requests import (
-    DecodeRequest,
-    EncodeRequest,
-    InterpolateRequest,
-    Options,
-    ParaphraseRequest,
-    SampleRequest,
-    ScoreRequest,
-)
+from textvae.engine.operations.decode import DecodeRequest
+from textvae.engine.operations.encode import EncodeRequest
+from textvae.engine.operations.interpolate import InterpolateRequest
+from textvae.engine.operations.paraphrase import ParaphraseRequest
+from textvae.engine.operations.sample import SampleRequest
+from textvae.engine.operations.score import ScoreRequest
 from textvae.errors import InputError, VersionError
+from textvae.options import Options
 from textvae.v1 import textvae_pb2 as pb
 
 SERVER_SEED_BITS = 53

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import grpc
 
 from textvae.engine.answers import Done
-from textvae.engine.requests import Request
+from textvae.engine.engine import Request
 from textvae.serve import reading, writing
 from textvae.serve.champion import Champion
 from textvae.v1 import textvae_pb2 as pb
@@ -57,7 +57,7 @@ class TextVaeService(textvae_pb2_grpc.TextVaeServiceServicer):
     async def _answer(
         self,
         message: Message,
-        read: Callable[[Message, reading.Space], Request],
+        read: Callable[[Message, reading.Space], Request[Any]],
         write: Callable[[Done, Message, str], Response],
     ) -> Response:
         """The response; a caller who leaves takes the rows out of the engine with the call."""

@@ -1,14 +1,12 @@
 """The engine's results to messages."""
 
-from textvae.engine.answers import (
-    Done,
-    Drawn,
-    Encoded,
-    Interpolated,
-    Paraphrased,
-    Scored,
-    Written,
-)
+from textvae.engine.answers import Done, Written
+from textvae.engine.operations.decode import Decoded
+from textvae.engine.operations.encode import Encoded
+from textvae.engine.operations.interpolate import Interpolated
+from textvae.engine.operations.paraphrase import Paraphrased
+from textvae.engine.operations.sample import Sampled
+from textvae.engine.operations.score import Scored
 from textvae.v1 import textvae_pb2 as pb
 from textvae.wire import latents_message
 
@@ -29,7 +27,7 @@ def encode(done: Done, message: pb.EncodeRequest, version: str) -> pb.EncodeResp
 def decode(done: Done, message: pb.DecodeRequest, version: str) -> pb.DecodeResponse:
     """The sentences."""
     result = done.result
-    assert isinstance(result, Drawn)
+    assert isinstance(result, Decoded)
     return pb.DecodeResponse(
         sentences=map(_sentence, result.written), metadata=_metadata(done, version)
     )
@@ -38,7 +36,7 @@ def decode(done: Done, message: pb.DecodeRequest, version: str) -> pb.DecodeResp
 def sample(done: Done, message: pb.SampleRequest, version: str) -> pb.SampleResponse:
     """The sentences, their latents and the prior they came from."""
     result = done.result
-    assert isinstance(result, Drawn)
+    assert isinstance(result, Sampled)
     return pb.SampleResponse(
         sentences=map(_sentence, result.written),
         latents=latents_message(result.latents, version),

@@ -5,12 +5,14 @@ it belongs to. Evaluations, gate decisions, reports and fitted priors live here,
 itself never changes.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from textvae.errors import InputError
-from textvae.store.sealed import MANIFEST, Sealed, corrupt, manifest_of, seal, verify
+from textvae.sealed import MANIFEST, Sealed, corrupt, manifest_of, seal, verify
 from textvae.store.versions import Version, model_folder
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -88,3 +90,12 @@ def _folder(registry: Path, version: Version, name: str) -> Path:
 def _shelf(registry: Path, version: Version) -> Path:
     """The folder of all attachments of a version."""
     return model_folder(registry, version.model) / "attachments" / version.name
+
+
+def plain(value: Any) -> Any:
+    """The value with None in place of numbers that JSON lacks."""
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -5,7 +5,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from textvae.corpus.spans import ASIDE, list_spans, load_spans
+from textvae.corpus.tombstones import TOMBSTONES
 from textvae.errors import CorruptError
+from textvae.sealed import read_whole
 from textvae.store.attachments import list_attachments, read_attachment
 from textvae.store.pins import list_pins
 from textvae.store.promotions import Promotion, numbers, point_champion, read_promotion
@@ -17,8 +20,6 @@ from textvae.store.versions import (
     model_folder,
     open_version,
 )
-from textvae.text.spans import ASIDE, list_spans, load_spans
-from textvae.text.tombstones import TOMBSTONES
 
 
 class Finding(NamedTuple):
@@ -66,6 +67,12 @@ def check_spans(spans: Path) -> Iterator[Finding]:
         except CorruptError as error:
             yield Finding(str(error))
     yield from _strangers(spans, {*names, ASIDE, TOMBSTONES}, "a span")
+
+
+def damaged_checkpoints(runs: Path) -> list[Path]:
+    """The checkpoints below a folder of runs that are not whole; training goes on before them."""
+    found = sorted(runs.glob("*/checkpoints/*/[0-9]*")) if runs.is_dir() else []
+    return [path for path in found if read_whole(path) is None and path.exists()]
 
 
 def _strangers(folder: Path, known: set[str], kind: str) -> Iterator[Finding]:

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from textvae import files
 from textvae.errors import BusyError, CorruptError, InputError, NotFoundError
+from textvae.sealed import corrupt
 from textvae.store.leases import leased
-from textvae.store.sealed import corrupt
 from textvae.store.versions import Version, list_versions, model_folder, open_version
 
 _RECORD = re.compile(r"[0-9]{6}\.json|[1-9][0-9]{6,}\.json")

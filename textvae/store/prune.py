@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from textvae import files
-from textvae.config import PruneConfig
+from textvae.config.prune import PruneConfig
 from textvae.errors import BusyError, CorruptError
+from textvae.sealed import read_manifest
 from textvae.store.decisions import Decisions, read_decisions
 from textvae.store.leases import lease_holders
 from textvae.store.pins import list_pins
 from textvae.store.promotions import history, road
-from textvae.store.sealed import read_manifest
 from textvae.store.versions import (
     VERSION_NAME,
     Version,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from textvae.errors import InputError, NotFoundError
-from textvae.store.sealed import MANIFEST, Sealed, corrupt, manifest_of, read_manifest, seal, verify
+from textvae.sealed import MANIFEST, Sealed, corrupt, manifest_of, read_manifest, seal, verify
 
 _MODEL = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 VERSION_NAME = re.compile(r"[0-9]{8}-[0-9a-f]{12}")

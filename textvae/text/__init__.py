@@ -1,1 +1,1 @@
-"""Text: files to sentences, sentences to tokens, tokens to batches. Knows no model, no latent."""
+"""Sentences to tokens, tokens to batches. Knows no file, no model, no latent."""

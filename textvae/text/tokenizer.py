@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 import sentencepiece
 
-from textvae.config import TokenizerConfig
+from textvae.config.data import TokenizerConfig
 from textvae.errors import DataError, InputError
 
 PAD, BOS, EOS, UNK = 0, 1, 2, 3

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from textvae import files
 from textvae.model.schedules import RateHolder
+from textvae.sealed import read_whole
 from textvae.training.ranks import Ranks
-from textvae.training.whole import read_whole
 
 log = logging.getLogger(__name__)
 

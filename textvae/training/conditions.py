@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from textvae import files
-from textvae.config import TrainingConfig
+from textvae.config.training import TrainingConfig
 from textvae.errors import InputError
 from textvae.model.native import native_to_learn
 from textvae.training.loop import arithmetic

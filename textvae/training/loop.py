@@ -19,9 +19,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from textvae.config import TrainingConfig
+from textvae.config.training import TrainingConfig
 from textvae.errors import InputError
 from textvae.model.schedules import RATE_STEPS, RateHolder
+from textvae.model.tensors import tensors_of
 from textvae.text.batches import Batch, Batches
 from textvae.training.checkpoint import (
     Progress,
@@ -121,11 +122,6 @@ def fit(
     _give_memory_back()
     phase.model.eval()
     return progress.holder
-
-
-def tensors_of(batch: Batch, device: str | torch.device) -> tuple[Tensor, Tensor]:
-    """Tokens (batch, time) and lengths (batch,) on the device."""
-    return torch.from_numpy(batch.tokens).to(device), torch.from_numpy(batch.lengths).to(device)
 
 
 def learning_rate(config: TrainingConfig, step: int, steps: int) -> float:

@@ -3,7 +3,8 @@
 import dataclasses
 from typing import NamedTuple
 
-from textvae.config import ModelConfig, TokenizerConfig, TrainingConfig
+from textvae.config.data import TokenizerConfig
+from textvae.config.training import ModelConfig, TrainingConfig
 
 
 class Recipe(NamedTuple):

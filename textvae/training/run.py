@@ -12,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from textvae import files
+from textvae.corpus.spans import Corpus
 from textvae.errors import DataError
 from textvae.model.native import native_to_learn
 from textvae.model.network import (
@@ -25,8 +26,7 @@ from textvae.model.products import PANEL
 from textvae.model.schedules import kl_weight
 from textvae.settings import to_mapping, to_toml
 from textvae.text.batches import Batches, TokenSource
-from textvae.text.spans import Corpus
-from textvae.text.tokenized import token_source
+from textvae.text.token_source import token_source
 from textvae.text.tokenizer import Tokenizer, drawn, train_tokenizer
 from textvae.training.conditions import conditions, settle
 from textvae.training.loop import Tell, arithmetic, fit

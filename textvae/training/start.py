@@ -16,13 +16,14 @@ import torch
 from safetensors.torch import load
 from torch import nn
 
-from textvae.config import ModelConfig, TokenizerConfig
+from textvae.config.data import TokenizerConfig
+from textvae.config.training import ModelConfig
+from textvae.corpus.replay import Replay, replayed
+from textvae.corpus.spans import Corpus
 from textvae.errors import TextVaeError
 from textvae.model.network import LanguageModel, SentenceVae
 from textvae.model.schedules import RateHolder
 from textvae.settings import read_toml, to_mapping
-from textvae.text.replay import Replay, replayed
-from textvae.text.spans import Corpus
 from textvae.text.tokenizer import Tokenizer
 from textvae.training.recipe import Recipe
 

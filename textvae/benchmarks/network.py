@@ -1,0 +1,230 @@
+"""Benchmarks of the network as it is served, against what most write with the parts of torch."""
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from textvae.benchmarks.arms import (
+    Arm,
+    Result,
+    gemm_peak,
+    interleaved,
+    machine_words,
+    made_up_sentences,
+    measured,
+    read_peak,
+)
+from textvae.benchmarks.training import packed_posterior
+from textvae.config.training import ModelConfig
+from textvae.decode.pick import Picking, pick
+from textvae.engine.loaded import Loaded
+from textvae.engine.proof import prove
+from textvae.model.exact import ExactDecoder, ExactEncoder, bucket_of, padded
+from textvae.model.network import SentenceVae
+from textvae.model.products import Linear
+from textvae.text.batches import batch_of
+from textvae.text.tokenizer import Tokenizer
+
+VOCAB = 8192
+STEPS = 24
+TOP_K_SHARE_MAX = 0.5
+
+
+class Sizes(NamedTuple):
+    """How large a benchmark is."""
+
+    config: ModelConfig
+    vocab: int
+    sentences: int
+    rounds: int
+
+
+def sizes_of(quick: bool) -> Sizes:
+    """Those that the targets are for, or small ones."""
+    if quick:
+        return Sizes(ModelConfig(embed=64, hidden=128, latent=16), 1000, 64, 3)
+    return Sizes(ModelConfig(), VOCAB, 1024, 7)
+
+
+def bench_encode(quick: bool) -> Result:
+    """Sentences of all lengths to posteriors: packed sequences of 128 in arrival order, against
+    the exact encoder on sentences by length; fp32 both, with the largest relative difference."""
+    sizes = sizes_of(quick)
+    torch.manual_seed(0)
+    model = SentenceVae(sizes.config, sizes.vocab).eval()
+    ids = made_up_sentences(sizes.sentences, sizes.vocab)
+    with torch.inference_mode():
+        exact = _as_served(model)
+
+        def textbook() -> Tensor:
+            return torch.cat([_packed(model, ids[at : at + 128]) for at in range(0, len(ids), 128)])
+
+        def ours() -> Tensor:
+            return torch.from_numpy(exact.posteriors(ids).mean)
+
+        wanted = textbook()
+        error = float((ours() - wanted).norm() / wanted.norm())
+        result = measured(
+            "encode",
+            "sentences",
+            Arm("textbook", lambda: len(textbook())),
+            Arm("exact", lambda: len(ours())),
+            sizes.rounds,
+            3.5,
+        )
+    figures = {**result.figures, "relative_error": error}
+    targets = {**result.targets, "relative_error": 1e-6}
+    return result._replace(
+        figures=figures, targets=targets, held=result.held and error <= targets["relative_error"]
+    )
+
+
+def _as_served(model: SentenceVae) -> Loaded:
+    """The network in the arithmetic that the self-test chooses here."""
+    return prove(_loaded(model)).loaded
+
+
+def _loaded(model: SentenceVae) -> Loaded:
+    """The network as a version; token ids are given, so no tokenizer is asked."""
+    nobody = cast(Tokenizer, None)
+    return Loaded(nobody, ExactEncoder(model), ExactDecoder(model), model.decoder.latent, None)
+
+
+def _packed(model: SentenceVae, ids: list[list[int]]) -> Tensor:
+    """Posterior means as most write it: torch's packed GRU in the order of arrival."""
+    batch = batch_of(ids)
+    tokens, lengths = torch.from_numpy(batch.tokens), torch.from_numpy(batch.lengths)
+    return packed_posterior(model, tokens, lengths).mean
+
+
+def bench_decode(quick: bool) -> Result:
+    """Greedy writing of one sentence and of 32: a loop over GRUCell, at its better number of
+    threads, against the exact decoder in fp32 and, where C can do that, in int8; and what drawing
+    by top-k costs of a step."""
+    sizes, load_before = sizes_of(quick), os.getloadavg()[0]
+    torch.manual_seed(0)
+    model = SentenceVae(sizes.config, sizes.vocab).eval()
+    figures: dict[str, float] = {"rounds": float(sizes.rounds)}
+    with torch.inference_mode():
+        exact = _as_served(model)
+        arms = {"fp32": exact}
+        reduced = prove(_loaded(model), int8=True)
+        if reduced.precision == "int8":
+            arms["int8"] = reduced.loaded
+        for rows in (1, 32):
+            figures |= _writing(model, rows, arms, sizes)
+        figures["top_k_share_of_a_step"] = _drawing_share(exact, sizes)
+    # The weights of a token are read from the cache; those of many rows are multiplied.
+    weights = _weights_of_a_step(model)
+    of_reading = 4 * weights * figures["fp32_tokens_per_s_at_1"] / read_peak(4 * weights)
+    of_products = 2 * weights * figures["fp32_tokens_per_s_at_32"] / gemm_peak()
+    figures |= {"fp32_limit_share_at_1": of_reading, "fp32_limit_share_at_32": of_products}
+    floors = {"fp32_ratio_at_1": 4.5, "fp32_ratio_at_32": 3.5, "int8_ratio_at_32": 8.5}
+    held = all(figures.get(name, 0.0) >= floor for name, floor in floors.items())
+    held = held and figures["top_k_share_of_a_step"] <= TOP_K_SHARE_MAX
+    targets = {**floors, "top_k_share_of_a_step": TOP_K_SHARE_MAX}
+    return Result("decode", machine_words(), load_before, figures, targets, held)
+
+
+def _writing(
+    model: SentenceVae, rows: int, arms: dict[str, Loaded], sizes: Sizes
+) -> dict[str, float]:
+    """Tokens a second of so many rows, the textbook's and each arm's, and medians of ratios."""
+    latents = torch.randn(rows, sizes.config.latent)
+    textbook = _better_threads(Arm("textbook", _cell_loop(model, latents)))
+    ours = [Arm(name, _exact_loop(loaded, latents)) for name, loaded in arms.items()]
+    speeds = interleaved([textbook, *ours], sizes.rounds)
+    found = {f"{name}_tokens_per_s_at_{rows}": np.median(each) for name, each in speeds.items()}
+    for name in arms:
+        ratios = np.divide(speeds[name], speeds[textbook.name])
+        found[f"{name}_ratio_at_{rows}"] = np.median(ratios)
+    return {name: float(value) for name, value in found.items()}
+
+
+def _weights_of_a_step(model: SentenceVae) -> int:
+    """How many a step of the exact decoder multiplies with."""
+    decoder = ExactDecoder(model)
+    products = decoder.cell.recurrent, decoder.logits
+    return sum(layer.weight.numel() for layer in products if isinstance(layer, Linear))
+
+
+def _cell_loop(model: SentenceVae, latents: Tensor) -> Callable[[], int]:
+    """The decoder as most write it, a step at a time."""
+    decoder, embedding = model.decoder, model.embedding.weight
+    assert decoder.start is not None, "a VAE's decoder has a latent"
+    start = decoder.start
+    cell = nn.GRUCell(decoder.gru.input_size, decoder.gru.hidden_size)
+    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+        cell.get_parameter(name).copy_(decoder.gru.get_parameter(f"{name}_l0"))
+
+    def run() -> int:
+        state = torch.tanh(start(latents))
+        tokens = torch.ones(len(latents), dtype=torch.long)
+        for _ in range(STEPS):
+            state = cell(torch.cat([embedding[tokens], latents], 1), state)
+            written = decoder.output(torch.cat([state, latents], 1))
+            tokens = functional.linear(written, embedding, decoder.bias).argmax(1)
+        return STEPS * len(latents)
+
+    return run
+
+
+def _exact_loop(exact: Loaded, latents: Tensor) -> Callable[[], int]:
+    """The decoder as it is served."""
+    size = bucket_of(len(latents), exact.buckets)
+
+    def run() -> int:
+        carried = exact.decoder.start(padded(latents, size))
+        tokens = torch.ones(size, dtype=torch.long)
+        for _ in range(STEPS):
+            logits, carried = exact.decoder.step(tokens, carried)
+            tokens = logits.argmax(1)
+        return STEPS * len(latents)
+
+    return run
+
+
+def _better_threads(arm: Arm) -> Arm:
+    """The arm at one thread or at all, whichever was faster in a trial."""
+    every = torch.get_num_threads()
+
+    def at(threads: int) -> Callable[[], int]:
+        def run() -> int:
+            torch.set_num_threads(threads)
+            try:
+                return arm.run()
+            finally:
+                torch.set_num_threads(every)
+
+        return run
+
+    trial = measured("threads", "units", Arm("one", at(1)), Arm("all", at(every)), 2, 1.0)
+    return Arm(arm.name, at(every if trial.held else 1))
+
+
+def _drawing_share(exact: Loaded, sizes: Sizes) -> float:
+    """Time of drawing 32 tokens by temperature and top-k 50, over that of their step."""
+    rows, decoder = 32, exact.decoder
+    carried = decoder.start(torch.randn(rows, sizes.config.latent))
+    tokens = torch.ones(rows, dtype=torch.long)
+    logits, _ = decoder.step(tokens, carried)
+    picking = Picking(np.ones(rows), np.full(rows, 50), np.ones(rows), np.zeros(rows))
+    uniforms = np.random.default_rng(0).random(rows)
+
+    def step() -> int:
+        for _ in range(STEPS):
+            decoder.step(tokens, carried)
+        return STEPS
+
+    def draw() -> int:
+        for _ in range(STEPS):
+            pick(logits, picking, uniforms, exact.library)
+        return STEPS
+
+    found = measured("drawing", "steps", Arm("step", step), Arm("draw", draw), sizes.rounds, 2.0)
+    return 1 / found.figures["ratio"]

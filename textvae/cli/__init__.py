@@ -1,0 +1,1 @@
+"""The terminal: commands, their flags, and how their answers are printed."""

@@ -1,0 +1,226 @@
+"""The terminal: `textvae COMMAND`, a table for people or, with --json, an object a line for pipes.
+
+All commands but `serve` and `demo` are clients of a running server; those two are programs of
+their own, which this process becomes.
+"""
+
+import argparse
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from textvae.cli import flags as command_flags
+from textvae.cli.output import Answer, Row, print_json, print_table
+from textvae.client import Client, recorded, saved
+from textvae.client.clients import TARGET, TIMEOUT_S
+from textvae.client.results import Written
+from textvae.errors import InputError, NotFoundError, TextVaeError
+from textvae.options import Options
+
+_PROGRAMS = {"serve": ("textvae.serve", "engine"), "demo": ("jobs.demo", "demo")}
+"""Module and extra of the commands that are programs of their own."""
+
+Run = Callable[[Client, argparse.Namespace], Answer]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command. The exit code is 0, that of the error, or 1 where health finds no server
+    or replay another answer."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if words and words[0] in _PROGRAMS:
+            _become(words[0], words[1:])
+        flags = _parser().parse_args(words)
+        calls: list[recorded.Exchange] = []
+        with Client(flags.address, flags.timeout, calls.append) as client:
+            answer = flags.run(client, flags)
+        if getattr(flags, "record", None):
+            recorded.save(flags.record, calls)
+        (print_json if flags.json else print_table)(answer)
+        return int(answer.exit_code)
+    except TextVaeError as error:
+        print(f"textvae: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of the pipe has enough, as in `textvae sample | head`. Python would complain
+        # once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(f"textvae: {error}", file=sys.stderr)
+        return os.EX_IOERR
+
+
+def _become(command: str, arguments: list[str]) -> None:
+    """Hands this process over to a program that needs more than the client installs."""
+    module, extra = _PROGRAMS[command]
+    if importlib.util.find_spec("torch") is None:
+        raise NotFoundError(f"{command}: torch is not installed; pip install 'textvae[{extra}]'")
+    sys.stdout.flush()
+    command_line = [sys.executable, "-m", module, *arguments]
+    os.execv(sys.executable, command_line)  # noqa: S606 - our own module, and no shell to fool
+
+
+def _encode(client: Client, flags: argparse.Namespace) -> Answer:
+    sentences = _sentences(flags)
+    encoded = client.encode(sentences, logvar=flags.logvar, samples=flags.samples, seed=flags.seed)
+    if flags.output:
+        saved.save(flags.output, sentences, encoded)
+        return Answer([{"file": str(flags.output), "sentences": len(sentences)}], encoded.facts)
+    rows: list[Row] = [
+        {"sentence": sentence, "mean": mean.tolist()}
+        for sentence, mean in zip(sentences, encoded.mean.values, strict=True)
+    ]
+    for number, row in enumerate(rows):
+        if encoded.logvar:
+            row["logvar"] = encoded.logvar.values[number].tolist()
+        if encoded.samples:
+            start = number * flags.samples
+            row["samples"] = encoded.samples.values[start : start + flags.samples].tolist()
+    return Answer(rows, encoded.facts)
+
+
+def _decode(client: Client, flags: argparse.Namespace) -> Answer:
+    latents = saved.load(flags.file, flags.part)
+    decoded = client.decode(latents, options=_options(flags), seed=flags.seed)
+    return Answer([_row(written) for written in decoded.sentences], decoded.facts)
+
+
+def _sample(client: Client, flags: argparse.Namespace) -> Answer:
+    sampled = client.sample(
+        flags.count,
+        prior=flags.prior,
+        scale=flags.scale,
+        options=_options(flags),
+        seed=flags.seed,
+    )
+    rows = [_row(written) | {"prior": sampled.prior} for written in sampled.sentences]
+    return Answer(rows, sampled.facts)
+
+
+def _interpolate(client: Client, flags: argparse.Namespace) -> Answer:
+    walked = client.interpolate(
+        _sentences(flags), flags.steps, path=flags.path, options=_options(flags), seed=flags.seed
+    )
+    places = zip(walked.positions, walked.sentences, strict=True)
+    rows = [{"position": position} | _row(written) for position, written in places]
+    return Answer(rows, walked.facts)
+
+
+def _paraphrase(client: Client, flags: argparse.Namespace) -> Answer:
+    sentences = _sentences(flags)
+    varied = client.paraphrase(
+        sentences,
+        flags.count,
+        radius=flags.radius,
+        distinct=flags.distinct,
+        options=_options(flags),
+        seed=flags.seed,
+    )
+    rows = [
+        {"sentence": sentence, "distance": distance} | _row(written)
+        for sentence, found in zip(sentences, varied.variations, strict=True)
+        for distance, written in zip(found.distances, found.sentences, strict=True)
+    ]
+    return Answer(rows, varied.facts)
+
+
+def _score(client: Client, flags: argparse.Namespace) -> Answer:
+    sentences = _sentences(flags)
+    scored = client.score(sentences, importance_samples=flags.importance_samples, seed=flags.seed)
+    columns = scored._asdict()
+    del columns["facts"]
+    rows = [
+        {"sentence": sentence} | {name: values[number].item() for name, values in columns.items()}
+        for number, sentence in enumerate(sentences)
+    ]
+    return Answer(rows, scored.facts)
+
+
+def _replay(client: Client, flags: argparse.Namespace) -> Answer:
+    calls = recorded.load(flags.file)
+    rows: list[Row] = []
+    for call in calls:
+        differs = client.replay(call)
+        rows.append({"method": call.method, "same": not differs, "differs": ", ".join(differs)})
+    return Answer(rows, exit_code=0 if all(row["same"] for row in rows) else 1)
+
+
+def _info(client: Client, flags: argparse.Namespace) -> Answer:
+    info = client.info()
+    limits, load = info.limits._asdict(), info.load._asdict()
+    whole = info._asdict() | {"limits": limits, "load": load}
+    if flags.json:
+        return Answer([whole])
+    flat = {name: value for name, value in whole.items() if not isinstance(value, dict)}
+    return Answer(
+        [{"fact": fact, "value": value} for fact, value in (flat | limits | load).items()]
+    )
+
+
+def _health(client: Client, flags: argparse.Namespace) -> Answer:
+    serving = client.health()
+    status = "SERVING" if serving else "NOT_SERVING"
+    return Answer([{"address": flags.address, "status": status}], exit_code=0 if serving else 1)
+
+
+def _row(written: Written) -> Row:
+    """A written sentence as columns."""
+    row = written._asdict()
+    others = [_row(other) for other in row.pop("alternatives")]
+    return {**row, "alternatives": others} if others else row
+
+
+def _sentences(flags: argparse.Namespace) -> list[str]:
+    """Those of the command line, else a sentence a line of stdin."""
+    if flags.sentences:
+        return list(flags.sentences)
+    if sys.stdin.isatty():
+        raise InputError("sentences", "must be at least one; name it, or pipe in one a line")
+    return [line.rstrip("\n") for line in sys.stdin]
+
+
+def _options(flags: argparse.Namespace) -> Options:
+    """How to write."""
+    return Options(**{name: getattr(flags, name) for name in Options._fields})
+
+
+def _parser() -> argparse.ArgumentParser:
+    """All commands with their flags."""
+    parser = argparse.ArgumentParser(prog="textvae", description="A sentence VAE, served.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for name, words in (
+        ("serve", "serve a model's champion (textvae serve --help)"),
+        ("demo", "train, serve and show a model (textvae demo --help)"),
+    ):
+        commands.add_parser(name, help=words, add_help=False)
+
+    def add(name: str, run: Run, words: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=words, description=f"{words.capitalize()}.")
+        command.set_defaults(run=run)
+        command.add_argument("--address", default=TARGET, help="host:port (default %(default)s)")
+        command.add_argument(
+            "--timeout", type=float, default=TIMEOUT_S, help="seconds a call (default %(default)s)"
+        )
+        command.add_argument("--json", action="store_true", help="print one JSON object a line")
+        return command
+
+    command_flags.encode(add("encode", _encode, "sentences to posteriors"))
+    command_flags.decode(add("decode", _decode, "latents of a file to sentences"))
+    command_flags.sample(add("sample", _sample, "draws of a prior to sentences"))
+    command_flags.interpolate(
+        add("interpolate", _interpolate, "sentences on a path through sentences")
+    )
+    command_flags.paraphrase(add("paraphrase", _paraphrase, "variations of sentences"))
+    command_flags.score(add("score", _score, "how likely the model finds sentences, in nats"))
+    command_flags.replay(
+        add("replay", _replay, "ask again what a file recorded: 0 if all is the same")
+    )
+    add("info", _info, "what serves, its limits and its load")
+    add("health", _health, "whether a server serves: exit code 0, else 1")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

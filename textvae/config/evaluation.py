@@ -1,0 +1,81 @@
+"""Settings of how a version is measured and when it may serve."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from textvae.ranges import SEED_MAX, check
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What is measured on the held-out side, always at KL weight 1."""
+
+    sentences: int = 1000
+    """Held-out sentences that figures are made of, the first of the gate's holdout; 0 for all."""
+    sealed_share: float = 0.2
+    """Share of the test side, by hash, that never decides: it measures the gate's optimism."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where likelihoods are computed; sentences are written on the CPU always."""
+    importance_samples: int = 100
+    """Samples k of the importance-weighted NLL (Burda et al. 2016)."""
+    prior_draws: int = 200
+    """Draws of each prior that are decoded and counted for distinctness."""
+    prior_components: int = 32
+    """Components of the fitted prior, a Gaussian mixture."""
+    prior_sentences: int = 20_000
+    """Training sentences that the fitted prior is learned from."""
+    path_pairs: int = 100
+    """Pairs of held-out sentences that are joined by paths, to look for holes between them."""
+    generation_sentences: int = 0
+    """Samples drawn to judge generation, and again from the language model; 0: not judged."""
+    judge_steps: int = 3000
+    """Optimizer steps of the judge that learns from samples (reverse perplexity)."""
+    seed: int = 0
+    """Seed of all draws."""
+
+    def __post_init__(self) -> None:
+        """InputError for a value out of its range."""
+        counts = ("importance_samples", "prior_components", "prior_sentences", "judge_steps")
+        check(self, "evaluation", (*counts, "path_pairs"), 1)
+        check(self, "evaluation", ("prior_draws",), 1, 1024)
+        check(self, "evaluation", ("sentences", "generation_sentences"), 0)
+        check(self, "evaluation", ("sealed_share",), 0, 0.5)
+        check(self, "evaluation", ("seed",), 0, SEED_MAX)
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """When a candidate may take the champion's place."""
+
+    sentences: int = 10_000
+    """Held-out sentences of each set that is compared, oldest spans first, by hash; 0 for all."""
+    kl_nats_min: float = 1.0
+    """Floor of the KL, in nats per sentence."""
+    informed_share_min: float = 0.5
+    """Floor of (language-model nats - reconstruction nats) / KL."""
+    shuffle_nats_min: float = 1.0
+    """Floor of what shuffling latents among sentences must cost, in nats per sentence."""
+    distinct_min: float = 0.5
+    """Floor of the distinct share of greedy decodes of prior draws."""
+    reconstruction_bleu_min: float = 0.0
+    """Floor of the BLEU of what is rebuilt, 0 to 100; 0: not asked."""
+    canaries: tuple[Path, ...] = ()
+    """Files of sentences, one a line, that a version must write neither by itself nor after their
+    first half."""
+    worse_share_max: float = 0.005
+    """The paired 95 % bound on the holdout may be worse than the champion's ELBO by this share."""
+    champion_days_max: float = 7.0
+    """From this age of the champion on (0: always) it is enough to be no worse than it."""
+    newest_valid: bool = False
+    """Judge the newest text by its validation side too, which the candidate was tuned by."""
+    strict: bool = False
+    """End with exit code 3 when the candidate is rejected."""
+
+    def __post_init__(self) -> None:
+        """InputError for a floor that no figure could meet or miss."""
+        floors = ("kl_nats_min", "informed_share_min", "shuffle_nats_min", "distinct_min")
+        check(self, "gate", (*floors, "worse_share_max"), -math.inf)
+        check(self, "gate", ("reconstruction_bleu_min",), 0, 100)
+        check(self, "gate", ("sentences", "champion_days_max"), 0)

@@ -1,0 +1,56 @@
+"""Settings of the server."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from textvae.ranges import check
+
+
+@dataclass(frozen=True)
+class ServeConfig:
+    """The server's listener and limits; GetServerInfo publishes the limits."""
+
+    host: str = "127.0.0.1"
+    """Address to bind; anything but loopback needs --insecure, until there is TLS."""
+    port: int = 50061
+    """Port to bind; 0 takes a free one and prints it."""
+    insecure: bool = False
+    """Allow a plain-text listener on an address that others can reach."""
+    sentences_max: int = 1024
+    """Most sentences or latents in one call."""
+    characters_max: int = 1000
+    """Longest sentence taken, in characters."""
+    tokens_max: int = 128
+    """Longest sentence taken or written, in tokens."""
+    count_max: int = 1024
+    """Most sentences drawn by one call."""
+    steps_max: int = 64
+    """Most points of one path."""
+    importance_samples_max: int = 1000
+    """Most importance samples per sentence of Score."""
+    message_bytes_max: int = 16 * 1024 * 1024
+    """Largest message taken, in bytes."""
+    waiting_rows_max: int = 8192
+    """Rows that may wait for the engine; more is RESOURCE_EXHAUSTED."""
+    slots: int = 64
+    """Rows that the engine advances together."""
+    threads: int = 0
+    """Threads of the engine's arithmetic; 0 for the processor's cores."""
+    precision: Literal["fp32", "int8"] = "fp32"
+    """Of the weights that write: int8 is faster, for versions that `evaluate` found fit for it."""
+    poll_s: float = 0.2
+    """Seconds between two looks at the registry for a new champion; one costs a tenth of a ms."""
+    retry_s: float = 60.0
+    """Seconds after which a promoted version that could not be loaded is tried again."""
+    warm: bool = True
+    """Keep the version that served before in memory, so that a rollback to it loads nothing."""
+    drain_s: float = 20.0
+    """Seconds that calls may take to end after SIGTERM."""
+
+    def __post_init__(self) -> None:
+        """InputError for a value out of its range."""
+        limits = ("sentences_max", "characters_max", "tokens_max", "count_max")
+        counts = ("importance_samples_max", "message_bytes_max", "waiting_rows_max")
+        check(self, "serve", (*limits, *counts), 1)
+        check(self, "serve", ("steps_max",), 2)
+        check(self, "serve", ("port", "threads", "poll_s", "retry_s", "drain_s"), 0)

@@ -1,0 +1,118 @@
+"""Settings of the network and of how it learns."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from textvae.errors import InputError
+from textvae.ranges import SEED_MAX, check
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of the network; the vocabulary's size comes from the tokenizer."""
+
+    embed: int = 256
+    """Width of a token embedding, shared by encoder input, decoder input and softmax."""
+    hidden: int = 512
+    """Width of the decoder's state and of each direction of the encoder."""
+    latent: int = 64
+    """Width of the latent."""
+    dropout: float = 0.1
+    """Share of embedding and output units dropped while training, 0 to 0.9."""
+    batchnorm_scale: float = 0.0
+    """Fixed scale of a BatchNorm on the posterior means (Zhu et al. 2020); 0 for none."""
+
+    def __post_init__(self) -> None:
+        """InputError for a value out of its range."""
+        check(self, "model", ("embed", "hidden", "latent"), 1)
+        check(self, "model", ("dropout",), 0, 0.9)
+        check(self, "model", ("batchnorm_scale",), 0)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the model is learned. Steps are the only budget; time never ends a run."""
+
+    start: Literal["champion", "fresh"] = "champion"
+    """Begin with the weights and vocabulary of the version that serves, or with new ones: nights
+    go on from each other, and the first has no champion and is fresh; so are tables, always."""
+    warm_steps: int = 0
+    """Steps of the VAE from a champion, and the most of its language model; 0: as from new."""
+    replay: float = 4.0
+    """Sentences of old spans for each new one, drawn anew each night, from a champion."""
+    replay_min: int = 100_000
+    """Sentences of old spans that are learned again at least, where there are so many."""
+    shrink: float = 1.0
+    """What a champion's weights are multiplied by first (Ash & Adams 2020), 0 to 1."""
+    perturb: float = 0.0
+    """Share of new first weights that is added to them, 0 to 1."""
+    restart: bool = False
+    """Begin anew a run whose checkpoints are of another arithmetic, which is refused without."""
+    objective: Literal["vae", "autoencoder", "kl-only"] = "vae"
+    """autoencoder: no KL, no noise; kl-only: no reconstruction; both: no BatchNorm, free bits."""
+    steps: int = 20_000
+    """Optimizer steps of the VAE."""
+    autoencoder_steps: int = 0
+    """Steps without KL before the VAE's, after which the decoder is reset (Li et al. 2019)."""
+    decoder_start: Literal["new", "language-model"] = "new"
+    """Begin the VAE's decoder anew, or as the trained language model (no autoencoder_steps)."""
+    language_model_steps: int = 20_000
+    """Optimizer steps of the language model; as many as the VAE's make a fair limit to beat."""
+    select: Literal["last", "iw-nll"] = "last"
+    """Which weights of the VAE are kept: the last, or those of the best held-out IW-NLL."""
+    batch: int = 128
+    """Sentences a step."""
+    tokens_max: int = 128
+    """Longest sentence learned from, in tokens; longer ones are cut and counted in the log."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where the network learns; all chance is drawn on the CPU, the same for both."""
+    learning_rate: float = 1e-3
+    """Peak step size of Adam; falls along a cosine to a tenth."""
+    warmup_steps: int = 200
+    """Steps over which the learning rate rises from 0."""
+    clip: float = 5.0
+    """Largest norm of a gradient."""
+    word_dropout: float = 0.2
+    """Share of the decoder's input tokens replaced by <unk> (Bowman et al. 2016), 0 to 1."""
+    word_noise: float = 0.1
+    """Share of the encoder's input tokens replaced by <unk>, 0 to 1."""
+    kl_schedule: Literal["linear", "logistic", "cyclical"] = "linear"
+    """Shape of the KL weight's rise."""
+    kl_start: float = 0.0
+    """KL weight at step 0, 0 to 1."""
+    kl_steps: int = 2000
+    """Steps until the weight is 1 (logistic: it is 0.5 at half of this; cyclical: one rise)."""
+    kl_cycle_steps: int = 4000
+    """Length of a cycle (cyclical only)."""
+    free_bits: float = 0.0
+    """KL per latent dimension below which there is no pressure, in nats."""
+    target_kl_nats: float = 16.0
+    """Hold the held-out KL at this rate by a multiplier on its weight; 0 for the plain ELBO."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Arithmetic of matrix products; auto takes bf16 where the processor has it."""
+    seed: int = 0
+    """Seed of weights, batches, dropout and noise."""
+    checkpoint_s: float = 60.0
+    """Seconds between checkpoints."""
+    log_steps: int = 50
+    """Steps between two lines of metrics.jsonl."""
+    validation_steps: int = 2000
+    """Steps between two looks at the validation side; 0: only at the end."""
+    collapse_stops: bool = True
+    """End the run with exit code 4 when the posterior has collapsed."""
+
+    def __post_init__(self) -> None:
+        """InputError for a value out of its range."""
+        counts = ("steps", "language_model_steps", "batch", "tokens_max", "log_steps")
+        check(self, "training", counts, 1)
+        shares = ("word_dropout", "word_noise", "kl_start", "shrink", "perturb")
+        check(self, "training", shares, 0, 1)
+        check(self, "training", ("warm_steps", "replay", "replay_min"), 0)
+        spans = ("autoencoder_steps", "warmup_steps", "kl_steps", "validation_steps")
+        check(self, "training", (*spans, "checkpoint_s", "free_bits", "target_kl_nats"), 0)
+        if self.kl_schedule == "cyclical":
+            check(self, "training", ("kl_cycle_steps",), max(self.kl_steps, 1))
+        if self.autoencoder_steps and self.decoder_start == "language-model":
+            raise InputError("training.decoder_start", 'must be "new" with autoencoder_steps')
+        check(self, "training", ("seed",), 0, SEED_MAX)
+        check(self, "training", ("learning_rate", "clip"), 1e-08)

@@ -1,0 +1,1 @@
+"""The versioned data set: files to sentences, filters, split, spans, forgetting, replay."""

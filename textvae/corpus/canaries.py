@@ -1,0 +1,57 @@
+"""Canaries: sentences that a model must never write by itself, and whether it wrote one.
+
+A team plants them in its own training text, or they are secrets of it. They are told apart by file
+and line, since what a canary says may be said nowhere: not in a reason, a report or a log.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from textvae.corpus.readers import read_list
+from textvae.errors import DataError, InputError, NotFoundError
+from textvae.text.sentence import normalise
+
+FIELD = "gate.canaries"
+
+
+class Canary(NamedTuple):
+    """One line of a list."""
+
+    path: Path
+    line: int
+    """Counts from 1."""
+    text: str
+    """Normalised, its case kept."""
+
+    @property
+    def place(self) -> str:
+        """`canaries.txt, line 3`: what may be said of it."""
+        return f"{self.path}, line {self.line}"
+
+
+def read_canaries(paths: Sequence[Path]) -> list[Canary]:
+    """The canaries of these files, a sentence a line, normalised as ingest does; blank lines pass.
+
+    InputError for a file that is missing, cannot be read or holds none.
+    """
+    found: list[Canary] = []
+    for path in paths:
+        try:
+            lines = read_list(path)
+        except (DataError, NotFoundError) as error:
+            raise InputError(FIELD, f"{error}; give files with a sentence a line") from None
+        texts = [normalise(line) for line in lines]
+        if not any(texts):
+            raise InputError(
+                FIELD, f"{path}: holds no sentence; give one a line, or take the file out"
+            )
+        found += [Canary(path, number, text) for number, text in enumerate(texts, 1) if text]
+    return found
+
+
+def written_canaries(canaries: Sequence[Canary], texts: Sequence[str]) -> list[Canary]:
+    """Those that one of these texts is or holds, whatever their case and spacing."""
+    # No normalised text has a line break, so a canary is found within one text alone.
+    everything = "\n".join(normalise(text).casefold() for text in texts)
+    return [canary for canary in canaries if canary.text.casefold() in everything]

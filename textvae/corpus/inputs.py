@@ -1,0 +1,126 @@
+"""The files that an ingest is to read, and which of them were read before."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from textvae import files
+from textvae.config.data import DataConfig
+from textvae.corpus.readers import SUFFIXES
+from textvae.corpus.spans import ASIDE, list_spans, read_manifest
+from textvae.corpus.split import Side
+from textvae.errors import NotFoundError
+
+PATHS = ("inputs", "train", "valid", "test")
+# What a file gives does not depend on these.
+LIMITS = ("bad_share_max", "bad_files_max", "drift_spans")
+FILTERS = ("blocklist", "pii", "near_duplicates")
+
+logger = logging.getLogger(__name__)
+
+
+class Input(NamedTuple):
+    """One file to read."""
+
+    path: Path
+    side: Side | None
+    """The side that all of it goes to; None: a hash decides for each sentence."""
+    sha256: str
+    """Empty where it cannot be read."""
+    problem: str = ""
+    """Why it cannot be read."""
+
+    def record(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """What the manifest keeps of an input; equal records give equal sentences."""
+        # Not the path: the same bytes are the same text, wherever they lie.
+        record = {
+            "sha256": self.sha256,
+            "side": self.side or "split",
+            "settings": dict(settings),
+        }
+        return {**record, "unread": f"{self.path.name}: {self.problem}"} if self.problem else record
+
+
+def find_inputs(config: DataConfig) -> list[Input]:
+    """Every file that the settings name, folders opened; none where all folders are empty.
+
+    Raises NotFoundError for a missing file that the settings name themselves.
+    """
+    named: list[tuple[Side | None, tuple[Path, ...]]] = [
+        (None, config.inputs),
+        ("train", config.train),
+        ("valid", config.valid),
+        ("test", config.test),
+    ]
+    return [
+        _input(file, side, named=file == path)
+        for side, paths in named
+        for path in paths
+        for file in _open_folder(path)
+    ]
+
+
+def known_records(spans: Path) -> list[dict[str, Any]]:
+    """The records of all inputs that were read before, also where they gave nothing but trouble."""
+    return [
+        record
+        for folder in (spans, spans / ASIDE)
+        for name in list_spans(folder)
+        for record in read_manifest(folder, name)["inputs"]
+    ]
+
+
+def reading_settings(config: DataConfig) -> dict[str, Any]:
+    """The settings that decide what a file gives; a filter that is off is not among them."""
+    values = asdict(config)
+    settings = {
+        name: value
+        for name, value in values.items()
+        if name not in (*PATHS, *LIMITS) and (value or name not in FILTERS)
+    }
+    if config.blocklist:
+        settings["blocklist"] = [_sha256(path) for path in config.blocklist]
+    return settings
+
+
+def told(config: DataConfig) -> str:
+    """The paths that the settings name, for a message."""
+    return ", ".join(str(path) for name in PATHS for path in getattr(config, name))
+
+
+def _input(path: Path, side: Side | None, *, named: bool) -> Input:
+    """A file with its hash, or with the reason why it has none."""
+    try:
+        return Input(path, side, files.sha256_file(path))
+    except FileNotFoundError:
+        if named:
+            raise NotFoundError(f"{path}: no such file") from None
+        # It was there when the folder was opened.
+        return Input(path, side, "", "was removed while it was read")
+    except OSError as error:
+        return Input(path, side, "", f"cannot be read: {error.strerror or error}")
+
+
+def _sha256(path: Path) -> str:
+    """The hash of a blocklist."""
+    try:
+        return files.sha256_file(path)
+    except FileNotFoundError:
+        raise NotFoundError(f"{path}: no such file") from None
+
+
+def _open_folder(path: Path) -> list[Path]:
+    """The file itself, or the files below a folder that have a reader; hidden ones are left out."""
+    if not path.is_dir():
+        return [path]
+    below = sorted(
+        file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")
+    )
+    readable = [file for file in below if file.suffix.lower() in SUFFIXES]
+    if len(readable) < len(below):
+        logger.warning(
+            "%s: %d files have no reader and are left out", path, len(below) - len(readable)
+        )
+    return readable

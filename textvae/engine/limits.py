@@ -1,0 +1,91 @@
+"""The most that one request may ask, and the checks that all requests share.
+
+Values only: NumPy in and out, no torch, no protobuf. A field has the name it has in the proto, so
+that an error here names the field the client knows.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from textvae.config.serve import ServeConfig
+from textvae.errors import InputError
+from textvae.ranges import check_within
+
+SEED_MAX = 2**64 - 1
+INDEX_MAX = 2**63 - 1
+RADIUS_MAX = 10.0
+LATENT_MAX = 1e4
+
+
+class Limits(NamedTuple):
+    """The most that one request may ask; GetServerInfo publishes it."""
+
+    sentences_max: int
+    characters_max: int
+    tokens_max: int
+    count_max: int
+    steps_max: int
+    importance_samples_max: int
+    rows_max: int
+    """Rows that one call may bring to the decoder, and that may wait in all."""
+
+
+def limits_of(config: ServeConfig) -> Limits:
+    """The limits of requests, from the server's settings."""
+    named = {name: getattr(config, name) for name in Limits._fields if name != "rows_max"}
+    return Limits(**named, rows_max=config.waiting_rows_max)
+
+
+def check_rows(name: str, rows: int, limits: Limits, *, beam: bool = False) -> None:
+    """InputError where a product of two allowed numbers is more than one call may bring."""
+    if rows > limits.rows_max:
+        factors = "the number of sentences"
+        if beam:
+            factors += " and the beam"
+        problem = f"times {factors} must be at most {limits.rows_max}, got {rows}"
+        raise InputError(name, f"{problem}; send fewer sentences a call")
+
+
+def check_address(seed: int, first_index: int) -> None:
+    """InputError unless seed and index fit the counter of the random numbers."""
+    check_within("seed", seed, 0, SEED_MAX)
+    check_within("first_index", first_index, 0, INDEX_MAX)
+
+
+def check_sentences(sentences: tuple[str, ...], limits: Limits) -> None:
+    """InputError naming the first sentence that is out of bounds."""
+    check_within("sentences", len(sentences), 1, limits.sentences_max, "sentences")
+    for number, sentence in enumerate(sentences):
+        check_sentence(f"sentences[{number}]", sentence, limits)
+
+
+def check_sentence(name: str, sentence: str, limits: Limits) -> None:
+    """InputError for an empty or overlong sentence; its tokens are counted once they are made."""
+    if not sentence.strip():
+        raise InputError(name, "must not be empty; send at least one character that is not a space")
+    if len(sentence) > limits.characters_max:
+        limit = f"must be at most {limits.characters_max} characters, got {len(sentence)}"
+        raise InputError(name, f"{limit}; shorten or split it")
+
+
+def check_finite(name: str, values: np.ndarray) -> None:
+    """InputError naming the first row with a value that is not finite."""
+    finite = np.isfinite(values)
+    if not finite.all():
+        row = int(np.argmin(finite.reshape(len(values), -1).all(axis=1))) if values.ndim > 1 else 0
+        raise InputError(
+            name, f"values must be finite, row {row} has NaN or infinity; encode again"
+        )
+    if np.abs(values).max(initial=0.0) > LATENT_MAX:
+        raise InputError(name, f"values must be -{LATENT_MAX:g} to {LATENT_MAX:g}; encode again")
+
+
+def check_width(field: str, latents: np.ndarray, width: int) -> np.ndarray:
+    """(n, width) float32, or InputError for another width."""
+    if latents.ndim != 2 or latents.shape[1] != width:
+        columns = latents.shape[1] if latents.ndim == 2 else 0
+        raise InputError(
+            field, f"must have {width} columns, got {columns}; encode with this version"
+        )
+    return np.ascontiguousarray(latents, np.float32)

@@ -1,0 +1,68 @@
+"""Decode: latents to sentences."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from textvae.engine.answers import Written
+from textvae.engine.limits import Limits, check_address, check_finite, check_width
+from textvae.engine.loaded import Loaded
+from textvae.engine.plan import Address, Plan, Planning, decoder_rows, written_sentences
+from textvae.options import GREEDY, Options
+from textvae.ranges import check_within
+
+
+class Decoded(NamedTuple):
+    """Sentences and the latents they were written from, (n, latent)."""
+
+    written: list[Written]
+    latents: np.ndarray
+
+
+@dataclass(frozen=True)
+class DecodeRequest:
+    """Latents, (n, latent), to sentences."""
+
+    latents: np.ndarray
+    options: Options = GREEDY
+    seed: int = 0
+    first_index: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows for the decoder."""
+        return len(self.latents) * self.options.slots
+
+    def check(self, limits: Limits) -> None:
+        """InputError unless within the limits; the width is checked by `plan`."""
+        check_within("latents", len(self.latents), 1, limits.sentences_max, "rows")
+        check_finite("latents", self.latents)
+        self.options.check(limits.tokens_max)
+        check_address(self.seed, self.first_index)
+
+    def plan(self, loaded: Loaded, limits: Limits, owner: object) -> Planning[Decoded]:
+        """A row a latent."""
+        address = Address(self.seed, self.first_index)
+        yield from ()
+        latents = check_width("latents", self.latents, loaded.latent)
+        rows = decoder_rows(owner, latents, address, self.options, limits)
+        return Plan(
+            rows,
+            lambda done: Decoded(written_sentences(loaded.tokenizer, done, self.options), latents),
+            0,
+        )
+
+
+def decode_all(
+    answer: Callable[[DecodeRequest], Decoded], limits: Limits, latents: np.ndarray
+) -> list[Written]:
+    """(n, latent) -> the greedy sentence of each, in order, however many there are; `answer` is an
+    engine's."""
+    step = limits.sentences_max
+    parts = [
+        answer(DecodeRequest(latents[first : first + step]))
+        for first in range(0, len(latents), step)
+    ]
+    return [written for part in parts for written in part.written]

@@ -1,0 +1,63 @@
+"""Encode: sentences to posteriors."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from textvae.engine.limits import Limits, check_address, check_rows, check_sentences
+from textvae.engine.loaded import Loaded
+from textvae.engine.plan import Address, Plan, Planning, draw_latents, numbered
+from textvae.ranges import check_within
+
+
+class Encoded(NamedTuple):
+    """Posteriors: (n, latent) float32 each, samples (n * count, latent), a sentence's in a row."""
+
+    mean: np.ndarray
+    logvar: np.ndarray
+    samples: np.ndarray
+
+
+@dataclass(frozen=True)
+class EncodeRequest:
+    """Sentences to posteriors, with `samples` draws of each."""
+
+    sentences: tuple[str, ...]
+    samples: int = 0
+    seed: int = 0
+    first_index: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Latents that it gives."""
+        return len(self.sentences) * max(self.samples, 1)
+
+    def check(self, limits: Limits) -> None:
+        """InputError unless within the limits."""
+        check_sentences(self.sentences, limits)
+        check_within("sample_count", self.samples, 0, limits.count_max)
+        check_rows("sample_count" if self.samples else "sentences", self.rows, limits)
+        check_address(self.seed, self.first_index)
+
+    def plan(self, loaded: Loaded, limits: Limits, owner: object) -> Planning[Encoded]:
+        """No rows: the posteriors are all of the answer."""
+        address = Address(self.seed, self.first_index)
+        ids = loaded.tokens(numbered(self.sentences), limits.tokens_max)
+        posteriors = yield from loaded.encoding(ids)
+        samples = draw_latents(*posteriors, self.samples, address, loaded.library)
+        result = Encoded(posteriors.mean, posteriors.logvar, samples)
+        return Plan([], lambda _: result, sum(map(len, ids)))
+
+
+def encode_all(
+    answer: Callable[[EncodeRequest], Encoded], limits: Limits, sentences: Sequence[str], seed: int
+) -> Encoded:
+    """The posteriors of any number of sentences, with one draw of each; `answer` is an engine's."""
+    step = limits.sentences_max
+    parts = [
+        answer(EncodeRequest(tuple(sentences[first : first + step]), 1, seed, first))
+        for first in range(0, len(sentences), step)
+    ]
+    return Encoded(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

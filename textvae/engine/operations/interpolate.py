@@ -1,0 +1,73 @@
+"""Interpolate: sentences or latents to the sentences of a path through them."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from textvae.decode.rows import Finished
+from textvae.engine.answers import Written
+from textvae.engine.limits import Limits, check_address, check_finite, check_sentence, check_width
+from textvae.engine.loaded import Loaded
+from textvae.engine.plan import Address, Plan, Planning, decoder_rows, written_sentences
+from textvae.latent.paths import path
+from textvae.options import GREEDY, Options
+from textvae.ranges import check_within
+
+
+class Interpolated(NamedTuple):
+    """A path: positions 0 to 1, one sentence and one latent each."""
+
+    positions: list[float]
+    written: list[Written]
+    latents: np.ndarray
+
+
+@dataclass(frozen=True)
+class InterpolateRequest:
+    """Sentences or latents, (latent,), to the sentences of a path through them."""
+
+    points: tuple[str | np.ndarray, ...]
+    steps: int
+    path: Literal["lerp", "slerp"] = "lerp"
+    options: Options = GREEDY
+    seed: int = 0
+    first_index: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows for the decoder."""
+        return self.steps * self.options.slots
+
+    def check(self, limits: Limits) -> None:
+        """InputError unless within the limits; the width of latents is checked by `plan`."""
+        check_within("points", len(self.points), 2, limits.steps_max, "points")
+        check_within("steps", self.steps, len(self.points), limits.steps_max)
+        for number, point in enumerate(self.points):
+            if isinstance(point, str):
+                check_sentence(f"points[{number}].sentence", point, limits)
+            else:
+                check_finite(f"points[{number}].latents", point)
+        self.options.check(limits.tokens_max)
+        check_address(self.seed, self.first_index)
+
+    def plan(self, loaded: Loaded, limits: Limits, owner: object) -> Planning[Interpolated]:
+        """A row a step."""
+        address = Address(self.seed, self.first_index)
+        points = np.empty((len(self.points), loaded.latent), np.float32)
+        sentences = [index for index, point in enumerate(self.points) if isinstance(point, str)]
+        fields = {f"points[{index}].sentence": str(self.points[index]) for index in sentences}
+        ids = loaded.tokens(fields, limits.tokens_max)
+        points[sentences] = (yield from loaded.encoding(ids)).mean
+        for index, point in enumerate(self.points):
+            if not isinstance(point, str):
+                field = f"points[{index}].latents"
+                points[index] = check_width(field, point[None], loaded.latent)[0]
+        way = path(points, self.steps, self.path)
+        rows = decoder_rows(owner, way.latents, address, self.options, limits)
+
+        def finish(done: list[Finished]) -> Interpolated:
+            written = written_sentences(loaded.tokenizer, done, self.options)
+            return Interpolated(way.positions.tolist(), written, way.latents)
+
+        return Plan(rows, finish, sum(map(len, ids)))

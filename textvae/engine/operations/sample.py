@@ -1,0 +1,74 @@
+"""Sample: draws from a prior to sentences."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from textvae.decode.counter import Purpose, normals, uniforms
+from textvae.decode.rows import Finished
+from textvae.engine.answers import Written
+from textvae.engine.limits import RADIUS_MAX, Limits, check_address
+from textvae.engine.loaded import Loaded
+from textvae.engine.plan import Address, Plan, Planning, decoder_rows, written_sentences
+from textvae.errors import InputError
+from textvae.options import GREEDY, Options
+from textvae.ranges import check_within
+
+
+class Sampled(NamedTuple):
+    """Sentences and the latents they were written from, (n, latent)."""
+
+    written: list[Written]
+    latents: np.ndarray
+    prior: str
+    """Prior the latents were drawn from: standard or fitted."""
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """Draws from a prior to sentences; prior `auto` is the fitted one where the version has one."""
+
+    count: int
+    prior: Literal["auto", "standard", "fitted"] = "auto"
+    scale: float = 1.0
+    options: Options = GREEDY
+    seed: int = 0
+    first_index: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows for the decoder."""
+        return self.count * self.options.slots
+
+    def check(self, limits: Limits) -> None:
+        """InputError unless within the limits."""
+        check_within("count", self.count, 1, limits.count_max)
+        check_within("scale", self.scale, 0.0, RADIUS_MAX)
+        self.options.check(limits.tokens_max)
+        check_address(self.seed, self.first_index)
+
+    def plan(self, loaded: Loaded, limits: Limits, owner: object) -> Planning[Sampled]:
+        """A row a draw."""
+        address = Address(self.seed, self.first_index)
+        yield from ()
+        prior = self.prior
+        if prior == "auto":
+            prior = "fitted" if loaded.prior else "standard"
+        items = self.first_index + np.arange(self.count, dtype=np.uint64)
+        noise = normals(self.seed, items, np.zeros_like(items), loaded.latent, loaded.library)
+        if prior == "standard":
+            latents = (self.scale * noise).astype(np.float32)
+        elif loaded.prior is None:
+            raise InputError("prior", "this version has no fitted prior; ask for the standard one")
+        else:
+            zeros = np.zeros_like(items)
+            seeds = np.full_like(items, self.seed)
+            chosen = uniforms(seeds, items, zeros, zeros, Purpose.COMPONENT, loaded.library)
+            latents = loaded.prior.draw(chosen, noise, self.scale)
+        rows = decoder_rows(owner, latents, address, self.options, limits)
+
+        def finish(done: list[Finished]) -> Sampled:
+            return Sampled(written_sentences(loaded.tokenizer, done, self.options), latents, prior)
+
+        return Plan(rows, finish, 0)

@@ -1,0 +1,75 @@
+"""Score: how likely the model finds sentences, in nats."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from textvae.decode.rows import Finished
+from textvae.engine.limits import Limits, check_address, check_rows, check_sentences
+from textvae.engine.loaded import Loaded
+from textvae.engine.plan import Address, Plan, Planning, decoder_rows, draw_latents, numbered
+from textvae.options import GREEDY
+from textvae.ranges import check_within
+
+IMPORTANCE_SAMPLES = 100
+"""Draws a sentence where nothing is said."""
+
+
+class Scored(NamedTuple):
+    """Nats per sentence, (n,) each; `elbo_nats` is negative: -(reconstruction + KL)."""
+
+    reconstruction_nats: np.ndarray
+    kl_nats: np.ndarray
+    elbo_nats: np.ndarray
+    iw_nll_nats: np.ndarray
+    tokens: np.ndarray
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """Sentences to nats."""
+
+    sentences: tuple[str, ...]
+    importance_samples: int = IMPORTANCE_SAMPLES
+    seed: int = 0
+    first_index: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows for the decoder."""
+        return len(self.sentences) * self.importance_samples
+
+    def check(self, limits: Limits) -> None:
+        """InputError unless within the limits."""
+        check_sentences(self.sentences, limits)
+        name = "importance_samples"
+        check_within(name, self.importance_samples, 1, limits.importance_samples_max)
+        check_rows(name, self.rows, limits)
+        check_address(self.seed, self.first_index)
+
+    def plan(self, loaded: Loaded, limits: Limits, owner: object) -> Planning[Scored]:
+        """A row a draw, which judges the sentence's own tokens."""
+        address = Address(self.seed, self.first_index)
+        ids = loaded.tokens(numbered(self.sentences), limits.tokens_max)
+        mean, logvar = yield from loaded.encoding(ids)
+        count = self.importance_samples
+        latents = draw_latents(mean, logvar, count, address, loaded.library)
+        rows = decoder_rows(owner, latents, address, GREEDY, limits, count)
+        rows = [row._replace(given=tuple(ids[place // count])) for place, row in enumerate(rows)]
+        variance = np.exp(logvar.astype(np.float64))
+        kl = 0.5 * (mean.astype(np.float64) ** 2 + variance - 1 - logvar).sum(1)
+
+        def finish(done: list[Finished]) -> Scored:
+            likelihood = np.array([row.log_prob for row in done]).reshape(-1, count)
+            # log w = log p(x|z) + log p(z) - log q(z|x); the constants of the two Gaussians cancel.
+            z = latents.astype(np.float64).reshape(-1, count, loaded.latent)
+            log_q = -0.5 * ((z - mean[:, None]) ** 2 / variance[:, None] + logvar[:, None]).sum(2)
+            weights = likelihood - 0.5 * (z**2).sum(2) - log_q
+            peak = weights.max(1, keepdims=True)
+            iw_nll = -(peak[:, 0] + np.log(np.exp(weights - peak).mean(1)))
+            reconstruction = -likelihood.mean(1)
+            tokens = np.array([len(one) for one in ids])
+            return Scored(reconstruction, kl, -(reconstruction + kl), iw_nll, tokens)
+
+        return Plan(rows, finish, sum(map(len, ids)))

@@ -1,0 +1,1 @@
+"""Metrics of one version: likelihoods, reconstructions, paths, samples, checks and diagnosis."""

@@ -1,0 +1,166 @@
+"""The doctor: what a version's figures say of its health, in words, and what to change.
+
+KL, active units and mutual information are only asked after the one question that they cannot
+answer, whether the decoder listens: a BatchNorm on the means, or free bits, hold all three up in
+front of a decoder that does not.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from textvae.evaluation.checks import (
+    INFORMED_SHARE_MIN,
+    KL_NATS_MIN,
+    LISTEN,
+    VALID_SHARE_MIN,
+    Finding,
+    Verdict,
+    aim,
+    checks,
+    number,
+)
+from textvae.model.collapse import SHUFFLE_NATS_MIN, is_ignored
+
+SEVEREST_FIRST: tuple[Verdict, ...] = (
+    "collapsed",
+    "decoder-ignores-latent",
+    "unmeasured",
+    "under-informed",
+    "over-coded",
+    "poor-decoder",
+    "holes",
+    "healthy",
+)
+# Under a floor the KL of a dimension is chance about it; where a latent is used, some dimensions
+# tell ten times what others do.
+EVEN_RATIO_MAX = 3.0
+FATAL: tuple[Verdict, ...] = ("collapsed", "decoder-ignores-latent")
+
+
+class Diagnosis(NamedTuple):
+    """What the doctor says."""
+
+    verdict: Verdict
+    findings: list[str]
+    """Sentences that name a figure, its limit and what it means, the severest first."""
+    remedies: list[str]
+    """Sentences that name what to change; none for a healthy version without warnings."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing worse than a warning was found."""
+        return self.verdict == "healthy"
+
+    @property
+    def fatal(self) -> bool:
+        """Whether the decoder ignores the latent: no such version may serve."""
+        return self.verdict in FATAL
+
+
+def diagnose(figures: Mapping[str, Any]) -> Diagnosis:
+    """The verdict on the figures of `evaluate`; one that is missing or no number is not healthy.
+
+    The severest finding is the verdict. Where the decoder ignores the latent nothing else is
+    said: all else follows from it.
+    """
+    ignored = _ignored(figures)
+    if ignored:
+        return Diagnosis(ignored.verdict, [ignored.sentence], list(ignored.remedies))
+    found, missing = [], []
+    for names, check in checks(figures):
+        unknown = [name for name in names if not math.isfinite(number(figures, name))]
+        missing += unknown
+        found += [] if unknown else check(figures)
+    if missing:
+        found.append(_unmeasured(dict.fromkeys(missing)))
+    found.sort(key=lambda finding: SEVEREST_FIRST.index(finding.verdict))
+    verdict = found[0].verdict if found else "healthy"
+    sentences = [finding.sentence for finding in found]
+    if verdict == "healthy":
+        sentences = [*_assurances(figures), *sentences]
+    remedies = dict.fromkeys(remedy for finding in found for remedy in finding.remedies)
+    return Diagnosis(verdict, sentences, list(remedies))
+
+
+def _ignored(figures: Mapping[str, Any]) -> Finding | None:
+    """Whether the decoder ignores its latent, by the test that stops a run in training."""
+    shuffle = number(figures, "shuffle_nats")
+    if not is_ignored(shuffle):
+        return None
+    proof = (
+        f"the decoder ignores the latent: shuffling latents among sentences costs {shuffle:.2f} "
+        f"nats (shuffle_nats, at least {SHUFFLE_NATS_MIN:g})"
+    )
+    if math.isnan(shuffle):
+        proof = (
+            "nothing shows that the decoder listens: what shuffling latents among sentences costs "
+            "(shuffle_nats) is not known"
+        )
+    kl, units = number(figures, "kl_nats"), number(figures, "active_units")
+    if kl >= KL_NATS_MIN and units >= 1:
+        return _deaf(figures, proof)
+    sentence = f"{proof}, and the KL (kl_nats, at least {KL_NATS_MIN:g}) is not known"
+    if math.isfinite(kl):
+        sentence = (
+            f"the posterior has collapsed to the prior, at a KL of {kl:.2f} nats (kl_nats, at "
+            f"least {KL_NATS_MIN:g}), and {proof}"
+        )
+    press = (
+        "press less and later on the KL: raise training.free_bits, anneal longer "
+        "(training.kl_steps), or hold the means apart with model.batchnorm_scale"
+    )
+    return Finding("collapsed", sentence, (_rate(figures), *LISTEN, press))
+
+
+def _deaf(figures: Mapping[str, Any], proof: str) -> Finding:
+    """The collapse that KL, active units and mutual information do not show."""
+    saved = number(figures, "language_model_nats") - number(figures, "reconstruction_nats")
+    sentence = (
+        f"KL {number(figures, 'kl_nats'):.1f} nats, {number(figures, 'active_units'):.0f} of "
+        f"{number(figures, 'latent'):.0f} active units and "
+        f"{number(figures, 'mutual_information_nats'):.1f} nats of mutual information look "
+        f"healthy, but {proof}, and the latent saves {saved:.2f} nats over the language model, "
+        f"which has none{_evenly(figures)}"
+    )
+    floors = (
+        "do not rely on model.batchnorm_scale or training.free_bits alone: they hold the KL up and "
+        "make no decoder listen"
+    )
+    return Finding("decoder-ignores-latent", sentence, (*LISTEN, _rate(figures), floors))
+
+
+def _rate(figures: Mapping[str, Any]) -> str:
+    """The remedy that helps against every collapse."""
+    return f"set training.target_kl_nats{aim(figures)}, which holds the KL at a rate"
+
+
+def _unmeasured(names: Iterable[str]) -> Finding:
+    """Figures that are missing or no numbers."""
+    sentence = f"not measured, or not a number: {', '.join(names)}; nothing proves them healthy"
+    return Finding("unmeasured", sentence, ("evaluate again (python -m jobs.evaluate)",))
+
+
+def _assurances(figures: Mapping[str, Any]) -> list[str]:
+    """What makes a healthy version one."""
+    kl = number(figures, "kl_nats")
+    told = number(figures, "language_model_nats") - number(figures, "reconstruction_nats")
+    return [
+        f"shuffling latents among sentences costs {number(figures, 'shuffle_nats'):.2f} nats "
+        f"(shuffle_nats, at least {SHUFFLE_NATS_MIN:g}): the decoder listens",
+        f"of {kl:.1f} nats of KL it uses {told:.1f} (language_model_nats - reconstruction_nats, at "
+        f"least {INFORMED_SHARE_MIN:.0%})",
+        f"between held-out sentences {number(figures, 'segment_valid_share'):.0%} of what is "
+        f"written is valid (segment_valid_share, at least {VALID_SHARE_MIN:.0%})",
+    ]
+
+
+def _evenly(figures: Mapping[str, Any]) -> str:
+    """Says so where all dimensions carry about the same: the mark of a floor under the KL."""
+    if not math.isfinite(number(figures, "kl_nats_by_dimension")):
+        return ""
+    nats = figures["kl_nats_by_dimension"]
+    if not min(nats) >= max(nats) / EVEN_RATIO_MAX > 0:
+        return ""
+    mean = sum(nats) / len(nats)
+    return f"; every dimension carries {mean:.2f} nats or so, as a floor under the KL makes it"

@@ -1,0 +1,239 @@
+"""Every figure of a version on held-out sentences, at KL weight 1 and without dropout."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import sacrebleu
+import torch
+from torch import Tensor
+
+from textvae.config.evaluation import EvaluationConfig
+from textvae.config.serve import ServeConfig
+from textvae.engine.engine import Engine
+from textvae.engine.loaded import load_networks
+from textvae.engine.operations.decode import decode_all
+from textvae.engine.operations.encode import Encoded, encode_all
+from textvae.evaluation.scorers import perplexity_per_word
+from textvae.evaluation.validity import (
+    Yardstick,
+    draw_figures,
+    fluency,
+    segment_figures,
+    yardstick_of,
+)
+from textvae.latent.prior import FittedPrior
+from textvae.latent.statistics import latent_statistics
+from textvae.model.bounds import bounds
+from textvae.model.network import LanguageModel, SentenceVae
+from textvae.model.posterior import Mixture
+from textvae.model.tensors import tensors_of
+from textvae.store.versions import Version
+from textvae.text.batches import TokenStore, gather, store_tokens
+from textvae.text.tokenizer import Tokenizer
+
+ROWS = 128
+
+Tell = Callable[[str, int, int], None]
+"""Called with what is measured, parts done and parts in all."""
+
+
+class Nats(NamedTuple):
+    """(n,) nats of each held-out sentence."""
+
+    reconstruction: np.ndarray
+    kl: np.ndarray
+    iw_nll: np.ndarray
+    fitted_kl: np.ndarray
+    """Under the fitted prior; under the standard one where there is none."""
+    fitted_iw_nll: np.ndarray
+    language_model: np.ndarray
+    shuffled: np.ndarray
+
+
+class Evaluation(NamedTuple):
+    """What was found: figures, and nats of each sentence in the order given, so that two versions
+    can be compared pair by pair."""
+
+    figures: dict[str, Any]
+    """Named with their units; JSON values, but for floats that JSON lacks."""
+    elbo_nats: list[float]
+    """What the gate pairs with the champion's."""
+    iw_nll_nats: list[float]
+    fitted_iw_nll_nats: list[float]
+    """Under the fitted prior; under the standard one where there is none."""
+    language_model_nats: list[float]
+    draws: list[str]
+    """The greedy sentences of all draws of the priors."""
+
+
+def evaluate(
+    version: Version,
+    engine: Engine,
+    sentences: Sequence[str],
+    config: EvaluationConfig,
+    tell: Tell = lambda what, done, parts: None,
+) -> Evaluation:
+    """Figures of a version whose `engine` is running; `sentences` are held out and normalised.
+
+    DataError unless two of the sentences differ.
+    """
+    vae, language_model = load_networks(version)
+    tokenizer = Tokenizer((version.folder / "tokenizer.model").read_bytes())
+    tokens_max = engine.limits.tokens_max
+    stored = store_tokens(tokenizer.encode(list(sentences)), tokens_max).store
+    nats = measure_nats(vae, language_model, engine.fitted_prior, stored, config, tell)
+    encoded = encode_all(engine.answer, engine.limits, sentences, config.seed)
+    yardstick = yardstick_of(language_model, tokenizer, tokens_max, sentences, nats.language_model)
+    drawn = draw_figures(engine, yardstick, config)
+    figures = {
+        "sentences": len(sentences),
+        "words_per_sentence": sum(len(text.split()) for text in sentences) / len(sentences),
+        "importance_samples": config.importance_samples,
+        **_likelihood_figures(nats, sentences),
+        **_latent_figures(encoded),
+        **_reconstruction_figures(engine, encoded.mean, sentences, yardstick),
+        **segment_figures(engine, sentences, encoded.mean, yardstick, config),
+        **drawn.figures,
+    }
+    return Evaluation(
+        figures,
+        (-(nats.reconstruction + nats.kl)).tolist(),
+        nats.iw_nll.tolist(),
+        nats.fitted_iw_nll.tolist(),
+        nats.language_model.tolist(),
+        drawn.texts,
+    )
+
+
+def _likelihood_figures(nats: Nats, sentences: Sequence[str]) -> dict[str, float]:
+    """Means over the sentences, in nats per sentence, and perplexities per word."""
+    kl = float(nats.kl.mean())
+    informed = float((nats.language_model - nats.reconstruction).mean())
+    return {
+        "reconstruction_nats": float(nats.reconstruction.mean()),
+        "kl_nats": kl,
+        "elbo_nats": -float((nats.reconstruction + nats.kl).mean()),
+        "iw_nll_nats": float(nats.iw_nll.mean()),
+        "fitted_kl_nats": float(nats.fitted_kl.mean()),
+        "fitted_iw_nll_nats": float(nats.fitted_iw_nll.mean()),
+        "language_model_nats": float(nats.language_model.mean()),
+        "informed_nats": informed,
+        "informed_share": informed / kl if kl > 0 else 0.0,
+        "shuffle_nats": float((nats.shuffled - nats.reconstruction).mean()),
+        "perplexity_per_word": perplexity_per_word(nats.iw_nll, sentences),
+        "language_model_perplexity_per_word": perplexity_per_word(nats.language_model, sentences),
+    }
+
+
+def _latent_figures(encoded: Encoded) -> dict[str, Any]:
+    """What the posteriors say of the latent space; all of it nats but for counts of dimensions."""
+    space = latent_statistics(encoded.mean, encoded.logvar, encoded.samples)
+    sentences, latent = encoded.mean.shape
+    return {
+        "latent": latent,
+        "active_units": space.active_units,
+        "active_units_02": space.active_units_02,
+        "mutual_information_nats": space.mutual_information_nats,
+        "mutual_information_nats_max": math.log(sentences),
+        "aggregate_kl_nats": space.aggregate_kl_nats,
+        "kl_nats_by_dimension": space.kl_nats.tolist(),
+        "marginal_kl_nats_by_dimension": space.marginal_kl_nats.tolist(),
+    }
+
+
+def _reconstruction_figures(
+    engine: Engine, means: np.ndarray, sentences: Sequence[str], yardstick: Yardstick
+) -> dict[str, float]:
+    """Of the greedy sentences at the posterior means, (n, latent), beside what was given."""
+    written = decode_all(engine.answer, engine.limits, means)
+    texts = [one.text for one in written]
+    judged = fluency(written, yardstick)
+    return {
+        "reconstruction_bleu": bleu(texts, sentences),
+        "reconstruction_exact": exact_share(texts, sentences),
+        "reconstruction_valid_share": judged.valid_share,
+        "reconstruction_perplexity_ratio": judged.perplexity_ratio,
+    }
+
+
+def measure_nats(
+    vae: SentenceVae,
+    language_model: LanguageModel,
+    prior: FittedPrior | None,
+    store: TokenStore,
+    config: EvaluationConfig,
+    tell: Tell,
+) -> Nats:
+    """The nats of every sentence of the store, in its order."""
+    fitted = mixture_of(prior, config.device) if prior else None
+    vae.to(config.device)
+    language_model.to(config.device)
+    generator = torch.Generator().manual_seed(config.seed)
+    count = len(store.offsets) - 1
+    # Sorted by length, so that little is computed on padding.
+    order = np.argsort(np.diff(store.offsets), kind="stable")
+    parts = np.array_split(order, -(-count // ROWS))
+    found = np.empty((len(Nats._fields), count))
+    latents = torch.empty(count, vae.decoder.latent, device=config.device)
+    for done, rows in enumerate(parts):
+        tell("importance-weighted likelihood", done, len(parts))
+        tokens, lengths = _tensors(store, rows, config.device)
+        held = bounds(vae, tokens, lengths, config.importance_samples, generator, fitted)
+        with torch.no_grad():
+            known = language_model.nats(tokens, lengths, None)
+            latents[rows] = vae.encode(tokens, lengths).sample(generator)
+        found[:-1, rows] = torch.stack([*held, known]).cpu().numpy()
+    tell("importance-weighted likelihood", len(parts), len(parts))
+    # Over the whole set: neighbours in the order above are of one length, and too much alike.
+    strangers = np.random.default_rng(config.seed).permutation(count)
+    for rows in parts:
+        with torch.no_grad():
+            swapped = vae.nats(*_tensors(store, rows, config.device), latents[strangers[rows]])
+        found[-1, rows] = swapped.cpu().numpy()
+    return Nats(*found)
+
+
+def measure_elbo_nats(
+    version: Version, sentences: Sequence[str], draws: int, config: EvaluationConfig, tell: Tell
+) -> list[float]:
+    """The ELBO of each sentence, from so many draws of its posterior."""
+    vae = load_networks(version)[0].to(config.device)
+    tokenizer = Tokenizer((version.folder / "tokenizer.model").read_bytes())
+    store = store_tokens(tokenizer.encode(list(sentences)), ServeConfig().tokens_max).store
+    generator = torch.Generator().manual_seed(config.seed)
+    order = np.argsort(np.diff(store.offsets), kind="stable")
+    parts = np.array_split(order, -(-len(sentences) // ROWS)) if len(sentences) else []
+    found = np.empty(len(sentences))
+    for done, rows in enumerate(parts):
+        tell("evidence lower bound", done, len(parts))
+        held = bounds(vae, *_tensors(store, rows, config.device), draws, generator)
+        found[rows] = -(held.reconstruction + held.kl).cpu().numpy()
+    tell("evidence lower bound", len(parts), len(parts))
+    nats: list[float] = found.tolist()
+    return nats
+
+
+def mixture_of(prior: FittedPrior, device: str) -> Mixture:
+    """The fitted prior as a density of tensors on a device."""
+    inverses = np.linalg.inv(prior.factors)
+    parts = np.log(prior.weights), prior.means, np.tril(inverses)
+    return Mixture(*(torch.from_numpy(part).float().to(device) for part in parts))
+
+
+def _tensors(store: TokenStore, rows: np.ndarray, device: str) -> tuple[Tensor, Tensor]:
+    """Tokens (batch, time) and lengths (batch,) of these rows."""
+    return tensors_of(gather(store, rows), device)
+
+
+def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
+    """Corpus BLEU-4 on words as they stand, 0 to 100 (sacrebleu, tokenize none)."""
+    # Held-out text may be tokenised already; sacrebleu only warns of it.
+    return float(sacrebleu.corpus_bleu(hypotheses, [references], tokenize="none", force=True).score)
+
+
+def exact_share(hypotheses: Sequence[str], references: Sequence[str]) -> float:
+    """Share of hypotheses that are their reference to the character."""
+    same = [one == other for one, other in zip(hypotheses, references, strict=True)]
+    return sum(same) / len(same)

@@ -1,0 +1,130 @@
+"""Whether a version reproduces canaries: by itself, or once it is given the first half of one.
+
+To encode a canary and write it again is what an autoencoder is for, and is asked nowhere here.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from textvae.config.serve import ServeConfig
+from textvae.corpus.canaries import Canary, written_canaries
+from textvae.engine.loaded import load_networks
+from textvae.model.network import Writer, targets_of
+from textvae.model.tensors import tensors_of
+from textvae.store.versions import Version
+from textvae.text.batches import batch_of, gather, store_tokens
+from textvae.text.tokenizer import Tokenizer
+
+# Fewer leave a half that is hardly more than one word, which any model may guess.
+HALVED_TOKENS_MIN = 6
+ROWS = 32
+NAMED_MAX = 5
+"""Canaries that a reason names; the rest are counted, and are all in the decision."""
+
+
+class Reproduced(NamedTuple):
+    """Which canaries came out of a version."""
+
+    checked: int
+    """Canaries in all."""
+    draws: int
+    """Greedy sentences of draws of the priors in which they were looked for."""
+    halved: int
+    """Canaries of six tokens or more, of which the second half was asked for."""
+    written: list[str]
+    """Places of those that stand in a draw."""
+    completed: list[str]
+    """Places of those whose second half was written after the first."""
+
+    def reasons(self) -> list[str]:
+        """Why the version must not serve; no canary is quoted."""
+        found = []
+        if self.written:
+            found.append(f"it writes by itself what must never come out: {_named(self.written)}")
+        if self.completed:
+            found.append(
+                "given the first half of what must never come out it writes the second: "
+                f"{_named(self.completed)}; take out a line that anyone could complete"
+            )
+        return found
+
+    def told(self) -> dict[str, Any]:
+        """For the decision; `found` counts each canary once."""
+        return {**self._asdict(), "found": len({*self.written, *self.completed})}
+
+
+def reproduced(
+    version: Version, draws: Sequence[str], canaries: Sequence[Canary]
+) -> Reproduced | None:
+    """What a version whose draws are these makes of the canaries; None where there are none."""
+    if not canaries:
+        return None
+    tokenizer = Tokenizer((version.folder / "tokenizer.model").read_bytes())
+    ids = tokenizer.encode([canary.text for canary in canaries])
+    tokens_max = ServeConfig().tokens_max
+    long = [at for at, one in enumerate(ids) if len(one) >= HALVED_TOKENS_MIN]
+    done = _completed(version, [ids[at][:tokens_max] for at in long])
+    return Reproduced(
+        len(canaries),
+        len(draws),
+        len(long),
+        [canary.place for canary in written_canaries(canaries, draws)],
+        [canaries[at].place for at, whole in zip(long, done, strict=True) if whole],
+    )
+
+
+@torch.no_grad()
+def _completed(version: Version, sentences: Sequence[Sequence[int]]) -> list[bool]:
+    """Whether greedy decoding goes from the first half of each sentence's ids to all of them.
+
+    By any of three: the language model, the decoder at the prior's mean, and the decoder at the
+    posterior mean of the first half. Every token is asked for after the true ones before it, in one
+    pass: where each is the likeliest, decoding writes just these.
+    """
+    if not sentences:
+        return []
+    vae, language_model = load_networks(version)
+    store = store_tokens(sentences, max(map(len, sentences))).store
+    halves = [len(ids) // 2 for ids in sentences]
+    found: list[bool] = []
+    for first in range(0, len(sentences), ROWS):
+        rows = range(first, min(first + ROWS, len(sentences)))
+        tokens, lengths = tensors_of(gather(store, np.array(rows)), "cpu")
+        given = [sentences[row][: halves[row]] for row in rows]
+        known = vae.encode(*tensors_of(batch_of(given), "cpu")).mean
+        ways: list[tuple[Writer, Tensor | None]] = [
+            (language_model, None),
+            (vae, torch.zeros_like(known)),
+            (vae, known),
+        ]
+        half = torch.tensor([len(ids) for ids in given])
+        whole = [_writes(model, tokens, lengths, latents, half) for model, latents in ways]
+        found += torch.stack(whole).any(0).tolist()
+    return found
+
+
+def _writes(
+    model: Writer, tokens: Tensor, lengths: Tensor, latents: Tensor | None, half: Tensor
+) -> Tensor:
+    """(batch, time), (batch,), (batch, latent) or None, (batch,) tokens that are given -> (batch,)
+    whether every later one, but for the end, is the likeliest that may be written."""
+    targets = targets_of(tokens, lengths)
+    states = model.decoder.states(model.embedding(tokens[:, :-1]), latents)
+    written = model.decoder.written(states[targets.owner, targets.places], latents, targets.owner)
+    logits = torch.nn.functional.linear(written, model.embedding.weight, model.decoder.bias)
+    logits[:, list(Tokenizer.forbidden)] = -torch.inf
+    # The end is the token at the place after the last, which a longer sentence may do without.
+    asked = (targets.places >= half[targets.owner]) & (targets.places < lengths[targets.owner] - 2)
+    missed = asked & (logits.argmax(1) != targets.ids)
+    return torch.bincount(targets.owner, missed.float(), len(tokens)) == 0
+
+
+def _named(places: Sequence[str]) -> str:
+    """The first few, and how many more."""
+    more = len(places) - NAMED_MAX
+    named = "; ".join(places[:NAMED_MAX])
+    return f"{named}; and {more} more" if more > 0 else named

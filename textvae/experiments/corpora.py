@@ -1,0 +1,136 @@
+"""The corpora of the quality table: read once, verified ever after, with one tokenizer each."""
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from textvae import files
+from textvae.config.data import DataConfig, TokenizerConfig
+from textvae.corpus.bible import clauses
+from textvae.corpus.ingest import ingest
+from textvae.corpus.readers import SUFFIXES
+from textvae.corpus.spans import load_spans
+from textvae.corpus.split import SIDES
+from textvae.errors import DataError, InputError, NotFoundError
+from textvae.experiments.tasks import Prepared, chosen
+from textvae.settings import to_mapping
+from textvae.text.tokenizer import Tokenizer, drawn, train_tokenizer
+
+log = logging.getLogger(__name__)
+
+DEMO = "demo"
+
+
+class Source(NamedTuple):
+    """A corpus as it was asked for."""
+
+    name: str
+    """Lower-case letters, digits and hyphens; the table's name for it."""
+    path: Path | None
+    """A file or folder; None: the demo's clauses."""
+
+
+def sources_of(corpora: Sequence[str]) -> list[Source]:
+    """The corpora that are named: `demo`, files and folders.
+
+    NotFoundError for a path that is not there, InputError for two corpora of one name.
+    """
+    found: list[Source] = []
+    for given in corpora:
+        path = None if given == DEMO else Path(given)
+        if path is not None and not path.exists():
+            raise NotFoundError(
+                f"{given}: no such file or folder; --corpora takes the word {DEMO}, a folder with "
+                "train, valid and test files, or a file or folder of text to be split"
+            )
+        stem = DEMO
+        if path is not None:
+            stem = path.resolve().name if path.is_dir() else path.stem
+        name = re.sub("[^a-z0-9]+", "-", stem.lower()).strip("-")[:63]
+        if not name or name in {source.name for source in found}:
+            raise InputError(
+                "corpora", f"{given}: the name {name!r} is empty or taken; rename the file"
+            )
+        found.append(Source(name, path))
+    if not found:
+        raise InputError("corpora", f"must name at least one; {DEMO} is always there")
+    return found
+
+
+def prepare(source: Source, folder: Path, sentences: int, config: TokenizerConfig) -> Prepared:
+    """Read the corpus into `folder/<name>`, unless it lies there already, and learn its tokenizer.
+
+    Text that changed since is read anew. Raises what reading raises (DataError, ...), and DataError
+    for a corpus with an empty side.
+    """
+    place = folder / source.name
+    spans = place / "spans"
+    _read(source, place, spans)
+    whole = load_spans(spans)
+    for side in SIDES:
+        if not getattr(whole, side):
+            raise DataError(f"{source.path}: no sentence is on the {side} side; give more text")
+    corpus = chosen(whole, sentences)
+    what = [whole.hashes, sentences, to_mapping(config)]
+    key = hashlib.sha256(files.canonical_json(what)).hexdigest()
+    path = place / f"tokenizer-{key[:12]}.model"
+    if not path.exists():
+        # One for all seeds, so that their nats are of the same tokens.
+        texts = [row.text for row in drawn(corpus.train, config.sentences_max, seed=0)]
+        files.write_bytes(path, train_tokenizer(texts, config))
+    facts = {f"{side}_sentences": len(getattr(corpus, side)) for side in SIDES}
+    facts["vocab"] = Tokenizer(path.read_bytes()).vocab
+    return Prepared(source.name, spans, path, sentences, key, facts)
+
+
+def _read(source: Source, place: Path, spans: Path) -> None:
+    """The spans hold the source's text as it is now, and no other."""
+    config = _data_config(source, place)
+    paths = {side: getattr(config, side) for side in ("inputs", *SIDES)}
+    hashes = {side: [_sums(path) for path in those] for side, those in paths.items()}
+    record = place / "source.json"
+    if record.exists() and json.loads(record.read_bytes()) == hashes:
+        return
+    if spans.exists():
+        log.info("%s: the text is not what it was, so it is read again", source.name)
+        files.remove_folder(spans)
+    ingest(config, spans)
+    # Last, so that a kill before it only costs another reading.
+    files.write_json(record, hashes)
+
+
+def _data_config(source: Source, place: Path) -> DataConfig:
+    """What is to be read: three files for three sides, or text to be split by hash."""
+    if source.path is None:
+        path = place / "clauses.jsonl"
+        if not path.exists():
+            rows = (json.dumps(row._asdict(), ensure_ascii=False) for row in clauses())
+            files.write_lines(path, rows)
+        return DataConfig(inputs=(path,))
+    found = {
+        side: tuple(
+            path for suffix in SUFFIXES if (path := source.path / f"{side}{suffix}").is_file()
+        )
+        for side in SIDES
+    }
+    there = [side for side in SIDES if found[side]]
+    if not there:
+        return DataConfig(inputs=(source.path,))
+    if len(there) < len(SIDES):
+        missing = ", ".join(side for side in SIDES if not found[side])
+        raise DataError(
+            f"{source.path}: has a file for {', '.join(there)} and none for {missing}; "
+            f"add it, or give a file that is to be split"
+        )
+    return DataConfig(train=found["train"], valid=found["valid"], test=found["test"])
+
+
+def _sums(path: Path) -> dict[str, str]:
+    """The SHA-256 of a file, or of each file below a folder, by its name there."""
+    below = sorted(path.rglob("*")) if path.is_dir() else [path]
+    top = path if path.is_dir() else path.parent
+    return {str(file.relative_to(top)): files.sha256_file(file) for file in below if file.is_file()}

@@ -1,0 +1,120 @@
+"""The figures of a row: an evaluation, pairs with the language model, samples, a verdict."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from textvae.config.evaluation import EvaluationConfig
+from textvae.config.serve import ServeConfig
+from textvae.config.training import TrainingConfig
+from textvae.engine.loaded import PRIOR_ATTACHMENT
+from textvae.engine.start import start_engine
+from textvae.errors import CollapsedError
+from textvae.evaluation.diagnosis import diagnose
+from textvae.evaluation.evaluate import Evaluation, evaluate
+from textvae.evaluation.fit_prior import fit_version_prior
+from textvae.evaluation.generation_cache import sample_figures
+from textvae.evaluation.length_limits import readable
+from textvae.store.attachments import list_attachments
+from textvae.store.versions import Version
+from textvae.text.sentence import Sentence
+from textvae.training.loop import Tell
+from textvae.training.validation import watch
+
+NORMAL_95 = 1.96
+"""Two-sided 95 % point of the normal distribution."""
+
+
+def row_figures(
+    registry: Path,
+    version: Version,
+    train: Sequence[Sentence],
+    test: Sequence[Sentence],
+    config: EvaluationConfig,
+    threads: int,
+    tell: Tell,
+) -> dict[str, Any]:
+    """All that is measured of a version, its prior fitted first unless it has one.
+
+    Losses are in nats per sentence. `verdict` and `findings` are the doctor's. Samples and paths
+    are judged where `config.generation_sentences` is not 0. Raises CorruptError, DataError.
+    """
+
+    def said(what: str, done: int, parts: int) -> None:
+        tell(what, done, parts, {})
+
+    serve = ServeConfig(threads=threads)
+    if PRIOR_ATTACHMENT not in list_attachments(registry, version):
+        tell("prior", 0, 1, {})
+        engine = start_engine(registry, version, serve)
+        try:
+            texts = readable([row.text for row in train], [version])
+            fit_version_prior(registry, version, engine, texts, config)
+        finally:
+            engine.close()
+        tell("prior", 1, 1, {})
+    engine = start_engine(registry, version, serve)
+    try:
+        found = evaluate(
+            version,
+            engine,
+            [row.text for row in test],
+            config,
+            said,
+        )
+        shown = {}
+        if config.generation_sentences:
+            shown = sample_figures(version, engine, train, test, config, said)
+    finally:
+        engine.close()
+    return {**found.figures, **_pairs(found), **shown, **_diagnosis(found.figures)}
+
+
+def _pairs(found: Evaluation) -> dict[str, float]:
+    """Both bounds beside the language model."""
+    known = found.language_model_nats
+    return {
+        **paired_figures("iw_nll", found.iw_nll_nats, known),
+        **paired_figures("fitted_iw_nll", found.fitted_iw_nll_nats, known),
+    }
+
+
+def paired_figures(
+    name: str, nats: Sequence[float], language_model_nats: Sequence[float]
+) -> dict[str, float]:
+    """The mean of differences of the same sentences, in nats, with its 95 % interval by the normal
+    approximation, NaN for one sentence; below 0 is better than the language model."""
+    differences = np.asarray(nats) - np.asarray(language_model_nats)
+    mean, count = float(differences.mean()), len(differences)
+    error = float(differences.std(ddof=1)) / math.sqrt(count) if count > 1 else math.nan
+    said = f"{name}_minus_language_model_nats"
+    return {
+        said: mean,
+        f"{said}_low": mean - NORMAL_95 * error,
+        f"{said}_high": mean + NORMAL_95 * error,
+    }
+
+
+def _diagnosis(figures: dict[str, Any]) -> dict[str, Any]:
+    """What the doctor says of the figures."""
+    found = diagnose(figures)
+    return {"verdict": found.verdict, "findings": found.findings}
+
+
+def collapsed_at_step(metrics: Path, training: TrainingConfig) -> int | None:
+    """The first look of a run at which its watchdog would have stopped it; None if at none."""
+    strict = dataclasses.replace(training, collapse_stops=True)
+    for line in metrics.read_text(encoding="utf-8").splitlines():
+        entry = json.loads(line)
+        if entry["phase"] != "vae" or "valid_shuffle_nats" not in entry:
+            continue
+        try:
+            watch(entry, entry["step"], strict)
+        except CollapsedError:
+            return int(entry["step"])
+    return None

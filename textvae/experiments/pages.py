@@ -1,0 +1,206 @@
+"""The quality table as a page of Markdown, from nothing but its JSON."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+PLUS_MINUS = "\u00b1"
+MINUS = "minus language model"
+LARGE = 1e5
+"""Only a perplexity of what is no text comes here; its digits say nothing."""
+
+
+class Column(NamedTuple):
+    """One column: a figure, and how it is written."""
+
+    title: str
+    figure: str
+    digits: int = 2
+    percent: bool = False
+
+
+COLUMNS = (
+    Column("IW-NLL", "iw_nll_nats"),
+    Column("IW-NLL, fitted prior", "fitted_iw_nll_nats"),
+    Column(MINUS, "iw_nll_minus_language_model_nats"),
+    Column(f"fitted prior {MINUS}", "fitted_iw_nll_minus_language_model_nats"),
+    Column("reconstruction", "reconstruction_nats"),
+    Column("KL", "kl_nats"),
+    Column("informed share", "informed_share"),
+    Column("shuffle", "shuffle_nats"),
+    Column("AU", "active_units", 0),
+    Column("MI", "mutual_information_nats"),
+    Column("BLEU", "reconstruction_bleu", 1),
+    Column("exact", "reconstruction_exact", 1, percent=True),
+    Column("distinct", "distinct_share_standard", 1, percent=True),
+    Column("distinct, fitted prior", "distinct_share_fitted", 1, percent=True),
+)
+SAMPLE_COLUMNS = (
+    Column("forward perplexity ratio", "forward_perplexity_ratio", 3),
+    Column("reverse perplexity ratio", "reverse_perplexity_ratio", 3),
+    Column("adversarial error", "adversarial_error", 3),
+    Column("length distance", "length_distance", 3),
+    Column("self-BLEU", "self_bleu", 1),
+    Column("verbatim", "verbatim_share", 1, percent=True),
+    Column("path end BLEU", "homotopy_end_bleu", 1),
+    Column("path distinct middles of 9", "homotopy_distinct_middles", 1),
+    Column("path perplexity ratio", "homotopy_perplexity_ratio", 3),
+    Column("path monotonic", "homotopy_monotonic_share", 1, percent=True),
+    Column("path smoothness", "homotopy_smoothness"),
+)
+
+
+def page(table: Mapping[str, Any]) -> str:
+    """The whole page. `table` is what `textvae.experiments.table.table_of` gives."""
+    parts = ["# Quality table", "", _how(table["settings"]), ""]
+    if table["missing"]:
+        parts += [f"Not done yet: {', '.join(table['missing'])}.", ""]
+    for name, corpus in table["corpora"].items():
+        parts += [f"## {name}", "", _facts(corpus["facts"]), ""]
+        parts += [*_main_table(corpus), ""]
+        if any(_has_samples(row) for row in corpus["rows"]):
+            parts += ["Samples of the fitted prior, and paths:", ""]
+            parts += [*_sample_table(corpus["rows"]), ""]
+    return "\n".join([*parts, *_legend(table["legend"])]) + "\n"
+
+
+def _main_table(corpus: Mapping[str, Any]) -> list[str]:
+    """The lines of the table of likelihoods, with the language models on top."""
+    titles = ["row", "seeds", *(column.title for column in COLUMNS), "verdict"]
+    lines = _head(titles)
+    for row in corpus["language_models"]:
+        nats = Column("", "language_model_nats")
+        cells = [cell(row, nats), *[""] * (len(COLUMNS) - 1)]
+        lines.append(_line([row["row"], _seeds(row), *cells, _choice(row)]))
+    for row in corpus["rows"]:
+        cells = [cell(row, column) for column in COLUMNS]
+        lines.append(_line([row["row"], _seeds(row), *cells, verdict(row)]))
+    return lines
+
+
+def _sample_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The lines of the table of samples and paths."""
+    lines = _head(["row", "seeds", *(column.title for column in SAMPLE_COLUMNS)])
+    for row in filter(_has_samples, rows):
+        cells = [cell(row, column) for column in SAMPLE_COLUMNS]
+        lines.append(_line([row["row"], _seeds(row), *cells]))
+    return lines
+
+
+def cell(row: Mapping[str, Any], column: Column) -> str:
+    """A figure over the seeds: mean and spread, or of one seed its 95 % interval where it has one;
+    empty where the row has no such figure."""
+    found = row["figures"].get(column.figure)
+    if found is None or found["mean"] is None:
+        return ""
+    if found["spread"] is not None:
+        return f"{_number(found['mean'], column)} {PLUS_MINUS} {_number(found['spread'], column)}"
+    ends = [row["figures"].get(f"{column.figure}_{end}") for end in ("low", "high")]
+    if all(end and end["mean"] is not None for end in ends):
+        low, high = (_number(end["mean"], column) for end in ends)
+        return f"{_number(found['mean'], column)} [{low}, {high}]"
+    return _number(found["mean"], column)
+
+
+def verdict(row: Mapping[str, Any]) -> str:
+    """What the seeds were found to be, and where the watchdog of a run would have ended it."""
+    said = [
+        what if count == len(row["seeds"]) else f"{what} ({count} of {len(row['seeds'])})"
+        for what, count in row["verdicts"].items()
+    ]
+    steps = [str(step) for step in row["collapsed_at_step"] if step is not None]
+    if steps:
+        said.append(f"watchdog at step {', '.join(steps)}")
+    return "; ".join(said)
+
+
+def _choice(row: Mapping[str, Any]) -> str:
+    """What a language model is in the grid."""
+    if "dropouts" in row:
+        return f"the limit to beat: dropout {', '.join(f'{one:g}' for one in row['dropouts'])}"
+    count, seeds = row["best_of_seeds"], len(row["seeds"])
+    return f"best at {count} of {seeds} seeds" if count else ""
+
+
+def _number(value: float, column: Column) -> str:
+    """A figure in its column's spelling."""
+    if column.percent:
+        return f"{value:.{column.digits}%}"
+    if abs(value) >= LARGE:
+        return f"{value:.2e}"
+    return f"{value:.{column.digits}f}"
+
+
+def _seeds(row: Mapping[str, Any]) -> str:
+    """The seeds of a row."""
+    return ", ".join(map(str, row["seeds"]))
+
+
+def _has_samples(row: Mapping[str, Any]) -> bool:
+    """Whether the row's samples were judged."""
+    return any(column.figure in row["figures"] for column in SAMPLE_COLUMNS)
+
+
+def _head(titles: Sequence[str]) -> list[str]:
+    """The first two lines of a table."""
+    return [_line(titles), "|" + "---|" * len(titles)]
+
+
+def _line(cells: Sequence[str]) -> str:
+    """One line of a table."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def _facts(facts: Mapping[str, Any]) -> str:
+    """The corpus in a sentence."""
+    return (
+        f"{facts['train_sentences']:,} training, {facts['valid_sentences']:,} validation and "
+        f"{facts['test_sentences']:,} test sentences; {facts['vocab']:,} tokens."
+    )
+
+
+def _how(settings: Mapping[str, Any]) -> str:
+    """The command, without paths, and what it does not say."""
+    flags = ["vocab", "embed", "hidden", "steps", "language_model_steps", "batch", "sentences"]
+    flags.append("learning_rate")
+    words = [f"--{flag.replace('_', '-')} {settings[flag]}" for flag in flags]
+    for flag in ("corpora", "rows", "seeds", "dropouts"):
+        words.append(f"--{flag} {' '.join(map(str, settings[flag]))}")
+    for flag in ("latent", "likelihood_samples"):
+        if settings[flag]:
+            words.append(f"--{flag.replace('_', '-')} {settings[flag]}")
+    words += ["--one-language-model"] if settings["one_language_model"] else []
+    words.append(f"--device {settings['device']}")
+    words += [
+        f"--evaluation.{name.replace('_', '-')} {value}"
+        for name, value in settings["evaluation"].items()
+        if name != "device"
+    ]
+    return (
+        "Made by `python -m jobs.table " + " ".join(words) + "` (corpora by name, not by path).\n"
+        f"A VAE learns {settings['steps']} steps, the KL weight rises over "
+        f"{settings['kl_steps']} of them, and `lm` is an autoencoder for "
+        f"{settings['autoencoder_steps']} steps before. "
+        f"A figure is mean {PLUS_MINUS} standard deviation over the seeds; of one seed a "
+        "difference has its 95 % interval."
+    )
+
+
+def _legend(legend: Mapping[str, str]) -> list[str]:
+    """What rows and columns are."""
+    return [
+        "## Rows",
+        "",
+        "- `language-model`: the same decoder without a latent, at the dropout that is best on the "
+        "validation side; its NLL is exact",
+        *(f"- `{row}`: {says}" for row, says in legend.items()),
+        "",
+        "## Columns",
+        "",
+        "Nats per held-out sentence, at KL weight 1 and without dropout. IW-NLL is the "
+        "importance-weighted bound (Burda et al. 2016); differences to the language model are "
+        "paired, below 0 is better. Informed share: language-model nats minus reconstruction nats, "
+        "over the KL. Shuffle: what a sentence costs more with another's latent. AU: active units, "
+        "MI: mutual information over the whole set, distinct: share of different sentences among "
+        "draws of the prior. Verdict: what the doctor makes of the figures; watchdog: the step at "
+        "which a run of `jobs.train` would have been stopped as collapsed.",
+    ]

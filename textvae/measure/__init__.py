@@ -1,1 +1,0 @@
-"""What a version is worth: tables, judges, the gate, reports and benchmark arms."""

@@ -1,0 +1,1 @@
+"""Whether a version may serve: the gate, its paired test, a smoke test, a reproduction."""

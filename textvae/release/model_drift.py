@@ -1,0 +1,84 @@
+"""Drift under the champion: whether it finds the newest text stranger than the text it knows.
+
+By the tests of `textvae.corpus.data_drift`, on numbers that a judgement has made anyway. Nothing is
+decided by it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from textvae.corpus.data_drift import P_MAX, compared
+from textvae.store.versions import Version
+from textvae.text.tokenizer import Tokenizer
+
+
+class Scored(NamedTuple):
+    """Held-out sentences, and a version's ELBO of each in nats."""
+
+    sentences: Sequence[str]
+    elbo_nats: Sequence[float]
+
+
+def drift_under(champion: Version, holdout: Scored, newest: Scored | None) -> dict[str, Any]:
+    """How the newest sentences differ from the others of the holdout, to a version.
+
+    - `nats_per_token`: the negative ELBO over the tokens, the end counted, so that longer sentences
+      are not stranger for being longer. (The KL is paid once a sentence, so that much shorter ones
+      are dearer by the token.)
+    - `byte_share`: share of tokens that are bytes of characters that the vocabulary lacks.
+
+    Each is as `compared` has it. `said` is why nothing was compared, and empty where it was: a
+    young holdout holds the newest sentences too, and those are never on both sides.
+    """
+    if newest is None:
+        return {"said": "the newest text has no held-out sentence"}
+    now = set(newest.sentences)
+    pairs = zip(holdout.sentences, holdout.elbo_nats, strict=True)
+    earlier = [pair for pair in pairs if pair[0] not in now]
+    if not np.isfinite([*holdout.elbo_nats, *newest.elbo_nats]).all():
+        return {"said": "an ELBO of the champion is not finite"}
+    if len(earlier) < 2:
+        return {"said": "there are not two earlier sentences to compare the newest with"}
+    tokenizer = Tokenizer((champion.folder / "tokenizer.model").read_bytes())
+    before = _figures(tokenizer, Scored(*zip(*earlier, strict=True)))
+    after = _figures(tokenizer, newest)
+    found = {name: compared(before[name], after[name]) for name in before}
+    counts = {"before": len(earlier), "now": len(newest.sentences)}
+    return {"said": "", "sentences": counts, **found}
+
+
+def under_lines(found: Mapping[str, Any]) -> list[str]:
+    """What `drift_under` found, in plain words."""
+    if found["said"]:
+        return [f"not compared: {found['said']}"]
+    strange, rare = found["nats_per_token"], found["byte_share"]
+    means = [[test[when]["mean"] for when in ("now", "before")] for test in (strange, rare)]
+    lines = []
+    if strange["drifted"]:
+        word = "stranger" if means[0][0] > means[0][1] else "more familiar"
+        told = "mean {:.2f} against {:.2f} nats a token".format(*means[0])
+        lines.append(f"the newest text is {word} to it: {told}, {_test(strange)}")
+    if rare["drifted"]:
+        word = "more" if means[1][0] > means[1][1] else "fewer"
+        told = "mean {:.1%} against {:.1%} of the tokens".format(*means[1])
+        lines.append(f"{word} characters are unknown to it: {told}, {_test(rare)}")
+    return lines or [
+        "none: the newest text has mean {:.2f} against {:.2f} nats a token".format(*means[0])
+    ]
+
+
+def _test(test: Mapping[str, Any]) -> str:
+    """`KS 0.31, p < 0.001`."""
+    return f"KS {test['ks']:.2f}, p < {P_MAX}"
+
+
+def _figures(tokenizer: Tokenizer, scored: Scored) -> dict[str, np.ndarray]:
+    """Both figures of each sentence."""
+    ids = tokenizer.encode(list(scored.sentences))
+    tokens = np.array([len(one) + 1 for one in ids])
+    return {
+        "nats_per_token": -np.asarray(scored.elbo_nats) / tokens,
+        "byte_share": np.array(tokenizer.byte_counts(ids)) / tokens,
+    }

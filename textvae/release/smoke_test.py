@@ -1,0 +1,132 @@
+"""A version behind a real server on loopback: does every call answer in time?
+
+The early warning of Olston et al. 2017 (TensorFlow-Serving): what loads in a test may still fail as
+it is served, so the very program that will serve is asked before the version may.
+"""
+
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from textvae.client import Client
+from textvae.config.nightly import NightConfig
+from textvae.errors import TextVaeError, UnavailableError
+from textvae.store.versions import Version
+
+STOP_S = 30.0
+
+
+class Answers(NamedTuple):
+    """What came of asking."""
+
+    took_ms: dict[str, float]
+    """Milliseconds of each call that was answered in time, and of the start."""
+    faults: list[str]
+    """A sentence for each call that was not."""
+
+
+def ask_everything(
+    registry: Path, version: Version, sentences: Sequence[str], config: NightConfig
+) -> Answers:
+    """Starts a server of the version and calls each of its methods with `sentences`."""
+    answers = Answers({}, [])
+    flags = ("--version", version.name)
+    began = time.monotonic()
+    try:
+        with served(registry, version.model, config.start_timeout_s, *flags) as address:
+            answers.took_ms["start"] = 1000 * (time.monotonic() - began)
+            with Client(address, timeout_s=config.answer_timeout_s) as client:
+                _ask(_calls(client, version, sentences), config.answer_timeout_s, answers)
+    except UnavailableError as error:
+        answers.faults.append(f"{version.name}: {error}")
+    return answers
+
+
+@contextmanager
+def served(
+    registry: Path, model: str, start_timeout_s: float, *flags: str, module: str = "textvae.serve"
+) -> Iterator[str]:
+    """The address of a server at a free port of loopback, which is gone at the end.
+
+    It has these flags of `textvae serve` and logs where this process does. UnavailableError where
+    it is not ready in time.
+    """
+    where = ["--registry", str(registry), "--model", model, "--port", "0", *flags]
+    process = subprocess.Popen(  # noqa: S603 - our own server
+        [sys.executable, "-m", module, *where], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        line = _first_line(process.stdout, start_timeout_s)
+        if not line:
+            problem = f"is not ready after {start_timeout_s:g} s"
+            if process.poll() is not None:
+                problem = f"ended with exit code {process.returncode} before it was ready"
+            raise UnavailableError(f"its server {problem}")
+        yield line.split()[-1]
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def _ask(calls: Mapping[str, Callable[[], Any]], timeout_s: float, answers: Answers) -> None:
+    """Makes each call, and notes how long it took or what was wrong."""
+    for name, call in calls.items():
+        began = time.monotonic()
+        try:
+            call()
+        except TextVaeError as error:
+            answers.faults.append(f"{name} was not answered: {error}")
+            continue
+        answers.took_ms[name] = 1000 * (time.monotonic() - began)
+        if answers.took_ms[name] > 1000 * timeout_s:
+            answers.faults.append(
+                f"{name} took {answers.took_ms[name]:.0f} ms, "
+                f"at most {1000 * timeout_s:.0f} are allowed"
+            )
+
+
+def _calls(
+    client: Client, version: Version, sentences: Sequence[str]
+) -> dict[str, Callable[[], Any]]:
+    """Every method, on the given sentences."""
+    asked = list(sentences)
+    ends = (asked[0], asked[-1])
+
+    def decode() -> Any:
+        return client.decode(client.encode(asked).mean)
+
+    return {
+        "health": client.health,
+        "GetServerInfo": client.info,
+        "ListModels": client.models,
+        "GetModel": lambda: client.model(f"models/{version.model}/versions/{version.name}"),
+        "Encode": lambda: client.encode(asked),
+        "Decode": decode,
+        "Sample": lambda: client.sample(len(asked), seed=0),
+        "Interpolate": lambda: client.interpolate(ends, steps=3),
+        "Paraphrase": lambda: client.paraphrase(asked, count=2, seed=0),
+        "Score": lambda: client.score(asked),
+    }
+
+
+def _first_line(stream: IO[str] | None, timeout_s: float) -> str:
+    """The first line of a process; empty where it ends or says nothing in time."""
+    assert stream is not None, "the server's stdout is a pipe"
+    lines: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=lambda: lines.put(stream.readline()), daemon=True).start()
+    try:
+        return lines.get(timeout=timeout_s)
+    except queue.Empty:
+        return ""

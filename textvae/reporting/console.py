@@ -1,0 +1,116 @@
+"""Figures as tables and verdicts in words for people, on the console they are given or stdout."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from textvae.evaluation.diagnosis import Diagnosis
+from textvae.release.gate import Decision
+
+
+def print_figures(figures: Mapping[str, Any], console: Console | None = None) -> None:
+    """The evaluation of a version, the language model beside the VAE."""
+    table = Table(title=f"Held-out figures, {figures['sentences']} sentences", title_justify="left")
+    table.add_column("")
+    table.add_column("VAE", justify="right")
+    table.add_column("language model", justify="right")
+    lines = [*_likelihood_lines(figures), *_latent_lines(figures), *_written_lines(figures)]
+    for name, vae, language_model in lines:
+        table.add_row(name, vae, language_model)
+    (console or Console()).print(table)
+
+
+def print_diagnosis(diagnosis: Diagnosis, console: Console | None = None) -> None:
+    """The verdict, a line for each finding, and a line for each remedy."""
+    console = console or Console()
+    console.print(f"Verdict: {diagnosis.verdict}", style="green" if diagnosis.healthy else "red")
+    _print_list(console, diagnosis.findings)
+    _print_list(console, diagnosis.remedies, "remedy:")
+
+
+def print_decision(
+    decision: Decision, drift: Sequence[str] = (), console: Console | None = None
+) -> None:
+    """What the gate says and a line for each reason; then how the text drifted, if it is known."""
+    console = console or Console()
+    style = "red" if decision.decision == "rejected" else "green"
+    console.print(f"Gate: {decision.decision} ({decision.kind})", style=style)
+    _print_list(console, decision.reasons)
+    if drift:
+        console.print("Drift under the champion:")
+        _print_list(console, drift)
+
+
+def _print_list(console: Console, lines: Sequence[str], mark: str = "-") -> None:
+    """A line for each sentence."""
+    for line in lines:
+        console.print(f"  {mark} {escape(line)}", highlight=False, soft_wrap=True)
+
+
+Line = tuple[str, str, str]
+"""What, of the VAE, of the language model."""
+
+
+def _likelihood_lines(figures: Mapping[str, Any]) -> list[Line]:
+    """How likely sentences are, and what the latent tells."""
+    k = figures["importance_samples"]
+    known = _said(figures, "language_model_nats")
+    return [
+        ("reconstruction, nats", _said(figures, "reconstruction_nats"), ""),
+        ("KL, nats", _said(figures, "kl_nats"), ""),
+        ("-ELBO, nats (an upper bound of the NLL)", _said(figures, "elbo_nats", sign=-1), known),
+        (f"IW-NLL, nats (k {k})", _said(figures, "iw_nll_nats"), known),
+        ("  under the fitted prior", _said(figures, "fitted_iw_nll_nats"), ""),
+        (
+            "perplexity per word",
+            _said(figures, "perplexity_per_word", ".1f"),
+            _said(figures, "language_model_perplexity_per_word", ".1f"),
+        ),
+        ("language-model nats - reconstruction nats", _said(figures, "informed_nats"), ""),
+        ("  as a share of the KL", _said(figures, "informed_share"), ""),
+        ("shuffling latents costs, nats", _said(figures, "shuffle_nats"), ""),
+    ]
+
+
+def _latent_lines(figures: Mapping[str, Any]) -> list[Line]:
+    """What the latent space is like."""
+    most = _said(figures, "mutual_information_nats_max")
+    latent = figures["latent"]
+    return [
+        (
+            f"mutual information, nats (at most {most})",
+            _said(figures, "mutual_information_nats"),
+            "",
+        ),
+        ("aggregate posterior to N(0, I), nats", _said(figures, "aggregate_kl_nats"), ""),
+        ("active units (variance over 0.01)", f"{figures['active_units']} of {latent}", ""),
+        ("  over 0.2", f"{figures['active_units_02']} of {latent}", ""),
+    ]
+
+
+def _written_lines(figures: Mapping[str, Any]) -> list[Line]:
+    """What is written from posterior means, between them, and from the priors' draws."""
+    lines = [
+        ("reconstruction BLEU", _said(figures, "reconstruction_bleu", ".1f"), ""),
+        ("reconstruction exact", _said(figures, "reconstruction_exact", ".1%"), ""),
+    ]
+    kinds = [("reconstruction", "reconstructions", ""), ("segment", "between sentences", "")]
+    for prior in ("standard", "fitted"):
+        if f"distinct_share_{prior}" in figures:
+            kinds.append(("draws", f"{prior} prior", f"_{prior}"))
+            distinct = _said(figures, f"distinct_share_{prior}", ".1%")
+            lines.append((f"distinct, {prior} prior", distinct, ""))
+    for kind, name, end in kinds:
+        lines.append((f"valid, {name}", _said(figures, f"{kind}_valid_share{end}", ".1%"), ""))
+        ratio = _said(figures, f"{kind}_perplexity_ratio{end}", ".3g")
+        lines.append(("  perplexity over real text's", ratio, ""))
+    return lines
+
+
+def _said(figures: Mapping[str, Any], name: str, form: str = ".2f", sign: int = 1) -> str:
+    """The figure in few digits; a dash where it is no number, as JSON has none for some."""
+    value = figures.get(name)
+    return "-" if value is None else f"{sign * value:{form}}"

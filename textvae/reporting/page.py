@@ -1,0 +1,274 @@
+"""The report of a version: one page that needs nothing beside it, and a model card.
+
+The card has the front matter and the headings of the Hub's model cards (Mitchell et al. 2019).
+"""
+
+import base64
+import html
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from textvae import files
+from textvae.release.model_drift import under_lines
+from textvae.reporting.history import Entry
+from textvae.reporting.plots import draw_differences, draw_kl, draw_losses
+from textvae.reporting.probes import Voice
+from textvae.store.versions import Version
+
+STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
+    "table{border-collapse:collapse;margin:1rem 0}td,th{border-bottom:1px solid #ccc;"
+    "padding:.3rem .8rem;text-align:left;vertical-align:top}td.number{text-align:right}"
+    "img{max-width:100%}.changed{background:#fff3d6}"
+)
+FIGURES = {
+    "elbo_nats": "ELBO, nats",
+    "iw_nll_nats": "IW-NLL, nats",
+    "reconstruction_nats": "reconstruction, nats",
+    "kl_nats": "KL, nats",
+    "informed_share": "share of the KL that the decoder uses",
+    "shuffle_nats": "shuffling latents costs, nats",
+    "active_units": "active units",
+    "reconstruction_bleu": "reconstruction BLEU",
+    "reconstruction_exact": "reconstruction exact",
+    "distinct_share_fitted": "distinct draws, fitted prior",
+    "language_model_nats": "language model, nats",
+}
+"""The figures of an evaluation that a page shows, and what they are called there."""
+
+
+CARD = """---
+library_name: textvae
+pipeline_tag: text-generation
+tags: [text-vae, gru, sentence-embeddings, paraphrase]
+model_name: {name}
+---
+# {name}
+
+## Model Details
+
+A sentence VAE with a GRU encoder and decoder: {sizes}. Trained by textvae {textvae}, torch {torch},
+{arithmetic}. Parent: {parent}.
+
+## Uses
+
+Encoding sentences, writing sentences from latents, homotopies, variations of sentences like those
+that it was trained on. It knows no other text, and states no facts.
+
+## Training Details
+
+{train_sentences} sentences of {spans} spans; steps {steps}, seed {seed}.
+
+## Evaluation
+
+On {held_out} held-out sentences; losses in nats per sentence.
+
+| figure | value |
+|---|---|
+{rows}
+
+The doctor's verdict: {verdict}.
+"""
+
+
+class Side(NamedTuple):
+    """One of the two versions that are compared."""
+
+    version: Version
+    figures: Mapping[str, Any]
+    elbo_nats: Sequence[float]
+    """Of the same held-out sentences on both sides."""
+    voice: Voice
+
+
+class Findings(NamedTuple):
+    """All that a report tells."""
+
+    candidate: Side
+    champion: Side | None
+    probes: Sequence[str]
+    decisions: Sequence[Mapping[str, Any]]
+    """What the gate said, in its own words."""
+    verdict: str
+    """The doctor's."""
+    findings: Sequence[str]
+    spans: Mapping[str, Sequence[str]]
+    """The lines of each span's data report."""
+    metrics: Path | None
+    """metrics.jsonl of its training, where that is still there."""
+    timeline: Sequence[Entry] = ()
+    """The promotions of its model, newest first, and what was rejected between them."""
+
+
+def report_files(found: Findings) -> dict[str, bytes]:
+    """index.html and card.md, which say the same for the same findings, to the byte."""
+    return {"index.html": _page(found).encode(), "card.md": card(found).encode()}
+
+
+def _page(found: Findings) -> str:
+    """The page."""
+    name = found.candidate.version.name
+    parts = [
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{name}</title>",
+        f"<style>{STYLE}</style><h1>{html.escape(found.candidate.version.model)} {name}</h1>",
+        f"<p>Parent: {html.escape(found.candidate.version.manifest.get('parent') or 'none')}.</p>",
+        "<h2>The gate</h2>",
+        *(_decision(decision) for decision in found.decisions),
+        *([] if found.decisions else ["<p>It was not asked.</p>"]),
+        f"<h2>The doctor: {html.escape(found.verdict)}</h2>",
+        _list(found.findings),
+        "<h2>Figures on held-out sentences</h2>",
+        _figures(found),
+        "<h2>What changed in its voice</h2>",
+        _voices(found),
+        *_pictures(found),
+        *_promotions(found.timeline),
+        "<h2>The text</h2>",
+        *(f"<h3>{span}</h3>{_list(lines)}" for span, lines in found.spans.items()),
+        *(_drift(decision) for decision in found.decisions if decision.get("drift")),
+    ]
+    return "\n".join([*parts, "</html>"]) + "\n"
+
+
+def _decision(decision: Mapping[str, Any]) -> str:
+    """What the gate said once, with every number of it."""
+    elsewhere = ("decision", "reasons", "drift")
+    rest = {key: value for key, value in decision.items() if key not in elsewhere}
+    rows = [(key.replace("_", " "), str(value)) for key, value in sorted(rest.items())]
+    said = html.escape(str(decision.get("decision", "")))
+    return f"<p><b>{said}</b></p>{_list(decision.get('reasons') or [])}{_table(('', ''), rows)}"
+
+
+def _drift(decision: Mapping[str, Any]) -> str:
+    """How the newest text drifted, to the champion of that decision."""
+    title = f"The newest text under {decision['against']}, {decision['at']}"
+    return f"<h3>{html.escape(title)}</h3>{_list(under_lines(decision['drift']))}"
+
+
+def _figures(found: Findings) -> str:
+    """Both sides' figures."""
+    sides = [found.candidate, *([found.champion] if found.champion else [])]
+    rows = [
+        (words, *(_said(side.figures.get(key)) for side in sides))
+        for key, words in FIGURES.items()
+        if key in found.candidate.figures
+    ]
+    return _table(("", *(side.version.name for side in sides)), rows)
+
+
+def _voices(found: Findings) -> str:
+    """What both write of the same sentences; what differs stands out."""
+    new, old = found.candidate.voice, found.champion.voice if found.champion else None
+    tables = []
+    for title, first, of_new, of_old in (
+        ("Rebuilt", found.probes, new.reconstructions, old and old.reconstructions),
+        ("Drawn from the prior", range(1, len(new.samples) + 1), new.samples, old and old.samples),
+        (
+            "From the first to the second",
+            range(len(new.homotopy)),
+            new.homotopy,
+            old and old.homotopy,
+        ),
+    ):
+        head = ["", "candidate", *(["champion"] if of_old else [])]
+        rows = [
+            (str(label), mine, *([of_old[at]] if of_old else []))
+            for at, (label, mine) in enumerate(zip(first, of_new, strict=True))
+        ]
+        tables.append(f"<h3>{title}</h3>{_table(head, rows, marked=True)}")
+    return "".join(tables)
+
+
+def _promotions(timeline: Sequence[Entry]) -> list[str]:
+    """What served when, and what was turned away; nothing where nothing was ever promoted."""
+    if not timeline:
+        return []
+    rows = [
+        (
+            f"rejected beside {one.number}" if one.rejected else str(one.number),
+            *(one.version, one.at, one.actor, one.reason),
+        )
+        for one in timeline
+    ]
+    head = ("promotion", "version", "when, in UTC", "by whom", "why")
+    return ["<h2>Promotions, the newest first</h2>", _table(head, rows)]
+
+
+def _pictures(found: Findings) -> list[str]:
+    """What can be drawn here, inside the page; nothing where matplotlib is not installed."""
+    if importlib.util.find_spec("matplotlib") is None:
+        return []
+    wanted: list[tuple[str, Callable[[Path], None]]] = []
+    if (metrics := found.metrics) is not None:
+        wanted.append(("Loss parts over the training", lambda target: draw_losses(metrics, target)))
+    by_dimension = found.candidate.figures.get("kl_nats_by_dimension")
+    if by_dimension:
+        wanted.append(("KL of each dimension", lambda target: draw_kl(by_dimension, target)))
+    if (champion := found.champion) is not None:
+        mine, theirs = found.candidate.elbo_nats, champion.elbo_nats
+        wanted.append(
+            ("Pair by pair", lambda target: draw_differences(mine, theirs, target)),
+        )
+    parts = []
+    with files.scratch_folder() as folder:
+        for number, (title, draw) in enumerate(wanted):
+            draw(folder / f"{number}.png")
+            data = base64.b64encode((folder / f"{number}.png").read_bytes()).decode()
+            parts.append(f'<h2>{title}</h2><img alt="{title}" src="data:image/png;base64,{data}">')
+    return parts
+
+
+def card(found: Findings) -> str:
+    """The model card in Markdown."""
+    version, figures = found.candidate.version, found.candidate.figures
+    manifest = version.manifest
+    rows = [
+        f"| {words} | {_said(figures.get(key))} |"
+        for key, words in FIGURES.items()
+        if key in figures
+    ]
+    facts = ("textvae", "torch", "arithmetic", "train_sentences", "seed")
+    steps = [f"{count} ({phase})" for phase, count in manifest.get("steps", {}).items()]
+    return CARD.format(
+        name=f"{version.model} {version.name}",
+        sizes=_sizes(manifest),
+        steps=", ".join(steps),
+        parent=manifest.get("parent") or "none",
+        spans=len(manifest.get("spans", {})),
+        held_out=figures.get("sentences"),
+        rows="\n".join(rows),
+        verdict=found.verdict,
+        **{fact: manifest.get(fact) for fact in facts},
+    )
+
+
+def _sizes(manifest: Mapping[str, Any]) -> str:
+    """`embed 256, hidden 512, latent 64`."""
+    config = manifest.get("model_config", {})
+    return ", ".join(
+        f"{key} {config[key]}" for key in ("embed", "hidden", "latent") if key in config
+    )
+
+
+def _said(value: Any) -> str:
+    """A figure in few digits; a dash for what is no number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "-"
+    return f"{value:.4g}"
+
+
+def _list(lines: Sequence[str]) -> str:
+    """Sentences as a list."""
+    return f"<ul>{''.join(f'<li>{html.escape(str(line))}</li>' for line in lines)}</ul>"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], marked: bool = False) -> str:
+    """Rows of text; with `marked` those whose last two cells differ stand out."""
+    lines = ["<table><tr>", *(f"<th>{html.escape(cell)}</th>" for cell in head), "</tr>"]
+    for row in rows:
+        kind = " class=changed" if marked and len(row) > 2 and row[-1] != row[-2] else ""
+        cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
+        lines.append(f"<tr{kind}>{cells}</tr>")
+    return "".join([*lines, "</table>"])

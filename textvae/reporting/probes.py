@@ -1,0 +1,44 @@
+"""How a version sounds: what it writes of a few sentences that are the same every night."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from textvae.config.serve import ServeConfig
+from textvae.engine.operations.decode import DecodeRequest
+from textvae.engine.operations.encode import EncodeRequest
+from textvae.engine.operations.interpolate import InterpolateRequest
+from textvae.engine.operations.sample import SampleRequest
+from textvae.engine.start import start_engine
+from textvae.store.versions import Version
+
+SAMPLES, STEPS = 8, 7
+SEED = 0
+
+
+class Voice(NamedTuple):
+    """What a version writes, greedily."""
+
+    reconstructions: list[str]
+    """Of each probe."""
+    samples: list[str]
+    """Draws of its prior, the same draws every night."""
+    homotopy: list[str]
+    """From the first probe to the second."""
+
+
+SILENT = Voice([], [], [])
+"""Of a version that cannot write."""
+
+
+def voice_of(registry: Path, version: Version, probes: Sequence[str]) -> Voice:
+    """What the version makes of the probes, two or more that it can read."""
+    engine = start_engine(registry, version, ServeConfig())
+    try:
+        means = engine.answer(EncodeRequest(tuple(probes))).mean
+        rebuilt = engine.answer(DecodeRequest(means)).written
+        drawn = engine.answer(SampleRequest(SAMPLES, seed=SEED)).written
+        path = engine.answer(InterpolateRequest((probes[0], probes[1]), STEPS)).written
+    finally:
+        engine.close()
+    return Voice(*([one.text for one in written] for written in (rebuilt, drawn, path)))

@@ -1,1 +1,0 @@
-"""The quality tables: rows as data, tasks on the disk, workers, and the pages made of them."""
