@@ -85,7 +85,7 @@ def run_job(
             with contextlib.redirect_stdout(sys.stderr):
                 result = {"exit_code": 0, **main(settings), "job": name}
             assert "outcome" in result, f"{name} must say its outcome, got {sorted(result)}"
-            if not _helps():
+            if not _is_helper_rank():
                 files.write_json(place, result)
         except (Exception, KeyboardInterrupt) as error:
             result = {"job": name, **_failure(error)}
@@ -95,7 +95,7 @@ def run_job(
         if ended and settings is not None and (more := ended(settings, result)):
             result = {**result, **more}
             _write_failure(place, result)
-    if not _helps():
+    if not _is_helper_rank():
         print(json.dumps(result, sort_keys=True), flush=True)
     raise SystemExit(result["exit_code"])
 
@@ -115,7 +115,7 @@ def utc_now() -> str:
     return datetime.fromtimestamp(time.time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _helps() -> bool:
+def _is_helper_rank() -> bool:
     """Whether this is one of torchrun's processes but not the first, which speaks for all."""
     return os.environ.get("WORLD_SIZE", "1") != "1" and os.environ["RANK"] != "0"
 
@@ -171,7 +171,7 @@ def _write_failure(place: Path | None, result: Mapping[str, Any]) -> None:
     # From here on a second signal must not cut the message short.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if place is None or _helps():
+    if place is None or _is_helper_rank():
         return
     try:
         files.write_json(place, result)

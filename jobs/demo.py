@@ -19,9 +19,9 @@ from textvae.corpus.bible import clauses
 from textvae.corpus.spans import list_spans, load_spans
 from textvae.engine.operations.encode import encode_all
 from textvae.engine.start import start_engine
-from textvae.evaluation.holdout import held_out
+from textvae.evaluation.holdout import first_texts_by_hash
 from textvae.experiments.show import ask_for_show, print_show, report_of
-from textvae.release.smoke_test import served
+from textvae.release.smoke_test import run_server
 from textvae.reporting.plots import draw_kl, draw_losses, draw_map
 from textvae.store.versions import open_version
 
@@ -79,9 +79,9 @@ def main(settings: Demo) -> dict[str, Any]:
     name = trained["version"]
     judged = evaluate.main(evaluate.Evaluate(name, store, settings.evaluation))
     promote.main(promote.Promote(name, "demo", force=True, store=store))
-    sentences = held_out(load_spans(store.spans).test, settings.evaluation.sentences)
+    sentences = first_texts_by_hash(load_spans(store.spans).test, settings.evaluation.sentences)
     where = (store.registry, store.model, NightConfig().start_timeout_s)
-    with served(*where) as address, Client(address) as client:
+    with run_server(*where) as address, Client(address) as client:
         show = ask_for_show(client, sentences, DISTINCT_DRAWS)
     print_show(show, console)
     report = report_of(show, judged["figures"], data)

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.command import run_job
-from jobs.progress import shown_progress
+from jobs.progress import show_progress
 from textvae.config.data import StoreConfig
 from textvae.config.evaluation import EvaluationConfig
 from textvae.errors import CollapsedError
-from textvae.evaluation.cache import admitted, evaluated
+from textvae.evaluation.cache import cached_evaluation, prepare_inputs
 from textvae.evaluation.diagnosis import diagnose
-from textvae.evaluation.length_limits import readable
+from textvae.evaluation.length_limits import sentences_within_limits
 from textvae.reporting.console import print_diagnosis, print_figures
 
 
@@ -32,10 +32,12 @@ def main(settings: Doctor) -> dict[str, Any]:
     With --strict CollapsedError instead of a verdict `collapsed` or `decoder-ignores-latent`.
     """
     store = settings.store
-    version, held, *_ = admitted(store, settings.version, settings.evaluation)
-    sentences = readable(held, [version])
-    with shown_progress() as tell:
-        found = evaluated(store.registry, version, sentences, settings.evaluation, tell)
+    version, held, *_ = prepare_inputs(store, settings.version, settings.evaluation)
+    sentences = sentences_within_limits(held, [version])
+    with show_progress() as on_progress:
+        found = cached_evaluation(
+            store.registry, version, sentences, settings.evaluation, on_progress
+        )
     diagnosis = diagnose(found.figures)
     print_figures(found.figures)
     print_diagnosis(diagnosis)

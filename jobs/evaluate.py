@@ -4,17 +4,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.command import run_job, utc_now
-from jobs.progress import shown_progress
+from jobs.progress import show_progress
 from textvae.config.data import StoreConfig
 from textvae.config.evaluation import EvaluationConfig, GateConfig
 from textvae.corpus.canaries import read_canaries
 from textvae.errors import RejectedError
-from textvae.evaluation.cache import admitted
-from textvae.evaluation.generation_cache import sampled
-from textvae.evaluation.length_limits import readable
+from textvae.evaluation.cache import prepare_inputs
+from textvae.evaluation.generation_cache import cached_generation_figures
+from textvae.evaluation.length_limits import sentences_within_limits
 from textvae.evaluation.quantization import check_int8
-from textvae.release.candidate import judged
-from textvae.release.model_drift import under_lines
+from textvae.release.candidate import judge_candidate
+from textvae.release.model_drift import model_drift_lines
 from textvae.reporting.console import print_decision, print_diagnosis, print_figures
 
 
@@ -38,24 +38,28 @@ def main(settings: Evaluate, now: str = "") -> dict[str, Any]:
     """
     store = settings.store
     read_canaries(settings.gate.canaries)  # so that a wrong list costs no evaluation
-    patient = admitted(store, settings.version, settings.evaluation, settings.gate.sentences)
+    patient = prepare_inputs(store, settings.version, settings.evaluation, settings.gate.sentences)
     version = patient.version
-    with shown_progress() as tell:
-        found, decision, promotion, diagnosis, drift = judged(
-            store, patient, settings.evaluation, settings.gate, now or utc_now(), tell
+    with show_progress() as on_progress:
+        found, decision, promotion, diagnosis, drift = judge_candidate(
+            store, patient, settings.evaluation, settings.gate, now or utc_now(), on_progress
         )
         samples = {}
         if settings.evaluation.generation_sentences and found.figures:
             rows = {row.text: row for row in patient.test}
-            asked = [rows[text] for text in readable(patient.sentences, [version])]
+            asked = [rows[text] for text in sentences_within_limits(patient.sentences, [version])]
             learned = patient.learned
-            samples = sampled(store.registry, version, learned, asked, settings.evaluation, tell)
+            samples = cached_generation_figures(
+                store.registry, version, learned, asked, settings.evaluation, on_progress
+            )
     int8 = None
     if found.figures:
-        int8 = check_int8(store.registry, version, readable(patient.sentences, [version]))
+        int8 = check_int8(
+            store.registry, version, sentences_within_limits(patient.sentences, [version])
+        )
         print_figures(found.figures)
     print_diagnosis(diagnosis)
-    print_decision(decision, under_lines(drift) if drift else ())
+    print_decision(decision, model_drift_lines(drift) if drift else ())
     if decision.decision == "rejected" and settings.gate.strict:
         raise RejectedError(f"{version.name}: {'; '.join(decision.reasons)}")
     return {

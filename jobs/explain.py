@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.command import run_job
-from jobs.progress import shown_progress
+from jobs.progress import show_progress
 from textvae import files
 from textvae.config.data import TokenizerConfig
 from textvae.config.training import ModelConfig, TrainingConfig
@@ -47,8 +47,8 @@ def main(settings: Explain) -> dict[str, Any]:
     """Outcome `explained`, the picture's path and the figures of each of the three."""
     place = settings.folder
     recipe = Recipe(settings.tokenizer, settings.model, settings.training)
-    with hold_lock(place / "lock", "explain"), shown_progress() as tell:
-        maps = explain(recipe, place / "runs", tell)
+    with hold_lock(place / "lock", "explain"), show_progress() as on_progress:
+        maps = explain(recipe, place / "runs", on_progress)
         figures = {objective: found.figures._asdict() for objective, found in maps.items()}
         draw_maps(panels(maps), NOTE, place / "maps.png")
         files.write_json(place / "figures.json", figures)

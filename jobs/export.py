@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 from jobs.command import run_job
 from textvae.config.data import StoreConfig
 from textvae.errors import InputError, NotFoundError
-from textvae.reporting.export import gathered
-from textvae.reporting.mlflow import hand_to_mlflow
+from textvae.reporting.export import collect_export
+from textvae.reporting.mlflow import export_to_mlflow
 from textvae.reporting.tensorboard import write_events
-from textvae.store.promotions import current
+from textvae.store.promotions import current_promotion
 from textvae.store.versions import list_versions, open_version
 
 
@@ -57,14 +57,14 @@ def main(settings: Export) -> dict[str, Any]:
     if not names:
         raise NotFoundError(f"{store.registry}: no version of {store.model}; python -m jobs.train")
     version = open_version(store.registry, store.model, settings.version or names[0])
-    found = gathered(store.registry, version, settings.run)
+    found = collect_export(store.registry, version, settings.run)
     told: dict[str, Any] = {}
     if settings.tensorboard is not None:
         told["tensorboard"] = [str(path) for path in write_events(found, settings.tensorboard)]
     if settings.mlflow:
-        promotion = current(store.registry, store.model)
+        promotion = current_promotion(store.registry, store.model)
         serves = promotion is not None and promotion.version == version.name
-        told["mlflow"] = hand_to_mlflow(found, settings.mlflow, serves)._asdict()
+        told["mlflow"] = export_to_mlflow(found, settings.mlflow, serves)._asdict()
     return {"outcome": "exported", "version": version.name, **told}
 
 

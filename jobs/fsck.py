@@ -77,14 +77,14 @@ def _findings(store: StoreConfig) -> Iterator[Finding]:
 def _rebuild(settings: Fsck) -> dict[str, Any]:
     """A version made again and compared."""
     # A check of the disk needs no torch, which takes seconds to import.
-    from jobs.progress import shown_progress
+    from jobs.progress import show_progress
     from textvae.release.reproduce import device_of, rebuild
-    from textvae.training.ranks import joined
+    from textvae.training.ranks import join_ranks
 
     store, anyway = settings.store, settings.rebuild_anyway
     version = open_version(store.registry, store.model, settings.rebuild)
-    with joined(device_of(version)), shown_progress() as tell:
-        different = rebuild(version, store.spans, store.runs, tell, anyway=anyway)
+    with join_ranks(device_of(version)), show_progress() as on_progress:
+        different = rebuild(version, store.spans, store.runs, on_progress, anyway=anyway)
     for words in different:
         log.warning("%s", words)
     told = {"version": version.name, "differences": different}

@@ -7,7 +7,7 @@ from typing import Any
 from jobs.command import run_job
 from textvae.config.data import DataConfig, StoreConfig
 from textvae.corpus.data_report import report_lines
-from textvae.corpus.forget import forget, forgotten_lines
+from textvae.corpus.forget import forget, forget_lines
 from textvae.corpus.ingest import ingest
 
 
@@ -28,8 +28,8 @@ def main(settings: Ingest) -> dict[str, Any]:
     """
     if settings.forget is not None:
         forgotten = forget(settings.forget, settings.store.spans)
-        print("\n".join(forgotten_lines(forgotten)))
-        return {"outcome": "forgotten", **forgotten.told()}
+        print("\n".join(forget_lines(forgotten)))
+        return {"outcome": "forgotten", **forgotten.record()}
     span = ingest(settings.data, settings.store.spans)
     if span is None:
         print("nothing new: every sentence of these files was ingested before")

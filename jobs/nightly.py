@@ -20,7 +20,7 @@ from textvae.corpus.canaries import read_canaries
 from textvae.corpus.spans import list_spans, load_spans
 from textvae.errors import BusyError, CorruptError, NotFoundError, UnavailableError
 from textvae.release.gate import is_rejected
-from textvae.store.promotions import current, history
+from textvae.store.promotions import current_promotion, promotion_history
 from textvae.store.versions import Version, list_versions, open_version
 
 # What takes a second to import is imported by the stages that need it: a night that finds another
@@ -92,7 +92,7 @@ def _stages(settings: Nightly, journal: Journal) -> dict[str, Any]:
     trained = journal.once("train", lambda: _train(settings), lambda done: _opens(store, done))
     for left in reversed(range(CHAMPIONS_MAX)):
         try:
-            return _decided(settings, journal, trained["version"])
+            return _judge_and_promote(settings, journal, trained["version"])
         except BusyError as error:
             # Whoever serves now was not compared with: the version is judged once more.
             if not left:
@@ -101,9 +101,9 @@ def _stages(settings: Nightly, journal: Journal) -> dict[str, Any]:
     raise AssertionError("the last try has returned or raised")
 
 
-def _decided(settings: Nightly, journal: Journal, name: str) -> dict[str, Any]:
+def _judge_and_promote(settings: Nightly, journal: Journal, name: str) -> dict[str, Any]:
     """The version is judged, and serves unless something speaks against it."""
-    champion = current(settings.store.registry, settings.store.model)
+    champion = current_promotion(settings.store.registry, settings.store.model)
     if champion and champion.version == name:
         # An earlier try was cut off just after it had promoted it.
         done = {"outcome": "promoted", "promotion": champion._asdict(), "version": name}
@@ -163,14 +163,16 @@ def _evaluate(settings: Nightly, name: str) -> dict[str, Any]:
 
 def _ask_server(settings: Nightly, name: str) -> dict[str, Any]:
     """A real server of the version is asked everything."""
-    from textvae.evaluation.holdout import held_out
-    from textvae.evaluation.length_limits import readable
-    from textvae.release.smoke_test import ask_everything
+    from textvae.evaluation.holdout import first_texts_by_hash
+    from textvae.evaluation.length_limits import sentences_within_limits
+    from textvae.release.smoke_test import call_every_method
 
     store = settings.store
     version = open_version(store.registry, store.model, name)
-    sentences = readable(held_out(load_spans(store.spans).test, ASKED), [version])
-    answers = ask_everything(store.registry, version, sentences, settings.night)
+    sentences = sentences_within_limits(
+        first_texts_by_hash(load_spans(store.spans).test, ASKED), [version]
+    )
+    answers = call_every_method(store.registry, version, sentences, settings.night)
     for fault in answers.faults:
         log.error("%s", fault)
     return answers._asdict()
@@ -212,7 +214,7 @@ def _version_of_all_text(settings: Nightly) -> Version | None:
     """
     store = settings.store
     spans = set(list_spans(store.spans))
-    promotions = history(store.registry, store.model)
+    promotions = promotion_history(store.registry, store.model)
     served = {promotion.version for promotion in promotions}
     champion = promotions[-1] if promotions else None
     for name in list_versions(store.registry, store.model):
@@ -230,7 +232,7 @@ def _version_of_all_text(settings: Nightly) -> Version | None:
     return None
 
 
-def tell_hook(settings: Nightly, result: Mapping[str, Any]) -> dict[str, Any]:
+def run_hook(settings: Nightly, result: Mapping[str, Any]) -> dict[str, Any]:
     """Runs the hook on the result; `hook` says what went wrong with it, if anything did."""
     config = settings.night
     if not config.hook:
@@ -264,7 +266,7 @@ def run(argv: Sequence[str] | None = None) -> NoReturn:
         main,
         argv,
         lock=lambda settings: settings.store.runs / "nightly.lock",
-        ended=tell_hook,
+        ended=run_hook,
     )
 
 

@@ -7,7 +7,7 @@ from jobs.command import actor, run_job, utc_now
 from textvae.config.data import StoreConfig
 from textvae.errors import RejectedError
 from textvae.release.gate import gate_decision
-from textvae.store.promotions import current, promote
+from textvae.store.promotions import current_promotion, promote
 from textvae.store.versions import open_version
 
 
@@ -33,7 +33,7 @@ def main(settings: Promote) -> dict[str, Any]:
     another version was promoted meanwhile.
     """
     store = settings.store
-    before = current(store.registry, store.model)
+    before = current_promotion(store.registry, store.model)
     version = open_version(store.registry, store.model, settings.version)
     if before and before.version == version.name:
         return {"outcome": "up_to_date", "promotion": before._asdict()}

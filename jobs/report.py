@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from jobs.command import run_job
-from jobs.progress import shown_progress
+from jobs.progress import show_progress
 from textvae.config.data import StoreConfig
 from textvae.config.evaluation import EvaluationConfig
 from textvae.corpus.data_report import report_lines
 from textvae.errors import CorruptError, NotFoundError
-from textvae.evaluation.cache import admitted, evaluated
+from textvae.evaluation.cache import cached_evaluation, prepare_inputs
 from textvae.evaluation.diagnosis import diagnose
-from textvae.evaluation.length_limits import readable
+from textvae.evaluation.length_limits import sentences_within_limits
 from textvae.reporting.history import timeline
 from textvae.reporting.page import Findings, Side, report_files
-from textvae.reporting.probes import SILENT, voice_of
+from textvae.reporting.probes import NO_OUTPUTS, probe_outputs
 from textvae.store.attachments import attach
 from textvae.store.decisions import read_decisions
-from textvae.store.promotions import history
+from textvae.store.promotions import promotion_history
 from textvae.store.versions import Version, open_version
 
 log = logging.getLogger(__name__)
@@ -53,10 +53,10 @@ def main(settings: Report) -> dict[str, Any]:
     """Outcome `reported` and where the page is; of a version whose weights cannot be used it says
     that, and nothing of how it sounds."""
     store = settings.store
-    patient = admitted(store, settings.version, settings.evaluation)
+    patient = prepare_inputs(store, settings.version, settings.evaluation)
     version = patient.version
     if patient.faults:
-        candidate, champion, probes = Side(version, {}, [], SILENT), None, list[str]()
+        candidate, champion, probes = Side(version, {}, [], NO_OUTPUTS), None, list[str]()
         verdict, said = UNUSABLE, list(patient.faults)
     else:
         candidate, champion, probes = _sides(settings, version, patient.sentences)
@@ -85,21 +85,21 @@ def _sides(
     settings: Report, version: Version, held_out: Sequence[str]
 ) -> tuple[Side, Side | None, list[str]]:
     """The version, whom it is compared with, and the sentences that both are heard on."""
-    registry, rival = settings.store.registry, _rival(settings.store, version)
+    registry, rival = settings.store.registry, _baseline(settings.store, version)
     both = [version, rival] if rival else [version]
-    sentences = readable(held_out, both)
+    sentences = sentences_within_limits(held_out, both)
     probes, sides = sentences[:PROBES], []
-    with shown_progress() as tell:
+    with show_progress() as on_progress:
         for each in both:
-            found = evaluated(registry, each, sentences, settings.evaluation, tell)
-            voice = voice_of(registry, each, probes)
+            found = cached_evaluation(registry, each, sentences, settings.evaluation, on_progress)
+            voice = probe_outputs(registry, each, probes)
             sides.append(Side(each, found.figures, found.elbo_nats, voice))
     return sides[0], sides[1] if rival else None, probes
 
 
-def _rival(store: StoreConfig, version: Version) -> Version | None:
+def _baseline(store: StoreConfig, version: Version) -> Version | None:
     """The champion that it stands against, or that it followed; None for the first."""
-    promotions = history(store.registry, store.model)
+    promotions = promotion_history(store.registry, store.model)
     if not promotions:
         return None
     name = promotions[-1].version

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jobs.command import run_job
-from jobs.progress import shown_progress
+from jobs.progress import show_progress
 from textvae.config.evaluation import EvaluationConfig
 from textvae.errors import InputError
 from textvae.experiments.corpora import prepare, sources_of
@@ -85,9 +85,9 @@ def main(settings: Table) -> dict[str, Any]:
     Raises what reading text raises, InputError for a row that is none, and the error of the first
     row that failed, once all others are done.
     """
-    with hold_lock(settings.folder / ".lock", "table"), shown_progress() as tell:
+    with hold_lock(settings.folder / ".lock", "table"), show_progress() as on_progress:
         plan = _plan(settings)
-        path = make_table(plan, settings.workers, tell)
+        path = make_table(plan, settings.workers, on_progress)
     return {"outcome": "made", "table": str(path)}
 
 

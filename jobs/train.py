@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.command import run_job, utc_now
-from jobs.progress import shown_progress
+from jobs.progress import show_progress
 from textvae.config.data import StoreConfig, TokenizerConfig
 from textvae.config.training import ModelConfig, TrainingConfig
 from textvae.corpus.spans import Corpus, load_spans
 from textvae.errors import CorruptError, NotFoundError
 from textvae.files import hold_lock
-from textvae.store.promotions import champion, current
+from textvae.store.promotions import champion, current_promotion
 from textvae.store.versions import publish
-from textvae.training.ranks import joined
+from textvae.training.ranks import join_ranks
 from textvae.training.recipe import Recipe
 from textvae.training.run import run_name, train
-from textvae.training.start import Ancestor, Start, start_of
+from textvae.training.start import Ancestor, Start, choose_start
 
 log = logging.getLogger(__name__)
 
@@ -43,17 +43,17 @@ def main(settings: Train) -> dict[str, Any]:
     store = settings.store
     corpus = load_spans(store.spans)
     recipe = Recipe(settings.tokenizer, settings.model, settings.training)
-    promotion = current(store.registry, store.model)
+    promotion = current_promotion(store.registry, store.model)
     parent = promotion.version if promotion else ""
     start = _start(store, recipe, corpus, bool(parent))
     log.info("train: begins %s", start.why)
-    with joined(settings.training.device) as ranks, contextlib.ExitStack() as held:
+    with join_ranks(settings.training.device) as ranks, contextlib.ExitStack() as held:
         run = store.runs / run_name(recipe, corpus, parent, start)
         if ranks.first:
             held.enter_context(hold_lock(run / "lock", "train"))
         ranks.wait()
-        tell = held.enter_context(shown_progress()) if ranks.first else _silent
-        candidate = train(recipe, corpus, run, parent, tell, start)
+        on_progress = held.enter_context(show_progress()) if ranks.first else _silent
+        candidate = train(recipe, corpus, run, parent, on_progress, start)
     if not ranks.first:
         return {"outcome": "helped", "run": str(run)}
     day = utc_now()[:10].replace("-", "")
@@ -71,7 +71,7 @@ def _start(store: StoreConfig, recipe: Recipe, corpus: Corpus, served: bool) -> 
             ancestor = Ancestor(version.name, version.folder, version.manifest)
         except (CorruptError, NotFoundError) as error:
             obstacle = f"the champion cannot be read ({error})"
-    return start_of(recipe, corpus, ancestor, obstacle=obstacle)
+    return choose_start(recipe, corpus, ancestor, obstacle=obstacle)
 
 
 def _silent(*_: object) -> None:

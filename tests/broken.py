@@ -11,7 +11,7 @@ from tests import toys
 from tests.serving import another_version
 from textvae.config.data import TokenizerConfig
 from textvae.corpus.toy_grammar import sample
-from textvae.store.promotions import history
+from textvae.store.promotions import promotion_history
 from textvae.store.versions import Version, open_version
 from textvae.text.tokenizer import Tokenizer, train_tokenizer
 
@@ -27,7 +27,7 @@ class Broken(NamedTuple):
 
 def broken(registry: Path) -> dict[str, Broken]:
     """By name, made of the first champion; published, and left to be judged."""
-    first = open_version(registry, toys.MODEL, history(registry, toys.MODEL)[0].version)
+    first = open_version(registry, toys.MODEL, promotion_history(registry, toys.MODEL)[0].version)
     model = (first.folder / "model.safetensors").read_bytes()
     language_model = (first.folder / "language_model.safetensors").read_bytes()
     size = Tokenizer((first.folder / "tokenizer.model").read_bytes()).vocab

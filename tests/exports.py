@@ -8,7 +8,7 @@ from tests.job_runs import MODEL
 from textvae.store.attachments import attach
 from textvae.store.versions import Version, publish
 from textvae.training.metrics import Metrics
-from textvae.training.ranks import current
+from textvae.training.ranks import current_ranks
 
 CONFIG = b'[training]\nsteps = 24\nprecise = true\nlooks = [1, 2]\nname = "a | b"\n'
 FIGURES: dict[str, Any] = {
@@ -32,7 +32,7 @@ def published(folder: Path, evaluated: bool = True) -> tuple[Path, Version, Path
     if evaluated:
         figures = {"figures.json": json.dumps(FIGURES).encode()}
         attach(registry, version, "evaluation-ffffffff", figures)
-    vae = Metrics(run / "metrics.jsonl", "vae", current())
+    vae = Metrics(run / "metrics.jsonl", "vae", current_ranks())
     for step in (4, 8, 12):
         vae.write(step, {"kl_nats": 30 / step, "kl_weight": 0.5})
         if step == 8:

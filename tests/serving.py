@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from textvae.store.promotions import current, history, promote
+from textvae.store.promotions import current_promotion, promote, promotion_history
 from textvae.store.versions import Version, open_version, publish
 from textvae.v1 import textvae_pb2 as pb
 
@@ -89,7 +89,7 @@ def another_version(registry: Path, **files: bytes) -> Version:
 
     A file is given by its name without the suffix, as in `model=b"..."`.
     """
-    first = open_version(registry, MODEL, history(registry, MODEL)[0].version)
+    first = open_version(registry, MODEL, promotion_history(registry, MODEL)[0].version)
     contents = {
         name: files.get(Path(name).stem, (first.folder / name).read_bytes())
         for name in first.manifest["files"]
@@ -101,7 +101,7 @@ def another_version(registry: Path, **files: bytes) -> Version:
 
 def put_in_service(registry: Path, version: Version) -> None:
     """Promotes a version over whatever serves."""
-    before = current(registry, MODEL)
+    before = current_promotion(registry, MODEL)
     number = before.number if before else 0
     promote(registry, MODEL, version, expected=number, reason="test", actor="test", at=AT)
 

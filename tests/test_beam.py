@@ -8,7 +8,7 @@ import torch
 
 from tests import toys
 from textvae.decode.beam import Beam, Hypothesis
-from textvae.decode.rows import Finished, Row
+from textvae.decode.rows import FinishedRow, Row
 from textvae.decode.slots import Slots, SpecialIds
 from textvae.model.exact import BUCKETS, ExactDecoder
 from textvae.options import Options
@@ -30,7 +30,7 @@ def rows(count: int, beam: int, tokens_max: int = LENGTH, owner: str = "any") ->
     return [Row(owner, place, latent, tokens_max, choice) for place, latent in enumerate(latents)]
 
 
-def run(decoder: ExactDecoder, waiting: list[Row]) -> dict[tuple[str, int], Finished]:
+def run(decoder: ExactDecoder, waiting: list[Row]) -> dict[tuple[str, int], FinishedRow]:
     """Everything that comes out, rows joining as soon as there is room."""
     slots, done = Slots(decoder, SpecialIds(BEGIN, END, (BEGIN,)), BUCKETS), {}
     with torch.inference_mode():
@@ -42,7 +42,7 @@ def run(decoder: ExactDecoder, waiting: list[Row]) -> dict[tuple[str, int], Fini
                 free -= joining[-1].slots
             slots.admit(joining)
             for finished in slots.step():
-                done[str(finished.row.owner), finished.row.place] = finished
+                done[str(finished.row.owner), finished.row.number] = finished
     return done
 
 
@@ -52,7 +52,7 @@ def likeliest(decoder: ExactDecoder, row: Row) -> list[tuple[float, tuple[int, .
     for length in range(1, LENGTH):
         for tokens in itertools.product(range(2, VOCAB), repeat=length):
             given = row._replace(given=tokens, options=Options())
-            log_prob = run(decoder, [given])["any", row.place].log_prob
+            log_prob = run(decoder, [given])["any", row.number].log_prob
             found.append((log_prob / (length + 1), tokens))
     return sorted(found, reverse=True)
 
@@ -60,7 +60,7 @@ def likeliest(decoder: ExactDecoder, row: Row) -> list[tuple[float, tuple[int, .
 def test_a_wide_beam_finds_the_likeliest_sentences_a_token(decoder: ExactDecoder) -> None:
     """Against all sentences there are; a beam as wide as the vocabulary misses next to nothing."""
     for row in rows(3, beam=8):
-        finished = run(decoder, [row])["any", row.place]
+        finished = run(decoder, [row])["any", row.number]
         score, tokens = likeliest(decoder, row)[0]
         if finished.ended and len(finished.tokens) < LENGTH:
             assert tuple(finished.tokens) == tokens

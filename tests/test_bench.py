@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from textvae.benchmarks import training as bench_train
-from textvae.benchmarks.arms import Arm, gemm_peak, interleaved, made_up_sentences, read_peak
+from textvae.benchmarks.arms import Arm, gemm_peak, made_up_sentences, read_peak, time_interleaved
 from textvae.config.training import ModelConfig
 from textvae.model.network import SentenceVae
 from textvae.text.batches import batch_of
@@ -46,7 +46,7 @@ def test_arms_take_turns_after_a_round_that_does_not_count() -> None:
     def arm(name: str) -> Arm:
         return Arm(name, lambda: order.append(name) or 3)  # type: ignore[func-returns-value]
 
-    found = interleaved([arm("one"), arm("other")], 2)
+    found = time_interleaved([arm("one"), arm("other")], 2)
     assert order == ["one", "other"] * 3
     assert [len(speeds) for speeds in found.values()] == [2, 2]
     assert min(found["one"]) > 0

@@ -15,14 +15,14 @@ from textvae.config.data import StoreConfig, TokenizerConfig
 from textvae.config.evaluation import EvaluationConfig, GateConfig
 from textvae.config.serve import ServeConfig
 from textvae.config.training import ModelConfig, TrainingConfig
-from textvae.corpus.canaries import Canary, read_canaries, written_canaries
+from textvae.corpus.canaries import Canary, canaries_in, read_canaries
 from textvae.corpus.spans import load_spans, write_span
 from textvae.corpus.toy_grammar import sample
 from textvae.engine.operations.decode import DecodeRequest
 from textvae.engine.operations.encode import EncodeRequest
 from textvae.engine.start import start_engine
 from textvae.errors import InputError
-from textvae.evaluation.memorization import Reproduced, reproduced
+from textvae.evaluation.memorization import Memorization, check_memorization
 from textvae.store.attachments import list_attachments, read_attachment
 from textvae.store.versions import Version, open_version, publish
 from textvae.text.sentence import Sentence
@@ -81,19 +81,19 @@ def test_lines_keep_their_numbers_and_blank_ones_pass(tmp_path: Path) -> None:
 
 def test_a_canary_is_found_within_one_text_whatever_its_case_and_spacing() -> None:
     canaries = [Canary(Path("list"), line, text) for line, text in enumerate(("A b", "c D"), 1)]
-    assert written_canaries(canaries, ["she said a  B twice"]) == canaries[:1]
-    assert written_canaries(canaries, ["c d", "A B"]) == canaries
-    assert written_canaries(canaries, ["a", "b c", "d"]) == []
+    assert canaries_in(canaries, ["she said a  B twice"]) == canaries[:1]
+    assert canaries_in(canaries, ["c d", "A B"]) == canaries
+    assert canaries_in(canaries, ["a", "b c", "d"]) == []
 
 
 def test_a_reason_names_lines_and_counts_the_rest() -> None:
     places = [f"list, line {line}" for line in range(1, 8)]
-    both = Reproduced(9, 40, 8, places, places[:1])
-    assert both.told()["found"] == 7
+    both = Memorization(9, 40, 8, places, places[:1])
+    assert both.record()["found"] == 7
     written, completed = both.reasons()
     assert written.endswith("list, line 4; list, line 5; and 2 more")
     assert ": list, line 1; take out a line that anyone could complete" in completed
-    assert Reproduced(9, 40, 8, [], []).reasons() == []
+    assert Memorization(9, 40, 8, [], []).reasons() == []
 
 
 def test_to_encode_a_canary_and_write_it_again_is_no_leak(
@@ -105,15 +105,15 @@ def test_to_encode_a_canary_and_write_it_again_is_no_leak(
     engine = start_engine(registry, version, ServeConfig())
     try:
         means = engine.answer(EncodeRequest(tuple(texts))).mean
-        written = [one.text for one in engine.answer(DecodeRequest(means)).written]
+        written = [one.text for one in engine.answer(DecodeRequest(means)).sentences]
     finally:
         engine.close()
     rebuilt = [text for text, again in zip(texts, written, strict=True) if text == again]
     assert len(rebuilt) > 50
     canaries = [Canary(Path("list"), line, text) for line, text in enumerate(rebuilt, 1)]
-    found = reproduced(open_version(registry, toys.MODEL, version.name), [], canaries)
+    found = check_memorization(open_version(registry, toys.MODEL, version.name), [], canaries)
     assert found is not None
-    assert (found.written, found.halved > 50) == ([], True)
+    assert (found.by_draws, found.halved > 50) == ([], True)
     # A grammar of ten nats lets the other half be guessed now and then.
     assert len(found.completed) < found.halved / 4
 
@@ -195,8 +195,8 @@ def test_a_version_that_completes_a_canary_from_its_half_is_rejected(
     assert (said["outcome"], said["kind"]) == ("rejected", "floor")
     reason = f"it writes the second: {paths[0]}, line 2; take out a line that anyone could complete"
     assert decision["reasons"][-1].endswith(reason)
-    undrawn = reproduced(parrot.version, [], read_canaries(paths))
-    assert undrawn == Reproduced(2, 0, 2, [], [f"{paths[0]}, line 2"])
+    undrawn = check_memorization(parrot.version, [], read_canaries(paths))
+    assert undrawn == Memorization(2, 0, 2, [], [f"{paths[0]}, line 2"])
 
 
 def test_a_version_is_not_rejected_for_what_it_never_learned(

@@ -11,7 +11,7 @@ import pytest
 
 from tests.serving import Server, another_version, copied, put_in_service, serving, within
 from textvae.client import AsyncClient, Client, Latents
-from textvae.client.messages import Ask, in_chunks
+from textvae.client.messages import CallRequest, in_chunks
 from textvae.errors import (
     BusyError,
     InputError,
@@ -265,7 +265,7 @@ def test_a_champion_that_changes_between_two_chunks_begins_the_input_again() -> 
 
     talk = in_chunks("Sample", request, 5, 2)
     first = next(talk)
-    assert first == Ask("Sample", pb.SampleRequest(count=2))
+    assert first == CallRequest("Sample", pb.SampleRequest(count=2))
     second = talk.send(response("old")).request
     assert (second.version, second.seed, second.first_index) == ("old", 9, 2)
     assert talk.throw(VersionError("old does not serve")) == first

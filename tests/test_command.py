@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from textvae.store.decisions import attach_decision
-from textvae.store.promotions import champion, history
+from textvae.store.promotions import champion, promotion_history
 from textvae.store.versions import Version, publish
 
 ROOT = Path(__file__).parent.parent
@@ -22,7 +22,8 @@ from pathlib import Path
 
 from jobs.command import run_job
 from textvae import errors
-from textvae.config import StoreConfig, TrainingConfig
+from textvae.config.data import StoreConfig
+from textvae.config.training import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -256,7 +257,7 @@ def test_promote_and_rollback_change_what_serves_and_say_so(tmp_path: Path) -> N
     back = Ended(tmp_path, "-m", "jobs.rollback", "--reason", "it repeats itself")
     assert (back.code, back.line["outcome"]) == (0, "rolled_back")
     assert champion(registry, "sentences") == one
-    log = history(registry, "sentences")
+    log = promotion_history(registry, "sentences")
     assert [promotion.version for promotion in log] == [one.name, two.name, one.name]
     assert log[2].reason == "rollback: it repeats itself"
     assert "@" in log[2].actor
@@ -272,10 +273,10 @@ def test_a_version_that_the_gate_rejected_is_promoted_by_force_only(tmp_path: Pa
     command = ("-m", "jobs.promote", "--version", version.name, "--reason", "release")
     refused = Ended(tmp_path, *command)
     assert (refused.code, refused.line["kind"]) == (3, "RejectedError")
-    assert history(registry, "sentences") == []
+    assert promotion_history(registry, "sentences") == []
     forced = Ended(tmp_path, *command, "--force")
     assert (forced.code, forced.line["decision"]) == (0, "rejected")
-    assert history(registry, "sentences")[0].reason == "release (gate: rejected, forced)"
+    assert promotion_history(registry, "sentences")[0].reason == "release (gate: rejected, forced)"
 
 
 def test_promoting_what_is_not_there_ends_with_66(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from tests import toys
 from tests.compiled import found_native, found_picks
 from textvae.benchmarks.whole_requests import WholeRequests
 from textvae.decode.counter import normals
-from textvae.decode.rows import Finished, Row
+from textvae.decode.rows import FinishedRow, Row
 from textvae.decode.slots import Slots, SpecialIds
 from textvae.model.exact import BUCKETS, ExactDecoder
 from textvae.options import Options
@@ -41,7 +41,7 @@ def rows(owner: str, count: int, **choice: float) -> list[Row]:
     ]
 
 
-def run(batch: Slots, waiting: list[Row]) -> dict[tuple[str, int], Finished]:
+def run(batch: Slots, waiting: list[Row]) -> dict[tuple[str, int], FinishedRow]:
     """Everything that comes out, rows joining as soon as there is room."""
     done = {}
     with torch.inference_mode():
@@ -50,7 +50,7 @@ def run(batch: Slots, waiting: list[Row]) -> dict[tuple[str, int], Finished]:
             batch.admit(waiting[:free])
             waiting = waiting[free:]
             for finished in batch.step():
-                done[str(finished.row.owner), finished.row.place] = finished
+                done[str(finished.row.owner), finished.row.number] = finished
     return done
 
 
@@ -123,7 +123,7 @@ def test_dropped_rows_free_their_slots_and_leave_the_others_alone(decoder: Exact
         first = [finished for finished in batch.step() if finished.row.owner == "wanted"]
         batch.drop(lambda owner: owner == "unwanted")
         assert batch.running == 3 - len(first)
-    done = {("wanted", finished.row.place): finished for finished in first} | run(batch, [])
+    done = {("wanted", finished.row.number): finished for finished in first} | run(batch, [])
     assert {key: one.tokens for key, one in done.items()} == {
         key: one.tokens for key, one in expected.items()
     }
@@ -140,7 +140,7 @@ def test_rows_that_end_and_rows_dropped_between_two_steps_leave_the_others_alone
         batch.admit([row for pair in zip(unwanted, wanted, strict=True) for row in pair])
         while batch.running:
             before = batch.running
-            done |= {(str(one.row.owner), one.row.place): one for one in batch.step()}
+            done |= {(str(one.row.owner), one.row.number): one for one in batch.step()}
             ended, spared = batch.running < before, itertools.count()
             # One more unwanted row is dropped after each step.
             batch.drop(lambda owner, spared=spared: owner == "unwanted" and next(spared) == 0)  # type: ignore[misc]

@@ -15,13 +15,13 @@ from textvae.config.data import DataConfig, StoreConfig
 from textvae.config.evaluation import EvaluationConfig, GateConfig
 from textvae.corpus.ingest import ingest
 from textvae.corpus.spans import load_spans
-from textvae.engine.answers import Written
-from textvae.engine.loaded import load_networks
+from textvae.engine.answers import GeneratedSentence
+from textvae.engine.load import load_networks
 from textvae.errors import CollapsedError
-from textvae.evaluation.cache import admitted, evaluated
+from textvae.evaluation.cache import cached_evaluation, prepare_inputs
 from textvae.evaluation.diagnosis import diagnose
 from textvae.evaluation.scorers import sentence_nats
-from textvae.evaluation.validity import Yardstick, fluency, yardstick_of
+from textvae.evaluation.validity import FluencyReference, fluency, fluency_reference
 from textvae.files import write_lines
 from textvae.latent.statistics import latent_statistics
 from textvae.store.attachments import list_attachments, read_attachment
@@ -123,8 +123,8 @@ def test_the_doctor_sees_through_a_kl_that_is_held_up_in_front_of_a_deaf_decoder
     clinic: Clinic,
 ) -> None:
     """BatchNorm and free bits make KL, active units and information look as good as any."""
-    patient = admitted(clinic.store("batchnorm-cut"), "", EVALUATION)
-    figures = evaluated(
+    patient = prepare_inputs(clinic.store("batchnorm-cut"), "", EVALUATION)
+    figures = cached_evaluation(
         clinic.folder / "registry", patient.version, patient.sentences, EVALUATION, quiet
     ).figures
     assert figures["kl_nats"] > 4
@@ -176,9 +176,9 @@ def test_the_gate_rejects_what_the_doctor_calls_collapsed_whatever_its_floors(
 def test_an_evaluation_is_attached_with_the_nats_of_every_sentence(clinic: Clinic) -> None:
     """So that a table can pair versions; read again, it is what was found."""
     store = clinic.store("healthy")
-    version, sentences, *_ = admitted(store, "", EVALUATION)
+    version, sentences, *_ = prepare_inputs(store, "", EVALUATION)
     shorter = dataclasses.replace(EVALUATION, seed=5)
-    both = [evaluated(store.registry, version, sentences, shorter, quiet) for _ in range(2)]
+    both = [cached_evaluation(store.registry, version, sentences, shorter, quiet) for _ in range(2)]
     assert both[0] == both[1]
     found = both[0]
     for name in ("elbo_nats", "iw_nll_nats", "fitted_iw_nll_nats", "language_model_nats"):
@@ -194,22 +194,22 @@ def test_an_evaluation_is_attached_with_the_nats_of_every_sentence(clinic: Clini
 
 
 @pytest.fixture(scope="module")
-def yardstick(clinic: Clinic) -> tuple[Yardstick, list[str]]:
+def yardstick(clinic: Clinic) -> tuple[FluencyReference, list[str]]:
     """Of the healthy version's language model, and the real sentences it was made of."""
-    version, sentences, *_ = admitted(clinic.store("healthy"), "", EVALUATION)
+    version, sentences, *_ = prepare_inputs(clinic.store("healthy"), "", EVALUATION)
     model = load_networks(version)[1]
     tokenizer = Tokenizer((version.folder / "tokenizer.model").read_bytes())
     nats = sentence_nats(model, tokenizer, sentences, 128)
-    return yardstick_of(model, tokenizer, 128, sentences, nats), sentences
+    return fluency_reference(model, tokenizer, 128, sentences, nats), sentences
 
 
-def written(texts: list[str], ended: bool = True) -> list[Written]:
+def written(texts: list[str], ended: bool = True) -> list[GeneratedSentence]:
     """As if a decoder had written them."""
-    return [Written(text, 0.0, len(text.split()), ended) for text in texts]
+    return [GeneratedSentence(text, 0.0, len(text.split()), ended) for text in texts]
 
 
 def test_real_sentences_are_valid_and_as_fluent_as_themselves(
-    yardstick: tuple[Yardstick, list[str]],
+    yardstick: tuple[FluencyReference, list[str]],
 ) -> None:
     stick, sentences = yardstick
     found = fluency(written(sentences), stick)
@@ -218,7 +218,7 @@ def test_real_sentences_are_valid_and_as_fluent_as_themselves(
 
 
 def test_words_in_no_order_are_a_hole_and_so_is_a_sentence_without_an_end(
-    yardstick: tuple[Yardstick, list[str]],
+    yardstick: tuple[FluencyReference, list[str]],
 ) -> None:
     stick, sentences = yardstick
     random = np.random.default_rng(0)

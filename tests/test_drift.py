@@ -10,7 +10,7 @@ import pytest
 
 from tests.test_ingest import must, toy_lines, write_lines
 from textvae.config.data import DataConfig
-from textvae.corpus.data_drift import compared, drawn_texts, drift, drift_lines
+from textvae.corpus.data_drift import compare_samples, drawn_texts, drift, drift_lines
 from textvae.corpus.data_report import report_lines
 from textvae.corpus.ingest import ingest
 from textvae.corpus.toy_grammar import sample
@@ -73,7 +73,7 @@ def test_names_that_are_always_new_are_no_drift() -> None:
 
 def test_the_test_is_the_distance_of_the_two_distributions() -> None:
     """Worked out by hand: at 2, four of five are at or under it, against one of four."""
-    found = compared(np.array([1.0, 2, 2, 2, 9]), np.array([2.0, 3, 3, 4]))
+    found = compare_samples(np.array([1.0, 2, 2, 2, 9]), np.array([2.0, 3, 3, 4]))
     assert found["ks"] == pytest.approx(0.8 - 0.25)
     assert found["before"] == {"mean": 3.2, "median": 2.0}
     assert not found["drifted"], "nine numbers prove nothing"

@@ -9,14 +9,14 @@ import pytest
 
 from tests import toys
 from textvae.config.serve import ServeConfig
-from textvae.engine.answers import Done
+from textvae.engine.answers import Reply
 from textvae.engine.engine import Engine, Request
 from textvae.engine.operations.decode import DecodeRequest
-from textvae.engine.operations.encode import Encoded, EncodeRequest
-from textvae.engine.operations.interpolate import Interpolated, InterpolateRequest
-from textvae.engine.operations.paraphrase import Paraphrased, ParaphraseRequest
-from textvae.engine.operations.sample import Sampled, SampleRequest
-from textvae.engine.operations.score import Scored, ScoreRequest
+from textvae.engine.operations.encode import EncodeRequest, EncodeResult
+from textvae.engine.operations.interpolate import InterpolateRequest, InterpolateResult
+from textvae.engine.operations.paraphrase import ParaphraseRequest, ParaphraseResult
+from textvae.engine.operations.sample import SampleRequest, SampleResult
+from textvae.engine.operations.score import ScoreRequest, ScoreResult
 from textvae.engine.start import load_engine
 from textvae.errors import BusyError, InputError
 from textvae.options import Options
@@ -39,7 +39,7 @@ def asked(engine: Engine, request: Request) -> dict[str, Any]:
     return fields_of(engine.submit(request).result(60))
 
 
-def fields_of(done: Done) -> dict[str, Any]:
+def fields_of(done: Reply) -> dict[str, Any]:
     """An answer as something that compares to the bit; times are left out."""
     fields: dict[str, Any] = {"seed": done.seed, "tokens": done.tokens}
     for name, value in done.result._asdict().items():
@@ -101,7 +101,7 @@ def test_a_request_cut_in_parts_is_the_request(engine: Engine) -> None:
         engine.answer(SampleRequest(count, options=DRAWING, seed=3, first_index=first))
         for first, count in ((0, 4), (4, 6))
     ]
-    assert [one for part in parts for one in part.written] == whole.written
+    assert [one for part in parts for one in part.sentences] == whole.sentences
     many = tuple(row.text for row in toys.corpus().test[:6])
     both = engine.answer(ParaphraseRequest(many, 3, options=DRAWING, seed=3))
     rest = engine.answer(ParaphraseRequest(many[4:], 3, options=DRAWING, seed=3, first_index=4))
@@ -110,7 +110,7 @@ def test_a_request_cut_in_parts_is_the_request(engine: Engine) -> None:
 
 def test_seeds_and_items_give_different_draws(engine: Engine) -> None:
     written = {
-        tuple(one.text for one in engine.answer(SampleRequest(20, seed=seed)).written)
+        tuple(one.text for one in engine.answer(SampleRequest(20, seed=seed)).sentences)
         for seed in range(3)
     }
     assert len(written) == 3
@@ -119,7 +119,7 @@ def test_seeds_and_items_give_different_draws(engine: Engine) -> None:
 def test_most_sentences_come_back_as_they_went_in(engine: Engine) -> None:
     sentences = tuple(row.text for row in toys.corpus().test[:200])
     latents = engine.answer(EncodeRequest(sentences)).mean
-    back = [one.text for one in engine.answer(DecodeRequest(latents)).written]
+    back = [one.text for one in engine.answer(DecodeRequest(latents)).sentences]
     assert sum(map(str.__eq__, back, sentences)) > 150
 
 
@@ -132,10 +132,10 @@ def test_posterior_samples_scatter_about_the_mean_as_the_log_variance_says(engin
 
 def test_a_homotopy_begins_and_ends_at_the_reconstructions(engine: Engine) -> None:
     means = engine.answer(EncodeRequest((ONE, OTHER))).mean
-    ends = [one.text for one in engine.answer(DecodeRequest(means)).written]
+    ends = [one.text for one in engine.answer(DecodeRequest(means)).sentences]
     for kind in ("lerp", "slerp"):
         way = engine.answer(InterpolateRequest((ONE, OTHER), 6, kind))  # type: ignore[arg-type]
-        assert [way.written[0].text, way.written[-1].text] == ends
+        assert [way.sentences[0].text, way.sentences[-1].text] == ends
     mixed = engine.answer(InterpolateRequest((ONE, means[1]), 6))
     assert np.array_equal(mixed.latents[[0, -1]], means)
 
@@ -239,22 +239,22 @@ def test_a_closed_engine_ends_what_it_took_and_takes_no_more(registry: Path) -> 
     engine = load_engine(registry, toys.MODEL, None, ServeConfig())
     taken = engine.submit(SampleRequest(100, seed=1))
     assert engine.close(60)
-    assert len(taken.result(0).result.written) == 100  # type: ignore[union-attr]
+    assert len(taken.result(0).result.sentences) == 100  # type: ignore[union-attr]
     with pytest.raises(BusyError, match="is closing"):
         engine.submit(SampleRequest(1))
 
 
 def test_results_have_the_shapes_they_promise(engine: Engine) -> None:
     shapes = {
-        EncodeRequest((ONE,) * 3, samples=2): (Encoded, "samples", (6, 16)),
-        SampleRequest(4): (Sampled, "latents", (4, 16)),
-        InterpolateRequest((ONE, OTHER, ONE), 5): (Interpolated, "latents", (5, 16)),
-        ScoreRequest((ONE,) * 3, 2): (Scored, "iw_nll_nats", (3,)),
+        EncodeRequest((ONE,) * 3, samples=2): (EncodeResult, "samples", (6, 16)),
+        SampleRequest(4): (SampleResult, "latents", (4, 16)),
+        InterpolateRequest((ONE, OTHER, ONE), 5): (InterpolateResult, "latents", (5, 16)),
+        ScoreRequest((ONE,) * 3, 2): (ScoreResult, "iw_nll_nats", (3,)),
     }
     for request, (kind, field, shape) in shapes.items():
         result = engine.submit(request).result(60).result
         assert isinstance(result, kind)
         assert getattr(result, field).shape == shape
     varied = engine.answer(ParaphraseRequest((ONE, OTHER), 3))
-    assert isinstance(varied, Paraphrased)
+    assert isinstance(varied, ParaphraseResult)
     assert [array.shape for array in varied.latents] == [(3, 16), (3, 16)]

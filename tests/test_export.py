@@ -14,7 +14,7 @@ from tests.job_runs import MODEL, prepared, ran, ran_job
 from textvae.config.data import StoreConfig
 from textvae.errors import InputError, NotFoundError
 from textvae.files import hold_lock
-from textvae.reporting.export import Curve, Exported, Point, gathered
+from textvae.reporting.export import Curve, Point, VersionExport, collect_export
 from textvae.reporting.tensorboard import write_events
 from textvae.store.attachments import attach
 
@@ -22,9 +22,9 @@ pytest.importorskip("tensorboard", reason="tensorboard is not installed; make .v
 
 
 @pytest.fixture
-def found(tmp_path: Path) -> Exported:
+def found(tmp_path: Path) -> VersionExport:
     """A version of two phases and one evaluation."""
-    return gathered(*published(tmp_path))
+    return collect_export(*published(tmp_path))
 
 
 def read(folder: Path) -> Any:
@@ -51,7 +51,7 @@ def text(folder: Path, tag: str) -> str:
     return said.decode()
 
 
-def test_tensorboard_reads_every_figure_of_every_step(found: Exported, tmp_path: Path) -> None:
+def test_tensorboard_reads_every_figure_of_every_step(found: VersionExport, tmp_path: Path) -> None:
     """Both sides of a figure have one tag, so that they share a chart; each phase has its own."""
     write_events(found, tmp_path / "events")
     place = tmp_path / "events" / found.version.model / found.version.name
@@ -67,7 +67,7 @@ def test_tensorboard_reads_every_figure_of_every_step(found: Exported, tmp_path:
 
 
 def test_tensorboard_shows_settings_figures_and_the_kl_by_dimension(
-    found: Exported, tmp_path: Path
+    found: VersionExport, tmp_path: Path
 ) -> None:
     place = write_events(found, tmp_path)[0].parent
     assert 'name = "a | b"' in text(place, "settings")
@@ -79,7 +79,7 @@ def test_tensorboard_shows_settings_figures_and_the_kl_by_dimension(
     assert event.histogram_value.sum == pytest.approx(sum(FIGURES["kl_nats_by_dimension"]))
 
 
-def test_an_export_takes_the_place_of_the_one_before(found: Exported, tmp_path: Path) -> None:
+def test_an_export_takes_the_place_of_the_one_before(found: VersionExport, tmp_path: Path) -> None:
     """No point stands twice; what this one says nothing of is left."""
     files = write_events(found, tmp_path)
     place = files[0].parent.parent
@@ -93,7 +93,9 @@ def test_an_export_takes_the_place_of_the_one_before(found: Exported, tmp_path: 
     assert [path for path in everything if "events" in path.name] == sorted(files)
 
 
-def test_an_export_that_breaks_off_leaves_the_one_before(found: Exported, tmp_path: Path) -> None:
+def test_an_export_that_breaks_off_leaves_the_one_before(
+    found: VersionExport, tmp_path: Path
+) -> None:
     """TensorBoard never sees a part of one, in no hidden folder either."""
     folder = tmp_path / "events"
     files = write_events(found, folder)
@@ -106,7 +108,7 @@ def test_an_export_that_breaks_off_leaves_the_one_before(found: Exported, tmp_pa
 
 
 def test_without_tensorboard_the_extra_is_named(
-    found: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    found: VersionExport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
     monkeypatch.setitem(sys.modules, "tensorboard", None)
@@ -125,15 +127,15 @@ def test_the_newest_evaluation_and_report_are_told(tmp_path: Path) -> None:
     for number in range(3):
         attach(registry, version, f"report-{number}", {"index.html": f"<p>{number}".encode()})
     attach(registry, version, "evaluation-00000000", later)
-    told = gathered(registry, version, run)
+    told = collect_export(registry, version, run)
     assert told.numbers() == {"elbo_nats": -18.0}
     assert (told.report_name, told.report) == ("report-2", {"index.html": "<p>2"})
     bare, *_ = published(tmp_path / "bare", evaluated=False)
-    none = gathered(bare, version, None)
+    none = collect_export(bare, version, None)
     assert (none.figures, none.report, none.report_name, none.curves) == ({}, {}, "", [])
 
 
-def test_settings_are_told_one_by_one_as_the_file_spells_them(found: Exported) -> None:
+def test_settings_are_told_one_by_one_as_the_file_spells_them(found: VersionExport) -> None:
     assert dict(found.settings) == {
         "training.steps": "24",
         "training.precise": "true",

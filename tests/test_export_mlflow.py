@@ -17,8 +17,8 @@ from tests.exports import published
 from tests.job_runs import MODEL, ROOT
 from textvae.config.data import StoreConfig
 from textvae.errors import InputError, UnavailableError
-from textvae.reporting.export import Exported, gathered
-from textvae.reporting.mlflow import ALIAS, PROOF, hand_to_mlflow
+from textvae.reporting.export import VersionExport, collect_export
+from textvae.reporting.mlflow import ALIAS, PROOF, export_to_mlflow
 from textvae.store.attachments import attach
 from textvae.store.versions import Version, publish
 
@@ -34,9 +34,9 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def found(tmp_path: Path) -> Exported:
+def found(tmp_path: Path) -> VersionExport:
     """A version of two phases and one evaluation."""
-    return gathered(*published(tmp_path))
+    return collect_export(*published(tmp_path))
 
 
 def client(address: str) -> Any:
@@ -61,8 +61,8 @@ def holder(address: str) -> str | None:
     return None if at is None else str(at)
 
 
-def test_a_run_in_mlflow_says_all_that_is_known(found: Exported, address: str) -> None:
-    handed = hand_to_mlflow(found, address, serves=True)
+def test_a_run_in_mlflow_says_all_that_is_known(found: VersionExport, address: str) -> None:
+    handed = export_to_mlflow(found, address, serves=True)
     run = client(address).get_run(handed.run)
     assert history(address, handed.run) == {
         "evaluation/elbo_nats": [(0, -20.5)],
@@ -87,9 +87,9 @@ def test_a_run_in_mlflow_says_all_that_is_known(found: Exported, address: str) -
 
 
 def test_mlflow_has_the_files_of_the_version_to_the_byte(
-    found: Exported, address: str, tmp_path: Path
+    found: VersionExport, address: str, tmp_path: Path
 ) -> None:
-    handed = hand_to_mlflow(found, address, serves=True)
+    handed = export_to_mlflow(found, address, serves=True)
     (tmp_path / "back").mkdir()
     back = Path(client(address).download_artifacts(handed.run, "version", str(tmp_path / "back")))
     kept = {path.name: path.read_bytes() for path in found.version.folder.iterdir()}
@@ -100,24 +100,24 @@ def test_mlflow_has_the_files_of_the_version_to_the_byte(
     assert made.source.endswith("/artifacts/version")
 
 
-def test_what_mlflow_has_is_not_sent_again(found: Exported, address: str) -> None:
-    first = hand_to_mlflow(found, address, serves=True)
+def test_what_mlflow_has_is_not_sent_again(found: VersionExport, address: str) -> None:
+    first = export_to_mlflow(found, address, serves=True)
     before = history(address, first.run)
-    again = hand_to_mlflow(found, address, serves=True)
+    again = export_to_mlflow(found, address, serves=True)
     assert again == first._replace(points=0, artifacts=0)
     assert history(address, first.run) == before
     assert len(client(address).search_model_versions(f"name = '{MODEL}'")) == 1
 
 
 def test_an_export_that_was_cut_off_is_completed(
-    found: Exported, address: str, tmp_path: Path
+    found: VersionExport, address: str, tmp_path: Path
 ) -> None:
     """Points and files that MLflow lacks are sent, each once."""
     short = [curve._replace(points=curve.points[:1]) for curve in found.curves[:3]]
-    first = hand_to_mlflow(found._replace(curves=short, settings={}), address, serves=True)
+    first = export_to_mlflow(found._replace(curves=short, settings={}), address, serves=True)
     (lost,) = (tmp_path / "mlruns").rglob("artifacts/version/model.safetensors")
     lost.write_bytes(lost.read_bytes()[:10])
-    rest = hand_to_mlflow(found, address, serves=True)
+    rest = export_to_mlflow(found, address, serves=True)
     assert (rest.run, rest.model_version) == (first.run, first.model_version)
     assert (rest.points, rest.artifacts) == (6, 1)
     assert lost.read_bytes() == bytes(1000)
@@ -167,27 +167,29 @@ def test_the_alias_is_on_the_version_that_serves(tmp_path: Path, address: str) -
     assert holder(address) == second["model_version"]
 
 
-def test_many_spans_are_told_within_a_tags_limit(found: Exported, address: str) -> None:
+def test_many_spans_are_told_within_a_tags_limit(found: VersionExport, address: str) -> None:
     spans = {f"{number:06d}-{'a' * 12}": "0" * 64 for number in range(400)}
     version = found.version._replace(manifest={**found.version.manifest, "spans": spans})
-    handed = hand_to_mlflow(found._replace(version=version), address, serves=False)
+    handed = export_to_mlflow(found._replace(version=version), address, serves=False)
     said = client(address).get_run(handed.run).data.tags["textvae.spans"]
     first, last = f"000000-{'a' * 12}", f"000399-{'a' * 12}"
     assert said == f"400 spans from {first} to {last}; all are in manifest.json"
 
 
-def test_a_server_that_is_not_there_is_an_error_to_try_again(found: Exported, address: str) -> None:
+def test_a_server_that_is_not_there_is_an_error_to_try_again(
+    found: VersionExport, address: str
+) -> None:
     assert address
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         there = f"http://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(UnavailableError, match=f"MLflow at {there} does not answer; try again"):
-            hand_to_mlflow(found, there, serves=True)
+            export_to_mlflow(found, there, serves=True)
     assert UnavailableError.exit_code == 75
 
 
 def test_a_server_in_trouble_may_recover_and_one_of_something_else_never_will(
-    found: Exported, address: str
+    found: VersionExport, address: str
 ) -> None:
     """501 to every request, then 404."""
     assert address
@@ -195,10 +197,10 @@ def test_a_server_in_trouble_may_recover_and_one_of_something_else_never_will(
         threading.Thread(target=server.serve_forever, daemon=True).start()
         there = f"http://127.0.0.1:{server.server_address[1]}"
         with pytest.raises(UnavailableError):
-            hand_to_mlflow(found, there, serves=True)
+            export_to_mlflow(found, there, serves=True)
         server.RequestHandlerClass = SimpleHTTPRequestHandler
         with pytest.raises(InputError, match=f"mlflow: MLflow refuses {there}: .*404"):
-            hand_to_mlflow(found, there, serves=True)
+            export_to_mlflow(found, there, serves=True)
         server.shutdown()
 
 
@@ -211,20 +213,20 @@ def test_a_server_in_trouble_may_recover_and_one_of_something_else_never_will(
     ],
 )
 def test_what_mlflow_refuses_is_said_in_its_words(
-    found: Exported, address: str, there: str, said: str, monkeypatch: pytest.MonkeyPatch
+    found: VersionExport, address: str, there: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert address
     monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE")
     with pytest.raises(InputError, match=f"mlflow: MLflow refuses {there}: .*{said}"):
-        hand_to_mlflow(found, there, serves=True)
+        export_to_mlflow(found, there, serves=True)
 
 
 def test_without_mlflow_the_extra_is_named(
-    found: Exported, monkeypatch: pytest.MonkeyPatch
+    found: VersionExport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "mlflow.tracking", None)
     with pytest.raises(InputError) as caught:
-        hand_to_mlflow(found, "http://127.0.0.1:9", serves=True)
+        export_to_mlflow(found, "http://127.0.0.1:9", serves=True)
     assert str(caught.value) == (
         "mlflow: needs the package mlflow-skinny; pip install textvae[mlflow]"
     )

@@ -7,7 +7,7 @@ import pytest
 from tests.test_ingest import must, texts, toy_lines, write_lines
 from textvae.config.data import DataConfig
 from textvae.corpus.data_report import report_lines
-from textvae.corpus.filters import Letters, near_key, personal
+from textvae.corpus.filters import Letters, near_key, personal_data_kind
 from textvae.corpus.ingest import ingest
 from textvae.corpus.spans import load_spans
 from textvae.errors import InputError, NotFoundError
@@ -44,7 +44,7 @@ def inbox(tmp_path: Path) -> Path:
     ],
 )
 def test_personal_data_is_told_by_its_form_and_its_check_digits(text: str, kind: str) -> None:
-    assert personal(text) == kind
+    assert personal_data_kind(text) == kind
 
 
 def test_personal_data_is_dropped_and_counted_by_kind_where_it_is_asked_for(

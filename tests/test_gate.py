@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from textvae.config.evaluation import GateConfig
-from textvae.release.gate import Rival, days_served, decide
-from textvae.release.paired_test import compared, sentences_needed, shown_nats
+from textvae.release.gate import Baseline, days_served, decide
+from textvae.release.paired_test import compare_pairs, sentences_needed, shown_nats
 
 FIGURES = {
     "kl_nats": 9.0,
@@ -20,16 +20,16 @@ FIGURES = {
 
 def rival_of(
     better: float, newest_better: float, days: float | None, count: int = 4000, newest: int = 4000
-) -> Rival:
+) -> Baseline:
     """Differences that scatter by 4 nats about these means, on 40 nats a sentence."""
     random = np.random.default_rng(0)
 
     def made(mean: float, sentences: int) -> Any:
         before = random.normal(-40, 10, sentences)
         noise = random.normal(0, 4, sentences)
-        return compared(before + mean + noise - noise.mean(), before)
+        return compare_pairs(before + mean + noise - noise.mean(), before)
 
-    return Rival(made(better, count), made(newest_better, newest), days)
+    return Baseline(made(better, count), made(newest_better, newest), days)
 
 
 def test_a_first_version_has_to_meet_the_floors_alone() -> None:
@@ -94,11 +94,11 @@ def test_the_sizes_that_a_decision_names_keep_their_word() -> None:
     count = sentences_needed(3.0, 0.5, 0.8)
     assert count is not None
     before = np.full(count, -40.0)
-    nights = [compared(before + random.normal(0, 3, count), before) for _ in range(2000)]
+    nights = [compare_pairs(before + random.normal(0, 3, count), before) for _ in range(2000)]
     passed = np.mean([night.bound_nats >= -0.5 for night in nights])
     assert passed == pytest.approx(0.8, abs=0.03)
     step = shown_nats(nights[0]._replace(spread_nats=3.0), 0.8)
-    nights = [compared(before + random.normal(step, 3, count), before) for _ in range(2000)]
+    nights = [compare_pairs(before + random.normal(step, 3, count), before) for _ in range(2000)]
     assert np.mean([night.bound_nats > 0 for night in nights]) == pytest.approx(0.8, abs=0.03)
 
 
@@ -107,13 +107,13 @@ def test_a_few_sentences_pass_by_chance_no_more_often_than_many() -> None:
     random = np.random.default_rng(1)
     for count in (3, 5, 10):
         draws = random.normal(0, 3, (10_000, count))
-        passed = np.mean([compared(row, np.zeros(count)).bound_nats > 0 for row in draws])
+        passed = np.mean([compare_pairs(row, np.zeros(count)).bound_nats > 0 for row in draws])
         assert passed == pytest.approx(0.05, abs=0.008)
 
 
 def test_one_sentence_shows_nothing_and_neither_does_one_that_is_no_number() -> None:
     for pair in (([-20.0], [-20.0]), ([math.nan, -20.0], [-20.0, -20.0])):
-        found = decide(FIGURES, Rival(compared(*pair), None, 9.0), GateConfig())
+        found = decide(FIGURES, Baseline(compare_pairs(*pair), None, 9.0), GateConfig())
         assert found[:2] == ("rejected", "worse")
 
 

@@ -13,7 +13,7 @@ from tests import toys
 from textvae.config.serve import ServeConfig
 from textvae.corpus.toy_grammar import sample
 from textvae.engine.engine import Engine
-from textvae.engine.loaded import load_networks
+from textvae.engine.load import load_networks
 from textvae.engine.operations.interpolate import InterpolateRequest
 from textvae.engine.operations.sample import SampleRequest
 from textvae.engine.start import load_engine
@@ -22,28 +22,28 @@ from textvae.evaluation.generation import (
     distinct,
     draw_samples,
     generation_figures,
-    judge_of,
     length_distance,
-    looks,
     self_bleu,
+    surface_statistics,
+    train_sample_scorer,
 )
 from textvae.evaluation.holdout import draw_pairs
 from textvae.evaluation.interpolation import (
     course_figures,
+    decode_paths,
     homotopy_figures,
     jump_share,
     order,
     overlap,
     smoothness,
-    walk,
 )
-from textvae.evaluation.scorers import JudgeConfig, perplexity_per_word, sentence_nats
+from textvae.evaluation.scorers import ScorerConfig, perplexity_per_word, sentence_nats
 from textvae.model.network import LanguageModel
 from textvae.options import Options
 from textvae.text.tokenizer import Tokenizer
 
 TEXTS = [row.text for row in sample(1000, seed=3)]
-QUICK = JudgeConfig(embed=32, hidden=64, dropout=0.0, steps=120, batch=32, learning_rate=1e-2)
+QUICK = ScorerConfig(embed=32, hidden=64, dropout=0.0, steps=120, batch=32, learning_rate=1e-2)
 
 
 def quiet(what: str, done: int, parts: int) -> None:
@@ -79,7 +79,7 @@ def test_what_is_counted_of_texts_is_right_by_hand() -> None:
     assert length_distance(["a", "b c"], ["d", "e f"]) == 0
     assert length_distance(["a", "b c"], ["d", "e"]) == pytest.approx(0.5)
     assert length_distance(["a"], ["a b", ""]) == pytest.approx(1)
-    seen = looks(["a b c d", "a b c d", "e", "f"], {"f"})
+    seen = surface_statistics(["a b c d", "a b c d", "e", "f"], {"f"})
     assert (seen["distinct_share"], seen["verbatim_share"], seen["length_words"]) == (
         0.75,
         0.25,
@@ -94,8 +94,8 @@ def test_every_sample_is_a_new_one_and_a_larger_draw_begins_with_the_smaller(
     assert draw_samples(engine, 70, "fitted", 5, quiet) == drawn[:70]
     assert len(set(drawn)) > 140
     warm = SampleRequest(64, "fitted", options=Options(temperature=1.0), seed=5)
-    assert [written.text for written in engine.answer(warm).written] == drawn[:64]
-    greedy = engine.answer(SampleRequest(64, "fitted", seed=5)).written
+    assert [written.text for written in engine.answer(warm).sentences] == drawn[:64]
+    greedy = engine.answer(SampleRequest(64, "fitted", seed=5)).sentences
     assert [written.text for written in greedy] != drawn[:64]
     assert draw_samples(engine, 70, "standard", 5, quiet) != drawn[:70]
 
@@ -139,7 +139,7 @@ def test_figures_are_those_of_the_samples_of_their_seed(
         beside = {"forward_perplexity": "_real", "reverse_perplexity": "_language_model"}[name]
         ratio = figures[name] / figures[f"{name}{beside}"]
         assert figures[f"{name}_ratio"] == pytest.approx(ratio)
-    judge = judge_of(samples, judged[1], QUICK, "judge", quiet)
+    judge = train_sample_scorer(samples, judged[1], QUICK, "judge", quiet)
     known = sentence_nats(judge, judged[1], real, 128)
     assert figures["reverse_perplexity"] == pytest.approx(perplexity_per_word(known, real))
 
@@ -214,10 +214,10 @@ def test_paths_of_a_healthy_version_go_from_end_to_end(
     real = [row.text for row in toys.corpus().test[:200]]
     found = homotopy_figures(engine, *judged, real, 40, 7)
     assert json.loads(json.dumps(found)) == found
-    ways = walk(engine, draw_pairs(real, 40, 7))
+    ways = decode_paths(engine, draw_pairs(real, 40, 7))
     asked = engine.answer(InterpolateRequest(ways[3].ends, 11))
-    assert [written.text for written in asked.written] == ways[3].written
-    middles = [text for way in ways for text in way.written[1:-1]]
+    assert [written.text for written in asked.sentences] == ways[3].sentences
+    middles = [text for way in ways for text in way.sentences[1:-1]]
     assert len(middles) == 360
     by_hand = perplexity_per_word(sentence_nats(*judged, middles, 128), middles)
     assert found["homotopy_perplexity"] == pytest.approx(by_hand)

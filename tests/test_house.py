@@ -28,6 +28,7 @@ class Room(NamedTuple):
 
 HOUSE = {
     "errors": Room(0),
+    "progress": Room(0),
     "ranges": Room(0),
     "files": Room(0),
     "native": Room(0),

@@ -16,13 +16,13 @@ from textvae.config.data import StoreConfig
 from textvae.config.evaluation import EvaluationConfig, GateConfig
 from textvae.corpus.spans import write_span
 from textvae.errors import CorruptError
-from textvae.evaluation.cache import Patient
+from textvae.evaluation.cache import EvaluationInputs
 from textvae.evaluation.holdout import frozen_sets, is_sealed, newest_set
-from textvae.release.candidate import Judgement, judged
+from textvae.release.candidate import Judgement, judge_candidate
 from textvae.release.gate import gate_decision
-from textvae.release.model_drift import Scored, drift_under, under_lines
+from textvae.release.model_drift import ScoredSentences, drift_under_model, model_drift_lines
 from textvae.store.attachments import list_attachments, read_attachment
-from textvae.store.promotions import champion, current
+from textvae.store.promotions import champion, current_promotion
 from textvae.store.versions import Version, open_version, publish
 from textvae.text.tokenizer import Tokenizer
 
@@ -48,8 +48,8 @@ class Place(NamedTuple):
         """The version on the sets of the spans, at a time."""
         holdout, sealed = frozen_sets(self.store.spans, EVALUATION.sealed_share, 60)
         sentences = [row.text for row in holdout[: EVALUATION.sentences]]
-        patient = Patient(version, sentences, [], holdout, sealed)
-        return judged(self.store, patient, EVALUATION, gate, now, quiet)
+        patient = EvaluationInputs(version, sentences, [], holdout, sealed)
+        return judge_candidate(self.store, patient, EVALUATION, gate, now, quiet)
 
     def record(self, version: Version) -> dict[str, Any]:
         """The newest decision on a version."""
@@ -116,7 +116,7 @@ def test_a_decision_is_attached_with_every_number_and_counts_against_its_champio
     """A copy of the champion is judged: no worse than it, no better, and fresher after a week."""
     registry = place.store.registry
     rival = another_version(registry)
-    number = getattr(current(registry, toys.MODEL), "number", 0)
+    number = getattr(current_promotion(registry, toys.MODEL), "number", 0)
     found = [place.judge(rival, OPEN_GATE) for _ in range(2)]
     assert found[0] == found[1]
     assert (found[0].decision[:2], found[0].promotion) == (("accepted", "freshness"), number)
@@ -159,13 +159,13 @@ def test_how_the_newest_text_drifted_under_the_champion_stands_with_the_decision
     assert 50 < found.drift["sentences"]["now"] < 80, "the second, but for what is sealed"
     assert not found.drift["nats_per_token"]["drifted"]
     assert found.drift["byte_share"]["now"]["mean"] == 0
-    assert under_lines(found.drift)[0].startswith("none: the newest text has mean ")
+    assert model_drift_lines(found.drift)[0].startswith("none: the newest text has mean ")
     salad = [row._replace(text=f"ж{row.text[::-1]}") for row in TEST[600:900]]
     write_span(spans, {"train": [], "valid": [], "test": salad}, {}, {})
     found = place.judge(rival, OPEN_GATE)
     assert found.decision.kind == "freshness"
     assert found.drift is not None
-    strange, rare = under_lines(found.drift)
+    strange, rare = model_drift_lines(found.drift)
     assert strange.startswith("the newest text is stranger to it: mean ")
     assert " nats a token, KS 0." in strange
     assert rare.startswith("more characters are unknown to it: mean ")
@@ -175,12 +175,14 @@ def test_how_the_newest_text_drifted_under_the_champion_stands_with_the_decision
 def test_without_a_newest_sentence_there_is_no_drift_to_speak_of(
     toy_version: tuple[Path, Version],
 ) -> None:
-    holdout = Scored(["the dog runs", "the cat runs"], [-9.0, -8.0])
-    found = drift_under(toy_version[1], holdout, None)
-    assert under_lines(found) == ["not compared: the newest text has no held-out sentence"]
-    lone = drift_under(toy_version[1], holdout, Scored(holdout.sentences[1:], [-8.0]))
+    holdout = ScoredSentences(["the dog runs", "the cat runs"], [-9.0, -8.0])
+    found = drift_under_model(toy_version[1], holdout, None)
+    assert model_drift_lines(found) == ["not compared: the newest text has no held-out sentence"]
+    lone = drift_under_model(
+        toy_version[1], holdout, ScoredSentences(holdout.sentences[1:], [-8.0])
+    )
     assert lone["said"].startswith("there are not two earlier sentences")
-    broken = drift_under(toy_version[1], holdout, Scored(["a cat"], [math.nan]))
+    broken = drift_under_model(toy_version[1], holdout, ScoredSentences(["a cat"], [math.nan]))
     assert broken == {"said": "an ELBO of the champion is not finite"}
 
 
@@ -190,14 +192,17 @@ def test_a_token_and_not_a_sentence_is_what_is_strange(toy_version: tuple[Path, 
     two = [f"{text} and {text} and" for text in one]
     tokenizer = Tokenizer((toy_version[1].folder / "tokenizer.model").read_bytes())
     scored = [
-        Scored(texts, [-2.0 * (len(ids) + 1) for ids in tokenizer.encode(texts)])
+        ScoredSentences(texts, [-2.0 * (len(ids) + 1) for ids in tokenizer.encode(texts)])
         for texts in (one, two)
     ]
-    found = drift_under(toy_version[1], *scored)
+    found = drift_under_model(toy_version[1], *scored)
     assert found["nats_per_token"]["ks"] == 0
     assert found["nats_per_token"]["now"]["mean"] == 2
-    both = Scored(one + two, [*scored[0].elbo_nats, *scored[1].elbo_nats])
-    assert drift_under(toy_version[1], both, scored[1])["sentences"] == {"before": 150, "now": 150}
+    both = ScoredSentences(one + two, [*scored[0].elbo_nats, *scored[1].elbo_nats])
+    assert drift_under_model(toy_version[1], both, scored[1])["sentences"] == {
+        "before": 150,
+        "now": 150,
+    }
 
 
 def made_of(version: Version, registry: Path, spans: Sequence[str]) -> Version:
@@ -209,7 +214,7 @@ def made_of(version: Version, registry: Path, spans: Sequence[str]) -> Version:
 
 
 def test_a_champion_is_told_that_it_serves(place: Place) -> None:
-    promotion = current(place.store.registry, toys.MODEL)
+    promotion = current_promotion(place.store.registry, toys.MODEL)
     assert promotion is not None
     serving = open_version(place.store.registry, toys.MODEL, promotion.version)
     said = place.judge(serving, OPEN_GATE).decision
@@ -221,7 +226,7 @@ def test_in_place_of_a_champion_that_cannot_be_read_the_one_before_it_is_the_mea
 ) -> None:
     """And where there is none, the floors alone; either way the decision says so."""
     registry = place.store.registry
-    first = getattr(current(registry, toys.MODEL), "version", "")
+    first = getattr(current_promotion(registry, toys.MODEL), "version", "")
     damaged = another_version(registry, remark=b"")
     put_in_service(registry, damaged)
     candidate = another_version(registry, config=b"# the same but for this\n")

@@ -12,15 +12,15 @@ from textvae.config.data import TokenizerConfig
 from textvae.config.training import ModelConfig
 from textvae.corpus.toy_grammar import sample
 from textvae.errors import DataError
-from textvae.evaluation.generation import judge_of
+from textvae.evaluation.generation import train_sample_scorer
 from textvae.evaluation.scorers import (
-    JudgeConfig,
-    LabelJudge,
+    LabelClassifier,
+    ScorerConfig,
     adversarial_error,
     perplexity_per_word,
     sample_language_model,
     sentence_nats,
-    train_judge,
+    train_scorer,
 )
 from textvae.model.network import LanguageModel
 from textvae.text.batches import batch_of
@@ -28,7 +28,7 @@ from textvae.text.tokenizer import EOS, Tokenizer, train_tokenizer
 
 ROWS = sample(3000, seed=3)
 TEXTS = [row.text for row in ROWS]
-QUICK = JudgeConfig(embed=32, hidden=64, dropout=0.0, steps=120, batch=32, learning_rate=1e-2)
+QUICK = ScorerConfig(embed=32, hidden=64, dropout=0.0, steps=120, batch=32, learning_rate=1e-2)
 VOCAB = 9
 
 
@@ -125,9 +125,9 @@ def test_a_judge_of_real_text_knows_real_text_better_than_one_of_shuffled_words(
     """One sample in 20 chooses the weights; the same texts and seed give the same to the bit."""
     state = torch.get_rng_state()
     judges = (
-        judge_of(TEXTS[:2000], tokenizer, QUICK, "judge", quiet),
-        judge_of(shuffled(TEXTS[:2000]), tokenizer, QUICK, "judge", quiet),
-        train_judge(TEXTS[100:2000], TEXTS[:100], tokenizer, QUICK),
+        train_sample_scorer(TEXTS[:2000], tokenizer, QUICK, "judge", quiet),
+        train_sample_scorer(shuffled(TEXTS[:2000]), tokenizer, QUICK, "judge", quiet),
+        train_scorer(TEXTS[100:2000], TEXTS[:100], tokenizer, QUICK),
     )
     real, broken, again = (sentence_nats(judge, tokenizer, TEXTS[2000:], 50) for judge in judges)
     assert perplexity_per_word(broken, TEXTS[2000:]) > 2 * perplexity_per_word(real, TEXTS[2000:])
@@ -140,7 +140,7 @@ def test_a_judge_of_few_texts_does_not_learn_them_by_heart(tokenizer: Tokenizer)
     heard: list[tuple[int, int]] = []
     nats = [
         sentence_nats(
-            train_judge(TEXTS[:20], valid, tokenizer, QUICK, lambda *at: heard.append(at)),
+            train_scorer(TEXTS[:20], valid, tokenizer, QUICK, lambda *at: heard.append(at)),
             tokenizer,
             TEXTS[300:500],
             50,
@@ -153,14 +153,14 @@ def test_a_judge_of_few_texts_does_not_learn_them_by_heart(tokenizer: Tokenizer)
 
 def test_the_label_judge_hears_the_tense_and_no_random_label() -> None:
     labels = [row.label for row in ROWS]
-    judge = LabelJudge(TEXTS[:2000], labels[:2000])
+    judge = LabelClassifier(TEXTS[:2000], labels[:2000])
     assert judge.accuracy(TEXTS[2000:], labels[2000:]) > 0.95
     assert judge.predict(["The old king will sing a song."]) == ["future"]
     noise = [str(label) for label in np.random.default_rng(0).permutation(labels)]
-    deaf = LabelJudge(TEXTS[:2000], noise[:2000])
+    deaf = LabelClassifier(TEXTS[:2000], noise[:2000])
     assert deaf.accuracy(TEXTS[2000:], noise[2000:]) < 0.45
     with pytest.raises(DataError, match=r"at least 2 different ones are needed, got \{'past'\}"):
-        LabelJudge(TEXTS[:2], ["past", "past"])
+        LabelClassifier(TEXTS[:2], ["past", "past"])
 
 
 def test_nothing_tells_real_from_real() -> None:

@@ -12,8 +12,8 @@ from tests.serving import another_version, copied, put_in_service, serving, with
 from textvae import files
 from textvae.config.prune import PruneConfig
 from textvae.errors import NotFoundError
-from textvae.store.leases import lease_holders, leased
-from textvae.store.promotions import champion, current, promote
+from textvae.store.leases import hold_lease, lease_holders
+from textvae.store.promotions import champion, current_promotion, promote
 from textvae.store.prune import prune_versions
 from textvae.store.versions import Version, list_versions, open_version, publish
 
@@ -21,7 +21,7 @@ BY = {"reason": "a test", "actor": "tester@here", "at": "2026-11-23T02:15:00Z"}
 
 
 def test_a_lease_is_seen_while_it_is_held_and_leaves_nothing(tmp_path: Path) -> None:
-    with leased(tmp_path, "toy", "one", "serve"), leased(tmp_path, "toy", "one", "promote"):
+    with hold_lease(tmp_path, "toy", "one", "serve"), hold_lease(tmp_path, "toy", "one", "promote"):
         assert list(lease_holders(tmp_path, "toy")) == ["one"]
     assert os.listdir(tmp_path / "toy" / "leases") == []
 
@@ -32,7 +32,7 @@ def test_a_version_that_was_removed_is_not_promoted(tmp_path: Path) -> None:
     files.remove_folder(version.folder)
     with pytest.raises(NotFoundError, match="was removed; promote another version"):
         promote(tmp_path, "toy", version, expected=0, **BY)
-    assert current(tmp_path, "toy") is None
+    assert current_promotion(tmp_path, "toy") is None
 
 
 def two_old(registry: Path) -> tuple[Version, Version]:
@@ -77,7 +77,7 @@ def test_a_version_that_is_leased_after_it_was_marked_is_brought_back(
 
         def early(path: Path, target: Path) -> None:
             move(path, target)
-            held.enter_context(leased(tmp_path, "toy", old.name, "serve"))
+            held.enter_context(hold_lease(tmp_path, "toy", old.name, "serve"))
 
         monkeypatch.setattr(files, "move", early)
         assert sorted(pruned_now(tmp_path)) == sorted([old.name, now.name])

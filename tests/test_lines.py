@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from textvae.corpus import lines
-from textvae.corpus.lines import Sentences, read_lines, written
+from textvae.corpus.lines import Sentences, read_lines, sentence_lines
 from textvae.text.sentence import Sentence
 
 ROWS = [Sentence(f"Sentence {n} \u2028 naïve", "label" * (n % 2), str(n)) for n in range(50)]
@@ -25,7 +25,7 @@ def sentences_of(folder: Path, *parts: list[Sentence]) -> Sentences:
     """The sentences of these parts, each in a file."""
     paths = [folder / f"{number}.jsonl" for number in range(len(parts))]
     for path, part in zip(paths, parts, strict=True):
-        path.write_bytes(written(part))
+        path.write_bytes(sentence_lines(part))
     return Sentences([read_lines(path) for path in paths])
 
 

@@ -17,8 +17,8 @@ from textvae.config.serve import ServeConfig
 from textvae.engine.start import start_engine
 from textvae.errors import DataError
 from textvae.evaluation.evaluate import bleu, evaluate, exact_share
-from textvae.evaluation.holdout import held_out
-from textvae.evaluation.length_limits import readable
+from textvae.evaluation.holdout import first_texts_by_hash
+from textvae.evaluation.length_limits import sentences_within_limits
 from textvae.experiments.show import ask_for_show
 from textvae.reporting.plots import draw_kl, draw_losses, draw_map
 from textvae.store.promotions import champion
@@ -72,10 +72,10 @@ def test_bleu_and_exact_share_know_a_copy_from_a_change() -> None:
 
 def test_held_out_text_is_the_same_choice_whatever_is_added() -> None:
     rows = [Sentence(text) for text in HELD_OUT]
-    chosen = held_out(rows, 20)
+    chosen = first_texts_by_hash(rows, 20)
     assert len(chosen) == 20
-    assert held_out(rows[::-1], 20) == chosen
-    assert [text for text in held_out(rows, 0) if text in chosen] == chosen
+    assert first_texts_by_hash(rows[::-1], 20) == chosen
+    assert [text for text in first_texts_by_hash(rows, 0) if text in chosen] == chosen
 
 
 def test_text_that_a_service_would_refuse_is_left_out_and_counted(
@@ -85,10 +85,10 @@ def test_text_that_a_service_would_refuse_is_left_out_and_counted(
     version = champion(registry, toys.MODEL)
     long = ["The child will sing a song at home. " * 30, "x" * 2000]
     with caplog.at_level(logging.WARNING):
-        assert readable([*long, *HELD_OUT], [version]) == HELD_OUT
+        assert sentences_within_limits([*long, *HELD_OUT], [version]) == HELD_OUT
     assert "2 sentences are too long to be measured" in caplog.text
     with pytest.raises(DataError, match="none is at most 128 tokens"):
-        readable(long, [version])
+        sentences_within_limits(long, [version])
 
 
 def test_the_show_is_made_of_what_the_server_answers(toy_server: Any) -> None:

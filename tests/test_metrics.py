@@ -7,7 +7,7 @@ import pytest
 from textvae.errors import CorruptError, NotFoundError
 from textvae.reporting.plots import draw_losses
 from textvae.training.metrics import Metrics, read_metrics
-from textvae.training.ranks import current
+from textvae.training.ranks import current_ranks
 
 STEPS = 24
 
@@ -15,7 +15,7 @@ STEPS = 24
 @pytest.fixture
 def metrics(tmp_path: Path) -> Metrics:
     """Six lines of a phase, every fourth step."""
-    written = Metrics(tmp_path / "metrics.jsonl", "vae", current())
+    written = Metrics(tmp_path / "metrics.jsonl", "vae", current_ranks())
     for step in range(4, STEPS + 1, 4):
         figures = {"kl_nats": 30.0 / step, "reconstruction_nats": 40.0 / step, "kl_weight": 0.5}
         written.write(step, figures)

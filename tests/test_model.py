@@ -10,12 +10,12 @@ from textvae.model.exact import ExactDecoder, ExactEncoder
 from textvae.model.losses import vae_loss
 from textvae.model.network import (
     UNKNOWN,
-    Dropped,
+    DropoutSpec,
     LanguageModel,
     SentenceVae,
-    begin_as,
     drop_words,
     fold_batchnorm,
+    initialize_from_language_model,
     reset_decoder,
     reverse,
 )
@@ -39,9 +39,9 @@ def vae() -> SentenceVae:
     return SentenceVae(CONFIG, VOCAB).eval()
 
 
-def nothing_dropped() -> Dropped:
+def nothing_dropped() -> DropoutSpec:
     """Training without noise on tokens and units."""
-    return Dropped(0.0, 0.0, 0.0, torch.Generator().manual_seed(0))
+    return DropoutSpec(0.0, 0.0, 0.0, torch.Generator().manual_seed(0))
 
 
 @torch.no_grad()
@@ -213,7 +213,7 @@ def test_a_vae_that_begins_as_a_language_model_writes_as_it_does_whatever_the_la
     tokens, lengths = tensors()
     latents = torch.randn(len(SENTENCES), CONFIG.latent)
     posterior = vae.encode(tokens, lengths)
-    begin_as(vae, known)
+    initialize_from_language_model(vae, known)
     torch.testing.assert_close(
         vae.nats(tokens, lengths, latents), known.nats(tokens, lengths, None)
     )
@@ -268,7 +268,7 @@ def test_the_latents_gradient_is_the_same_every_time_with_two_threads() -> None:
     try:
         for _ in range(10):
             asked = latents.clone().requires_grad_()
-            model.decoder.written(states, asked, owner).square().sum().backward()
+            model.decoder.outputs(states, asked, owner).square().sum().backward()
             assert asked.grad is not None
             found.add(asked.grad.numpy().tobytes())
     finally:

@@ -15,7 +15,7 @@ from tests.serving import put_in_service
 from textvae import files
 from textvae.corpus.spans import list_spans
 from textvae.corpus.toy_grammar import sample
-from textvae.store.promotions import current, history, promote
+from textvae.store.promotions import current_promotion, promote, promotion_history
 from textvae.store.versions import list_versions, open_version
 
 HOOK = """
@@ -132,7 +132,7 @@ def test_a_night_that_was_cut_off_ends_with_the_text_it_began_with(tmp_path: Pat
     assert (line["outcome"], line["done_before"]) == ("promoted", [])
     assert (line["start"], line["pruned"]) == ("fresh", [])
     assert len(list_spans(folder / "spans")) == 2
-    assert [one.version for one in history(folder / "registry", MODEL)] == [
+    assert [one.version for one in promotion_history(folder / "registry", MODEL)] == [
         trained[0],
         line["version"],
     ]
@@ -143,7 +143,7 @@ def test_a_night_that_was_cut_off_just_after_it_promoted_promotes_once(tmp_path:
     killed_when(folder, "registry/toy/promotions/000001.json")
     line = ran_job(folder, "nightly").line
     assert line["outcome"] == "promoted"
-    assert len(history(folder / "registry", MODEL)) == 1
+    assert len(promotion_history(folder / "registry", MODEL)) == 1
     assert ran_job(folder, "nightly").line["outcome"] == "up_to_date"
 
 
@@ -196,7 +196,7 @@ def test_a_version_that_a_real_server_cannot_serve_is_rejected(tmp_path: Path) -
     line = ran_job(folder, "nightly").line
     assert line["outcome"] == "rejected"
     assert line["reasons"] == [f"{line['version']}: its server is not ready after 0.01 s"]
-    assert current(folder / "registry", MODEL) is None
+    assert current_promotion(folder / "registry", MODEL) is None
 
 
 def test_a_version_that_a_real_server_serves_is_promoted(tmp_path: Path) -> None:

@@ -13,14 +13,14 @@ import torch
 from tests import toys
 from tests.compiled import found_native
 from textvae.config.serve import ServeConfig
-from textvae.engine import proof
-from textvae.engine.loaded import Loaded, load_version
+from textvae.engine import batch_invariance
+from textvae.engine.batch_invariance import check_batch_invariance
+from textvae.engine.load import LoadedVersion, load_version
 from textvae.engine.operations.decode import DecodeRequest
 from textvae.engine.operations.sample import SampleRequest
-from textvae.engine.proof import prove
 from textvae.engine.start import INT8_ATTACHMENT, INT8_FILE, start_engine
 from textvae.evaluation import quantization as precision
-from textvae.evaluation.quantization import Check, check_int8, compared
+from textvae.evaluation.quantization import Int8Check, check_int8, compare_with_fp32
 from textvae.options import Options
 from textvae.store.attachments import attach, read_attachment
 from textvae.store.promotions import champion
@@ -33,7 +33,7 @@ INT8 = ServeConfig(precision="int8", threads=1)
 @pytest.fixture(autouse=True)
 def wide_enough() -> None:
     """Skips where int8 cannot be computed at all."""
-    if found_native().lanes_best() < proof.LANES_MIN:
+    if found_native().lanes_best() < batch_invariance.LANES_MIN:
         pytest.skip("this processor's vectors are too narrow for int8")
 
 
@@ -46,7 +46,7 @@ def own(registry: Path, tmp_path: Path) -> tuple[Path, Version]:
 
 def attach_check(own: tuple[Path, Version], *, held: bool) -> None:
     """Attach what a check found, whatever 8 bits do to the version."""
-    found = Check(100, 1000, 0.995 if held else 0.9, 1e-4, held)
+    found = Int8Check(100, 1000, 0.995 if held else 0.9, 1e-4, held)
     attach(*own, INT8_ATTACHMENT, {INT8_FILE: json.dumps(found._asdict()).encode()})
 
 
@@ -62,7 +62,7 @@ def test_a_check_is_measured_once_and_attached(own: tuple[Path, Version]) -> Non
     assert 0 < abs(found.nats_change) < 0.01
     attached = read_attachment(registry, version, INT8_ATTACHMENT)
     assert attached is not None
-    assert Check(**json.loads(attached[INT8_FILE])) == found
+    assert Int8Check(**json.loads(attached[INT8_FILE])) == found
     # What was said once stands, whatever is asked about.
     assert check_int8(registry, version, HELD_OUT[:3]) == found
 
@@ -71,8 +71,11 @@ def test_figures_are_those_of_sentences_judged_one_by_one(registry: Path) -> Non
     """By the engine's own scores of single rows, which share no code with the check."""
     loaded = load_version(registry, champion(registry, toys.MODEL))
     encoded = loaded.tokenizer.encode(HELD_OUT[:20])
-    exact, reduced = prove(loaded).loaded, prove(loaded, int8=True).loaded
-    found = compared(exact, reduced, encoded)
+    exact, reduced = (
+        check_batch_invariance(loaded).loaded,
+        check_batch_invariance(loaded, int8=True).loaded,
+    )
+    found = compare_with_fp32(exact, reduced, encoded)
     same, change, tokens = 0, 0.0, 0
     for ids in encoded:
         latent = torch.from_numpy(exact.posteriors([ids]).mean)
@@ -94,27 +97,31 @@ def test_a_version_that_8_bits_change_too_much_is_not_held(
     registry: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Too many other tokens, or too dear ones, each by itself; equals hold."""
-    loaded = prove(load_version(registry, champion(registry, toys.MODEL))).loaded
+    loaded = check_batch_invariance(load_version(registry, champion(registry, toys.MODEL))).loaded
     encoded = loaded.tokenizer.encode(HELD_OUT[:20])
-    assert compared(loaded, loaded, encoded)[2:] == (1.0, 0.0, True)
+    assert compare_with_fp32(loaded, loaded, encoded)[2:] == (1.0, 0.0, True)
     step = loaded.decoder.step
 
-    def changed(how: Any) -> Loaded:
+    def changed(how: Any) -> LoadedVersion:
         def other(tokens: Any, carried: Any) -> Any:
             logits, carried = step(tokens, carried)
             return how(logits), carried
 
-        decoder = prove(load_version(registry, champion(registry, toys.MODEL))).loaded.decoder
+        decoder = check_batch_invariance(
+            load_version(registry, champion(registry, toys.MODEL))
+        ).loaded.decoder
         decoder.step = other  # type: ignore[method-assign]
         return loaded._replace(decoder=decoder)
 
-    turned = compared(loaded, changed(lambda logits: logits.roll(1, 1)), encoded)
+    turned = compare_with_fp32(loaded, changed(lambda logits: logits.roll(1, 1)), encoded)
     assert turned.top_1_agreement < precision.AGREEMENT_MIN
     assert not turned.held
     with monkeypatch.context() as patched:
         patched.setattr(precision, "NATS_MAX", 1e3)
-        assert not compared(loaded, changed(lambda logits: logits.roll(1, 1)), encoded).held
-    flatter = compared(loaded, changed(lambda logits: logits * 0.7), encoded)
+        assert not compare_with_fp32(
+            loaded, changed(lambda logits: logits.roll(1, 1)), encoded
+        ).held
+    flatter = compare_with_fp32(loaded, changed(lambda logits: logits * 0.7), encoded)
     assert flatter.top_1_agreement == 1
     assert flatter.nats_change > precision.NATS_MAX
     assert not flatter.held
@@ -126,7 +133,7 @@ def served(registry: Path, version: Version, config: ServeConfig) -> tuple[str, 
     latents = np.random.default_rng(0).normal(size=(40, engine.latent)).astype(np.float32)
     try:
         drawn = engine.answer(DecodeRequest(latents, Options()))
-        return engine.arithmetic, [one.text for one in drawn.written]
+        return engine.arithmetic, [one.text for one in drawn.sentences]
     finally:
         engine.close()
 
@@ -163,7 +170,7 @@ def test_what_speaks_against_int8_is_obeyed_and_said(
     """A check that was not held, and a machine without what it takes."""
     attach_check(own, held=held)
     if not able:
-        monkeypatch.setattr(proof, "native", lambda: None)
+        monkeypatch.setattr(batch_invariance, "native", lambda: None)
     words, _ = served(*own, INT8)
     assert words.startswith("fp32, ")
     assert words.endswith(f"; not int8: {why}")
@@ -173,7 +180,7 @@ def test_where_int8_cannot_be_computed_nothing_is_attached(
     own: tuple[Path, Version], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry, version = own
-    monkeypatch.setattr(proof, "native", lambda: None)
+    monkeypatch.setattr(batch_invariance, "native", lambda: None)
     assert check_int8(registry, version, HELD_OUT) is None
     assert read_attachment(registry, version, INT8_ATTACHMENT) is None
 
@@ -192,6 +199,6 @@ def test_int8_answers_the_same_bytes_alone_and_among_others(own: tuple[Path, Ver
         for other in others:
             other.result()
         assert among.batch_rows > 3, "nobody shared a step with it, so this proved nothing"
-        assert among.result.written == alone.written
+        assert among.result.sentences == alone.sentences
     finally:
         engine.close()

@@ -13,9 +13,9 @@ from textvae.model.products import (
     ROW_MOST,
     Linear,
     Panels,
-    in_int8,
-    in_panels,
-    packed,
+    pack_onednn,
+    pack_panels,
+    quantize_int8,
 )
 
 COUNTS = (*range(1, 27), 64)
@@ -73,7 +73,7 @@ def test_a_product_is_that_of_the_textbook(library: Any, outputs: int, inputs: i
     """For every rest that is left after whole panels, tiles and blocks, at every width."""
     layer = made_up(outputs, inputs)
     for each in all_widths(library):
-        product = in_panels(layer, each)
+        product = pack_panels(layer, each)
         for count in COUNTS:
             rows = rows_of(count, inputs)
             found, wanted = product(rows), exactly(layer, rows)
@@ -85,18 +85,18 @@ def test_a_product_is_that_of_the_textbook(library: Any, outputs: int, inputs: i
 def test_a_layer_without_a_bias_adds_none(library: Any) -> None:
     layer = made_up(20, 8, bias=False)
     rows = rows_of(3, 8)
-    torch.testing.assert_close(in_panels(layer, library)(rows), rows @ layer.weight.T)
+    torch.testing.assert_close(pack_panels(layer, library)(rows), rows @ layer.weight.T)
 
 
 def test_rows_may_be_parts_of_wider_ones(library: Any) -> None:
     """As a state beside what is not read."""
     layer, wide = made_up(40, 64), rows_of(9, 100)
     rows = wide[:, 3:67]
-    for product in (in_panels(layer, library), in_int8(layer, library)):
+    for product in (pack_panels(layer, library), quantize_int8(layer, library)):
         assert torch.equal(product(rows), product(rows.contiguous()))
 
 
-@pytest.mark.parametrize("make", [in_panels, in_int8])
+@pytest.mark.parametrize("make", [pack_panels, quantize_int8])
 def test_a_row_is_the_same_in_any_company(library: Any, make: Any) -> None:
     """To the bit: alone, among any number, at any place, with any number of threads."""
     threads = torch.get_num_threads()
@@ -124,7 +124,7 @@ def test_int8_loses_what_rounding_weights_and_rows_loses(
     """Half a step of each output's weights and of each row; the sums themselves are exact."""
     layer = made_up(outputs, inputs)
     for each in all_widths(library):
-        product = in_int8(layer, each)
+        product = quantize_int8(layer, each)
         for count in COUNTS:
             rows = rows_of(count, inputs)
             by_weights = layer.weight.abs().amax(1) / 127 / 2
@@ -144,17 +144,17 @@ def test_int8_of_weights_and_rows_that_are_whole_is_exact(library: Any) -> None:
     rows[1] = 0.0
     wanted = exactly(layer, rows).float()
     for each in all_widths(library):
-        assert torch.equal(in_int8(layer, each)(rows), wanted)
+        assert torch.equal(quantize_int8(layer, each)(rows), wanted)
 
 
 def test_int8_takes_only_what_it_can_sum() -> None:
     for inputs in (3, INPUTS_MAX + 2 - INPUTS_MAX % 2):
         with pytest.raises(NotImplementedError, match=f"even number up to 2064, not {inputs}"):
-            in_int8(Linear(torch.ones(4, inputs)), None)
+            quantize_int8(Linear(torch.ones(4, inputs)), None)
 
 
 def test_weights_are_laid_out_in_whole_panels() -> None:
-    made = in_panels(made_up(PANEL + 1, 6), None)
+    made = pack_panels(made_up(PANEL + 1, 6), None)
     assert isinstance(made, Panels)
     assert made.weight.shape == (2, 6, PANEL)
     assert torch.equal(made.weight[1, :, 1:], torch.zeros(6, PANEL - 1))
@@ -164,7 +164,7 @@ def test_onednn_multiplies_in_bf16_what_it_is_given_in_fp32() -> None:
     """Its products lose digits, and what comes out is float32."""
     layer, rows = made_up(48, 64), rows_of(5, 64)
     try:
-        product = packed(layer, 64, torch.bfloat16)
+        product = pack_onednn(layer, 64, torch.bfloat16)
     except (AttributeError, NotImplementedError, RuntimeError):
         pytest.skip("oneDNN has no bf16 here")
     found, wanted = product(rows), exactly(layer, rows).float()

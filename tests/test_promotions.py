@@ -11,7 +11,13 @@ import pytest
 
 from textvae import files
 from textvae.errors import BusyError, CorruptError, InputError, NotFoundError
-from textvae.store.promotions import champion, current, history, promote, rollback
+from textvae.store.promotions import (
+    champion,
+    current_promotion,
+    promote,
+    promotion_history,
+    rollback,
+)
 from textvae.store.versions import Version, list_versions, open_version, publish
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -25,7 +31,7 @@ def publish_seed(registry: Path, seed: int) -> Version:
 
 def promote_next(registry: Path, version: Version) -> None:
     """Promotes over whatever serves now."""
-    before = current(registry, "toy")
+    before = current_promotion(registry, "toy")
     promote(registry, "toy", version, expected=before.number if before else 0, **BY)
 
 
@@ -41,7 +47,7 @@ def race_promotions(registry: Path, name: str, promoter: int, goal: int) -> None
     """Promotes until the log has `goal` entries and notes the numbers it won and lost."""
     version = open_version(registry, "toy", name)
     won, lost = [], []
-    while (now := current(registry, "toy")) is None or now.number < goal:
+    while (now := current_promotion(registry, "toy")) is None or now.number < goal:
         expected = now.number if now else 0
         try:
             promotion = promote(
@@ -72,8 +78,8 @@ def test_the_latest_promotion_serves_and_the_log_keeps_them_all(tmp_path: Path) 
     first = promote(tmp_path, "toy", one, expected=0, **BY)
     second = promote(tmp_path, "toy", two, expected=1, **BY)
     assert (first.previous, second.previous) == ("", one.name)
-    assert history(tmp_path, "toy") == [first, second]
-    assert current(tmp_path, "toy") == second
+    assert promotion_history(tmp_path, "toy") == [first, second]
+    assert current_promotion(tmp_path, "toy") == second
     assert champion(tmp_path, "toy") == two
     assert os.readlink(tmp_path / "toy" / "champion") == f"versions/{two.name}"
 
@@ -94,22 +100,23 @@ def test_a_log_that_was_changed_by_hand_is_read_as_it_is_now(tmp_path: Path) -> 
     """A look goes on from the last one of its process, and must not take that for the truth."""
     one, two = publish_seed(tmp_path, 1), publish_seed(tmp_path, 2)
     numbers = [
-        (promote_next(tmp_path, version), current(tmp_path, "toy"))[1] for version in [one] * 5
+        (promote_next(tmp_path, version), current_promotion(tmp_path, "toy"))[1]
+        for version in [one] * 5
     ]
     log = tmp_path / "toy" / "promotions"
     (log / "000005.json").rename(tmp_path / "000005.json")
-    assert current(tmp_path, "toy") == numbers[3], "the last record was removed"
+    assert current_promotion(tmp_path, "toy") == numbers[3], "the last record was removed"
     (tmp_path / "000005.json").rename(log / "000007.json")
     with pytest.raises(CorruptError, match=r"000007\.json: is not promotion 7"):
-        current(tmp_path, "toy")
+        current_promotion(tmp_path, "toy")
     (log / "000007.json").unlink()
     log.rename(tmp_path / "taken away")
-    assert current(tmp_path, "toy") is None
+    assert current_promotion(tmp_path, "toy") is None
     promote_next(tmp_path, two)
     assert champion(tmp_path, "toy") == two
     log.rename(tmp_path / "the new one")
     (tmp_path / "taken away").rename(log)
-    assert current(tmp_path, "toy") == numbers[3], "a copy was put back"
+    assert current_promotion(tmp_path, "toy") == numbers[3], "a copy was put back"
 
 
 def test_of_racing_promoters_one_wins_each_number_and_readers_always_read(tmp_path: Path) -> None:
@@ -122,10 +129,10 @@ def test_of_racing_promoters_one_wins_each_number_and_readers_always_read(tmp_pa
     for process in processes:
         process.start()
     while any(process.is_alive() for process in processes):
-        if (now := current(tmp_path, "toy")) is not None:
+        if (now := current_promotion(tmp_path, "toy")) is not None:
             assert champion(tmp_path, "toy").name in names
             assert (tmp_path / "toy" / "champion").exists() or now.number == 1
-    log = history(tmp_path, "toy")
+    log = promotion_history(tmp_path, "toy")
     assert [promotion.number for promotion in log] == list(range(1, len(log) + 1))
     assert len(log) >= goal
     assert [promotion.previous for promotion in log[1:]] == [one.version for one in log[:-1]]
@@ -144,15 +151,15 @@ def test_a_promoter_killed_at_any_time_leaves_a_champion(tmp_path: Path) -> None
     publish_seed(tmp_path, 1), publish_seed(tmp_path, 2)
     delays = random.Random(4)
     for _ in range(8):
-        before = len(history(tmp_path, "toy"))
+        before = len(promotion_history(tmp_path, "toy"))
         promoter = SPAWN.Process(target=promote_for_ever, args=(tmp_path,))
         promoter.start()
-        while len(history(tmp_path, "toy")) == before:
+        while len(promotion_history(tmp_path, "toy")) == before:
             time.sleep(0.001)
         time.sleep(delays.uniform(0, 0.05))
         promoter.kill()
         promoter.join()
-        log = history(tmp_path, "toy")
+        log = promotion_history(tmp_path, "toy")
         assert champion(tmp_path, "toy").name == log[-1].version
         assert (tmp_path / "toy" / "champion" / "manifest.json").exists()
 
@@ -224,6 +231,6 @@ def test_a_log_that_is_a_link_to_itself_is_no_log(tmp_path: Path) -> None:
     folder = tmp_path / "toy" / "promotions"
     folder.parent.mkdir()
     folder.symlink_to(folder)
-    assert current(tmp_path, "toy") is None
+    assert current_promotion(tmp_path, "toy") is None
     with pytest.raises(NotFoundError, match="no champion"):
         champion(tmp_path, "toy")

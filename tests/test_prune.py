@@ -15,10 +15,17 @@ from textvae import files
 from textvae.config.prune import PruneConfig
 from textvae.errors import BusyError, CorruptError, NotFoundError
 from textvae.store.attachments import attach, list_attachments, read_attachment
-from textvae.store.leases import leased
+from textvae.store.leases import hold_lease
 from textvae.store.pins import list_pins, pin, unpin
-from textvae.store.promotions import champion, current, history, promote, road, rollback
-from textvae.store.prune import prune_versions, pruned, run_fates, version_fates
+from textvae.store.promotions import (
+    champion,
+    current_promotion,
+    promote,
+    promotion_history,
+    rollback,
+    rollback_path,
+)
+from textvae.store.prune import prune_versions, pruned_versions, run_fates, version_fates
 from textvae.store.versions import Version, list_versions, open_version, publish
 
 FORK = multiprocessing.get_context("fork")
@@ -42,7 +49,7 @@ def aged(registry: Path, number: int, days: float, parent: str = "") -> Version:
 
 def promote_next(registry: Path, version: Version) -> None:
     """Promotes over whatever serves now."""
-    before = current(registry, "toy")
+    before = current_promotion(registry, "toy")
     promote(registry, "toy", version, expected=before.number if before else 0, **BY)
 
 
@@ -64,7 +71,7 @@ def test_each_reason_to_stay_keeps_a_version_and_is_said(tmp_path: Path) -> None
     child = aged(tmp_path, 5, 50, parent.name)
     pin(tmp_path, "toy", child.name, **BY)
     lent, young, needless = (aged(tmp_path, *which) for which in ((6, 40), (7, 3), (8, 40)))
-    with leased(tmp_path, "toy", lent.name, "serve"):
+    with hold_lease(tmp_path, "toy", lent.name, "serve"):
         stays = prune(tmp_path, kept=2)
     assert stays == {
         now.name: "is the champion (promotion 3)",
@@ -74,7 +81,7 @@ def test_each_reason_to_stay_keeps_a_version_and_is_said(tmp_path: Path) -> None
         lent.name: f"is in use: serve (pid {os.getpid()} on {os.uname().nodename})",
         young.name: "is 3.0 days old, all stay for 14",
     }
-    assert pruned(tmp_path, "toy") == {served.name, needless.name}
+    assert pruned_versions(tmp_path, "toy") == {served.name, needless.name}
     assert lent.name not in prune(tmp_path, kept=2), "the lease has ended"
 
 
@@ -137,7 +144,7 @@ def histories(seed: int, registry: Path) -> Iterator[random.Random]:
             aged(registry, made, chance.uniform(0, 60), chance.choice(["", *names]))
         elif event == "promote":
             promote_next(registry, open_version(registry, "toy", name))
-        elif event == "rollback" and len(road(history(registry, "toy"))) > 1:
+        elif event == "rollback" and len(rollback_path(promotion_history(registry, "toy"))) > 1:
             rollback(registry, "toy", **BY)
         elif event == "pin":
             pin(registry, "toy", name, **BY)
@@ -154,7 +161,7 @@ def test_after_any_history_all_that_must_stay_opens(tmp_path: Path, seed: int) -
         if chance.random() > 0.3:
             continue
         kept, grace_days = chance.randint(1, 4), chance.uniform(0, 40)
-        log = history(tmp_path, "toy")
+        log = promotion_history(tmp_path, "toy")
         before = {
             name: open_version(tmp_path, "toy", name) for name in list_versions(tmp_path, "toy")
         }
@@ -164,7 +171,7 @@ def test_after_any_history_all_that_must_stay_opens(tmp_path: Path, seed: int) -
             if NOW_S - version.folder.stat().st_mtime < grace_days * DAY_S:
                 must.add(version.name)
         must |= {str(before[name].manifest["parent"]) for name in must} & set(before)
-        back = road(log)[-2:-1]
+        back = rollback_path(log)[-2:-1]
         prune(tmp_path, kept, grace_days)
         after = set(list_versions(tmp_path, "toy"))
         assert must <= after
@@ -214,7 +221,7 @@ def test_a_prune_killed_at_any_step_is_finished_by_the_next(tmp_path: Path) -> N
         assert list(prune(registry)) == [versions[2].name]
         for place in ("versions", "attachments"):
             assert os.listdir(registry / "toy" / place) == [versions[2].name]
-        assert pruned(registry, "toy") == {version.name for version in versions[:2]}
+        assert pruned_versions(registry, "toy") == {version.name for version in versions[:2]}
         if pruner.exitcode == 0:
             break
         assert pruner.exitcode == -signal.SIGKILL

@@ -17,7 +17,7 @@ from torch import nn
 from tests.job_runs import MODEL, ROOT, Ended, prepared, ran, ran_job
 from textvae.errors import InputError
 from textvae.text.batches import Batches, store_tokens
-from textvae.training.ranks import Ranks, joined
+from textvae.training.ranks import Ranks, join_ranks
 
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
 QUIET = ("--model.dropout", "0", "--training.word-noise", "0", "--training.word-dropout", "0")
@@ -105,7 +105,7 @@ def test_the_shares_of_all_ranks_are_the_batch() -> None:
 
 def test_without_torchrun_a_process_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with joined("cpu") as ranks:
+    with join_ranks("cpu") as ranks:
         assert (ranks.first, ranks.world) == (True, 1)
         assert ranks.any(True, False) == (True, False)
         model: Any = nn.Linear(2, 1)

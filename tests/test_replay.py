@@ -1,22 +1,22 @@
 """Replay: what a night learns from beside its new text."""
 
 from tests.test_start import corpus
-from textvae.corpus.replay import replayed
+from textvae.corpus.replay import mix_replay
 
 
 def test_a_night_learns_all_new_sentences_and_a_draw_of_the_old() -> None:
     text = corpus(200, 100, 60)
     known = dict(zip(text.names[:2], text.hashes[:2], strict=True))
-    drawn = replayed(text, known, 2.0, 0, seed=0)
+    drawn = mix_replay(text, known, 2.0, 0, seed=0)
     assert (drawn.new, drawn.old, drawn.known) == (60, 120, 300)
     assert list(drawn.corpus.train)[-60:] == list(text.train)[-60:], "all that is new"
     assert len(set(drawn.corpus.train)) == 180
     assert drawn.corpus.train[10:12] == list(drawn.corpus.train)[10:12]
     assert drawn.corpus.valid == text.valid
-    again = replayed(text, known, 2.0, 0, seed=0)
+    again = mix_replay(text, known, 2.0, 0, seed=0)
     assert list(again.corpus.train) == list(drawn.corpus.train)
-    other_seed = replayed(text, known, 2.0, 0, seed=1)
-    other_night = replayed(text._replace(hashes=(*text.hashes[:2], "9" * 64)), known, 2.0, 0, 0)
+    other_seed = mix_replay(text, known, 2.0, 0, seed=1)
+    other_night = mix_replay(text._replace(hashes=(*text.hashes[:2], "9" * 64)), known, 2.0, 0, 0)
     for other in (other_seed, other_night):
         assert list(other.corpus.train) != list(drawn.corpus.train)
 
@@ -24,10 +24,10 @@ def test_a_night_learns_all_new_sentences_and_a_draw_of_the_old() -> None:
 def test_few_old_sentences_are_all_learned_again_and_so_is_all_where_nothing_is_new() -> None:
     text = corpus(200, 60)
     known = {text.names[0]: text.hashes[0]}
-    assert replayed(text, known, 0.0, 50, 0).old == 50, "the floor"
-    assert replayed(text, known, 0.0, 0, 0).old == 0
-    assert list(replayed(text, known, 0.0, 500, 0).corpus.train) == list(text.train)
+    assert mix_replay(text, known, 0.0, 50, 0).old == 50, "the floor"
+    assert mix_replay(text, known, 0.0, 0, 0).old == 0
+    assert list(mix_replay(text, known, 0.0, 500, 0).corpus.train) == list(text.train)
     everything = dict(zip(text.names, text.hashes, strict=True))
-    nothing_new = replayed(text, everything, 1.0, 10, 0)
+    nothing_new = mix_replay(text, everything, 1.0, 10, 0)
     assert (nothing_new.new, nothing_new.old) == (0, 260)
     assert list(nothing_new.corpus.train) == list(text.train)

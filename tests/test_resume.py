@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from tests.job_runs import prepared, ran_job
 from tests.test_start import corpus, learned, recipe
 from textvae.errors import InputError
-from textvae.training.conditions import RECORD, conditions, settle
+from textvae.training.conditions import RECORD, check_conditions, conditions
 from textvae.training.ranks import Ranks
 from textvae.training.recipe import Recipe
 from textvae.training.run import Candidate
@@ -25,12 +25,12 @@ class CutError(Exception):
 def begun(what: Recipe, run: Path, phase: str = "vae", step: int = 5) -> Path:
     """A run that was cut off after a step; returns where its checkpoints lie."""
 
-    def tell(at: str, done: int, steps: int, figures: Mapping[str, float]) -> None:
+    def on_progress(at: str, done: int, steps: int, figures: Mapping[str, float]) -> None:
         if (at, done) == (phase, step):
             raise CutError
 
     with pytest.raises(CutError):
-        learned(what, corpus(200), run, tell=tell)
+        learned(what, corpus(200), run, on_progress=on_progress)
     return run / "checkpoints"
 
 
@@ -115,10 +115,10 @@ def test_a_restart_begins_anew_and_its_weights_are_those_of_a_run_left_alone(
     again = what._replace(training=dataclasses.replace(what.training, restart=True))
     seen: list[tuple[str, int]] = []
 
-    def tell(phase: str, done: int, steps: int, figures: Mapping[str, float]) -> None:
+    def on_progress(phase: str, done: int, steps: int, figures: Mapping[str, float]) -> None:
         seen.append((phase, done))
 
-    assert learned(again, corpus(200), tmp_path / "run", tell=tell) == whole
+    assert learned(again, corpus(200), tmp_path / "run", on_progress=on_progress) == whole
     assert seen[0] == ("vae", 1), "nothing of the old run is left"
     assert "begun anew, it was begun with threads 64" in caplog.text
 
@@ -128,10 +128,10 @@ def test_a_restart_takes_nothing_from_a_run_that_can_go_on(what: Recipe, tmp_pat
     again = what._replace(training=dataclasses.replace(what.training, restart=True))
     seen: list[tuple[str, int]] = []
 
-    def tell(phase: str, done: int, steps: int, figures: Mapping[str, float]) -> None:
+    def on_progress(phase: str, done: int, steps: int, figures: Mapping[str, float]) -> None:
         seen.append((phase, done))
 
-    learned(again, corpus(200), tmp_path, tell=tell)
+    learned(again, corpus(200), tmp_path, on_progress=on_progress)
     assert seen[0][1] > 1
 
 
@@ -141,9 +141,9 @@ def test_checkpoints_without_a_record_are_refused_and_a_cut_before_the_first_is_
     checkpoints = begun(what, tmp_path / "run")
     (checkpoints / RECORD).unlink()
     with pytest.raises(InputError, match=r"begun with a textvae that wrote no conditions\.json"):
-        settle(checkpoints, conditions(what.training), False, Ranks())
+        check_conditions(checkpoints, conditions(what.training), False, Ranks())
     (tmp_path / "other" / "checkpoints").mkdir(parents=True)
-    settle(tmp_path / "other" / "checkpoints", conditions(what.training), False, Ranks())
+    check_conditions(tmp_path / "other" / "checkpoints", conditions(what.training), False, Ranks())
     assert (tmp_path / "other" / "checkpoints" / RECORD).exists()
 
 

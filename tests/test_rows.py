@@ -18,11 +18,11 @@ from textvae.experiments.rows import ROWS, base_recipe, row_recipe, scale_of
 from textvae.experiments.table import table_of
 from textvae.experiments.tasks import (
     Plan,
-    Prepared,
+    PreparedCorpus,
     Task,
+    dependencies,
     folder_of,
     learning_stamp,
-    needs,
     stamp,
     tasks_of,
 )
@@ -33,7 +33,7 @@ FACTS = ("train_sentences", "valid_sentences", "test_sentences", "vocab")
 
 def test_mean_and_spread_are_those_of_the_rows(tmp_path: Path) -> None:
     """Of row.json files written by hand; a figure that one seed lacks has no mean."""
-    corpus = Prepared("hand", tmp_path, tmp_path, 0, "key", dict.fromkeys(FACTS, 1000))
+    corpus = PreparedCorpus("hand", tmp_path, tmp_path, 0, "key", dict.fromkeys(FACTS, 1000))
     plan = Plan(
         tmp_path,
         (corpus,),
@@ -81,7 +81,7 @@ def test_mean_and_spread_are_those_of_the_rows(tmp_path: Path) -> None:
 
 def test_rows_of_all_seeds_may_share_the_first_seeds_language_models(tmp_path: Path) -> None:
     """Which are then trained once, and decide what every row is compared with."""
-    corpus = Prepared("hand", tmp_path, tmp_path, 0, "key", dict.fromkeys(FACTS, 1000))
+    corpus = PreparedCorpus("hand", tmp_path, tmp_path, 0, "key", dict.fromkeys(FACTS, 1000))
     base = base_recipe(SCALE)
     plan = Plan(
         tmp_path, (corpus,), base, 4, ("lm",), (7, 8), (0.1,), EvaluationConfig(), 0, False, 1
@@ -97,7 +97,7 @@ def test_rows_of_all_seeds_may_share_the_first_seeds_language_models(tmp_path: P
         "hand lm 8",
     ]
     last = tasks_of(shared)[-1]
-    assert needs(shared, last) == tasks_of(shared)[:1]
+    assert dependencies(shared, last) == tasks_of(shared)[:1]
     assert stamp(shared, last) != stamp(plan, last)
 
 
@@ -105,7 +105,7 @@ def test_a_row_that_begins_as_the_language_model_is_learned_again_with_another(
     tmp_path: Path,
 ) -> None:
     """A row whose decoder begins anew is only compared with it, so it is only measured again."""
-    corpus = Prepared("hand", tmp_path, tmp_path, 0, "key", dict.fromkeys(FACTS, 1000))
+    corpus = PreparedCorpus("hand", tmp_path, tmp_path, 0, "key", dict.fromkeys(FACTS, 1000))
     base = base_recipe(SCALE)
     rows = ("lm", "lm-new-decoder")
     plan = Plan(tmp_path, (corpus,), base, 4, rows, (7,), (0.1,), EvaluationConfig(), 0, False, 1)

@@ -12,7 +12,7 @@ from textvae.config.serve import ServeConfig
 from textvae.engine.engine import Engine
 from textvae.engine.start import load_engine
 from textvae.evaluation import generation_cache as samples
-from textvae.evaluation.generation_cache import label_figures, sampled
+from textvae.evaluation.generation_cache import cached_generation_figures, label_figures
 from textvae.store.attachments import list_attachments
 from textvae.store.promotions import champion
 
@@ -40,13 +40,13 @@ def test_a_version_is_judged_by_its_samples_once_and_read_ever_after(
     place = tmp_path / "registry"
     shutil.copytree(registry, place)
     version = champion(place, toys.MODEL)
-    found = sampled(place, version, LEARNED, HELD_OUT, CONFIG, quiet)
+    found = cached_generation_figures(place, version, LEARNED, HELD_OUT, CONFIG, quiet)
     assert found["generation_prior"] == "fitted"
     assert {"forward_perplexity_ratio", "homotopy_end_bleu", "label_kept_share"} <= set(found)
     names = [name for name in list_attachments(place, version) if name.startswith("generation-")]
     assert len(names) == 1
     monkeypatch.setattr(samples, "start_engine", None)
-    assert sampled(place, version, LEARNED, HELD_OUT, CONFIG, quiet) == found
+    assert cached_generation_figures(place, version, LEARNED, HELD_OUT, CONFIG, quiet) == found
 
 
 def test_a_label_goes_through_the_latent_and_a_judge_of_our_own_says_so(engine: Engine) -> None:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from textvae.config.training import TrainingConfig
-from textvae.model.schedules import RATE_STEPS, RateHolder, kl_weight
+from textvae.model.schedules import RATE_STEPS, KLController, kl_weight
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def settled(target: float, steepness: float, drift: float, start: float) -> floa
 
     `drift` is by how much of itself a step's learning raises the KL that a weight leads to.
     """
-    holder, kl = RateHolder(multiplier=start), 10.0
+    holder, kl = KLController(multiplier=start), 10.0
     for step in range(1500):
         aim = 8.0 * holder.factor**-steepness * math.exp(drift * step)
         kl += (min(60.0, aim) - kl) / 30
@@ -54,7 +54,7 @@ def test_the_rate_is_held_while_the_model_learns_to_say_more_with_its_latent() -
 
 
 def test_one_odd_look_cannot_turn_the_weight_around() -> None:
-    assert RateHolder().after(1e9, 16.0).factor == RateHolder().after(100.0, 16.0).factor
-    assert RateHolder().after(0.0, 16.0).factor == pytest.approx(
-        1 / RateHolder().after(1e9, 16.0).factor
+    assert KLController().after(1e9, 16.0).factor == KLController().after(100.0, 16.0).factor
+    assert KLController().after(0.0, 16.0).factor == pytest.approx(
+        1 / KLController().after(1e9, 16.0).factor
     )

@@ -25,11 +25,11 @@ from textvae.training.start import (
     FRESH,
     Ancestor,
     Start,
-    as_begun,
-    begin_from,
-    holder_of,
+    choose_start,
+    initial_controller,
     lineage_of,
-    start_of,
+    load_start_weights,
+    recipe_from_start,
 )
 
 ROWS = sample(700, seed=0)
@@ -66,10 +66,10 @@ def recipe(**settings: Any) -> Recipe:
 
 
 def learned(
-    what: Recipe, text: Corpus, run: Path, start: Start = FRESH, tell: Any = lambda *_: None
+    what: Recipe, text: Corpus, run: Path, start: Start = FRESH, on_progress: Any = lambda *_: None
 ) -> Candidate:
     """A candidate, as the job makes it."""
-    return train(what, text, run, start.ancestor.name if start.ancestor else "", tell, start)
+    return train(what, text, run, start.ancestor.name if start.ancestor else "", on_progress, start)
 
 
 def ancestor_of(version: Version) -> Ancestor:
@@ -87,7 +87,7 @@ def champion(tmp_path_factory: pytest.TempPathFactory) -> Ancestor:
 
 def warm(champion: Ancestor, what: Recipe, text: Corpus) -> Start:
     """The start from the champion, which must be one."""
-    start = start_of(what, text, champion)
+    start = choose_start(what, text, champion)
     assert start.ancestor, start.why
     return start
 
@@ -143,11 +143,13 @@ def test_a_champion_goes_on_where_it_stood(champion: Ancestor, tmp_path: Path) -
     what = recipe(replay_min=1000)  # the same batches for both
     for start in (FRESH, warm(champion, what, corpus(200, 60))):
 
-        def tell(phase: str, done: int, steps: int, figures: Any, key: str = start.kind) -> None:
+        def on_progress(
+            phase: str, done: int, steps: int, figures: Any, key: str = start.kind
+        ) -> None:
             if done == 1:
                 losses[f"{phase} {key}"] = figures["reconstruction_nats"]
 
-        learned(what, corpus(200, 60), tmp_path / start.kind, start, tell)
+        learned(what, corpus(200, 60), tmp_path / start.kind, start, on_progress)
     for phase in ("vae", "language-model"):
         assert losses[f"{phase} champion"] < losses[f"{phase} fresh"] - 4, losses
 
@@ -162,7 +164,7 @@ def test_weights_are_shrunk_and_perturbed_by_new_ones(champion: Ancestor) -> Non
         torch.manual_seed(3)
         model = SentenceVae(what.model, vocab)
         first = {name: value.clone() for name, value in model.state_dict().items()}
-        begin_from(model, start, "model.safetensors", what)
+        load_start_weights(model, start, "model.safetensors", what)
         for name, value in model.state_dict().items():
             wanted = shrink * known[name] + perturb * first[name]
             if perturb:
@@ -177,16 +179,16 @@ def test_the_kl_goes_on_at_the_weight_that_it_had(champion: Ancestor, tmp_path: 
     start = warm(champion, what, corpus(200, 60))
     weight = champion.manifest["kl_weight"]
     assert weight != 1, "the champion's KL was held, so its weight must have moved"
-    assert holder_of(what, start).factor == weight
+    assert initial_controller(what, start).factor == weight
     seen = []
 
-    def tell(phase: str, done: int, steps: int, figures: Any) -> None:
+    def on_progress(phase: str, done: int, steps: int, figures: Any) -> None:
         seen.append((phase, figures.get("kl_weight")))
 
-    learned(what, corpus(200, 60), tmp_path, start, tell)
+    learned(what, corpus(200, 60), tmp_path, start, on_progress)
     assert seen[0] == ("vae", pytest.approx(weight)), "no warm-up comes first, nor weight 0"
-    assert as_begun(what, FRESH) == what
-    assert holder_of(recipe(target_kl_nats=0.0), start).factor == 1
+    assert recipe_from_start(what, FRESH) == what
+    assert initial_controller(recipe(target_kl_nats=0.0), start).factor == 1
 
 
 @pytest.mark.parametrize(
@@ -206,7 +208,7 @@ def test_what_the_champion_cannot_be_is_begun_anew_with_the_reason(
     for section, values in change.items():
         changed = dataclasses.replace(getattr(what, section), **values)
         what = what._replace(**{section: changed})
-    start = start_of(what, corpus(200, 60), champion)
+    start = choose_start(what, corpus(200, 60), champion)
     assert start.kind == "fresh"
     assert why in start.why
 
@@ -216,10 +218,10 @@ def test_what_is_gone_from_the_text_does_not_live_on_in_weights(champion: Ancest
     gone = text._replace(names=text.names[1:], hashes=text.hashes[1:], counts=(60,))
     rewritten = text._replace(hashes=("9" * 64, text.hashes[1]))
     for left in (gone, rewritten):
-        start = start_of(recipe(), left, champion)
+        start = choose_start(recipe(), left, champion)
         assert start.kind == "fresh"
         assert f"it learned from {text.names[0]}" in start.why
-    told = start_of(recipe(), text, champion, obstacle="3 sentences were forgotten")
+    told = choose_start(recipe(), text, champion, obstacle="3 sentences were forgotten")
     assert told.why == "fresh: 3 sentences were forgotten"
 
 
@@ -240,7 +242,7 @@ def test_weights_of_another_network_or_of_no_numbers_are_not_begun_from(
         for path in champion.folder.iterdir():
             (folder / path.name).write_bytes(path.read_bytes())
         (folder / "model.safetensors").write_bytes(save(tensors))
-        start = start_of(recipe(), corpus(200), champion._replace(folder=folder))
+        start = choose_start(recipe(), corpus(200), champion._replace(folder=folder))
         assert start.kind == "fresh"
         assert why in start.why
 

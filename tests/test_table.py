@@ -17,7 +17,7 @@ from textvae.experiments.rows import LANGUAGE_MODEL, base_recipe, check_rows, sc
 from textvae.experiments.table import make_table, table_of
 from textvae.experiments.tasks import Plan, Task, evaluation_of, recipe_of, result_of, tasks_of
 from textvae.experiments.workers import do_tasks
-from textvae.training.loop import Tell
+from textvae.progress import ProgressCallback
 
 SCALE = scale_of(
     "small",
@@ -44,7 +44,7 @@ class KilledError(BaseException):
 
 
 class Steps(list[tuple[str, int]]):
-    """A `tell` that remembers the training steps that it was told of, and may end it all."""
+    """A `on_progress` that remembers the training steps that it was told of, and may end it all."""
 
     def __init__(self, stop: tuple[str, int] | None = None) -> None:
         super().__init__()
@@ -188,11 +188,11 @@ def test_a_row_that_fails_stops_only_those_that_need_it(
 ) -> None:
     plan = made._replace(folder=tmp_path)
 
-    def perform(plan: Plan, task: Task, tell: Tell) -> None:
+    def perform(plan: Plan, task: Task, on_progress: ProgressCallback) -> None:
         if task == Task("toy-corpus", LANGUAGE_MODEL, 0, 0.3):
             raise DataError("the text is no text")
 
-    monkeypatch.setattr(work, "perform", perform)
+    monkeypatch.setattr(work, "run_task", perform)
     seen: list[Task] = []
     failures = do_tasks(plan, tasks_of(plan), 1, Steps(), seen.append)
     assert seen == tasks_of(plan)

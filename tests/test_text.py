@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textvae.config.data import DataConfig
-from textvae.corpus.readers import Dropped, read_file
+from textvae.corpus.readers import SkippedRow, read_file
 from textvae.corpus.split import side_of
 from textvae.errors import DataError, InputError, NotFoundError
 from textvae.text.sentence import Sentence, normalise
@@ -26,7 +26,7 @@ SENTENCES = [
 ]
 
 
-def read(path: Path, **settings: object) -> list[Sentence | Dropped]:
+def read(path: Path, **settings: object) -> list[Sentence | SkippedRow]:
     """All that a file gives under these data settings."""
     return list(read_file(path, DataConfig(**settings)))  # type: ignore[arg-type]
 
@@ -104,15 +104,15 @@ def test_a_bad_line_is_dropped_with_its_reason_and_its_number(tmp_path: Path) ->
     found = read(path, characters_max=15, words_max=2)
     assert found[0] == Sentence("good")
     assert found[1:] == [
-        Dropped("text that is not a string", 2, '{"text": 3}'),
-        Dropped("no text", 3, '{"label": "x"}'),
-        Dropped("not a JSON object", 4, "not json"),
-        Dropped("not a JSON object", 5, "[1]"),
-        Dropped("empty", 6),
-        Dropped("empty", 7),
-        Dropped("lone surrogates", 8, '{"text": "\ud800"}'),
-        Dropped("over 2 words", 9),
-        Dropped("over 15 characters", 10),
+        SkippedRow("text that is not a string", 2, '{"text": 3}'),
+        SkippedRow("no text", 3, '{"label": "x"}'),
+        SkippedRow("not a JSON object", 4, "not json"),
+        SkippedRow("not a JSON object", 5, "[1]"),
+        SkippedRow("empty", 6),
+        SkippedRow("empty", 7),
+        SkippedRow("lone surrogates", 8, '{"text": "\ud800"}'),
+        SkippedRow("over 2 words", 9),
+        SkippedRow("over 15 characters", 10),
     ]
 
 

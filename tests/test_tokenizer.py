@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from textvae.config.data import TokenizerConfig
 from textvae.corpus.toy_grammar import sample
 from textvae.errors import DataError, InputError
-from textvae.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer, drawn, train_tokenizer
+from textvae.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer, draw_sentences, train_tokenizer
 
 TOY = [sentence.text for sentence in sample(2000, seed=0)]
 CONFIG = TokenizerConfig(vocab=500)
@@ -137,17 +137,19 @@ def test_a_corpus_too_small_gets_a_smaller_vocabulary_and_says_so(
 def test_the_same_sentences_and_seed_give_the_same_bytes(kind: str) -> None:
     """Also where only some of the sentences are looked at; another seed looks at others."""
     config = TokenizerConfig(vocab=400, kind=kind)  # type: ignore[arg-type]
-    first, again, other = (train_tokenizer(drawn(TOY, 200, seed), config) for seed in (1, 1, 2))
+    first, again, other = (
+        train_tokenizer(draw_sentences(TOY, 200, seed), config) for seed in (1, 1, 2)
+    )
     assert first == again
     assert first != other
 
 
 def test_sentences_are_drawn_once_each_and_in_their_order() -> None:
     """And all of them where there are no more than wished."""
-    some = drawn(range(1000), 100, seed=3)
+    some = draw_sentences(range(1000), 100, seed=3)
     assert len(set(some)) == 100
     assert list(some) == sorted(some)
-    assert drawn([2, 1], 2, seed=0) == [2, 1]
+    assert draw_sentences([2, 1], 2, seed=0) == [2, 1]
 
 
 def test_a_vocabulary_below_its_floor_is_refused_with_the_floor() -> None:

@@ -50,11 +50,11 @@ def tiny(**settings: object) -> Recipe:
 def learned(recipe: Recipe, run: Path, stop: tuple[str, int] | None = None) -> Candidate:
     """Train on the toy grammar; `stop` ends the process's part of it after a phase's step."""
 
-    def tell(what: str, done: int, steps: int, figures: object) -> None:
+    def on_progress(what: str, done: int, steps: int, figures: object) -> None:
         if (what, done) == stop:
             raise KilledError
 
-    return train(recipe, toys.corpus(), run, "", tell)
+    return train(recipe, toys.corpus(), run, "", on_progress)
 
 
 class KilledError(Exception):
@@ -90,9 +90,9 @@ def quality(registry: Path) -> Quality:
     sentences = tuple(row.text for row in toys.corpus().test)
     means = engine.answer(EncodeRequest(sentences)).mean
     halfway = (means[0::2] + means[1::2]) / 2
-    rebuilt = [one.text for one in engine.answer(DecodeRequest(means)).written]
-    middles = [one.text for one in engine.answer(DecodeRequest(halfway)).written]
-    drawn = [one.text for one in engine.answer(SampleRequest(1000, "standard")).written]
+    rebuilt = [one.text for one in engine.answer(DecodeRequest(means)).sentences]
+    middles = [one.text for one in engine.answer(DecodeRequest(halfway)).sentences]
+    drawn = [one.text for one in engine.answer(SampleRequest(1000, "standard")).sentences]
     engine.close()
     return Quality(
         exact=float(np.mean([one == other for one, other in zip(rebuilt, sentences, strict=True)])),

@@ -19,12 +19,12 @@ from textvae.config.training import ModelConfig, TrainingConfig
 from textvae.evaluation.evaluate import ROWS
 from textvae.latent.statistics import latent_statistics
 from textvae.model.network import LanguageModel, SentenceVae
+from textvae.progress import ProgressCallback
 from textvae.text.batches import store_tokens
 from textvae.training import phases as training_phases
 from textvae.training import validation
-from textvae.training.loop import Tell
 from textvae.training.recipe import Recipe
-from textvae.training.run import Tokenized, tokenized, train_vae
+from textvae.training.run import TokenizedCorpus, tokenize_corpus, train_vae
 
 VOCAB = 40
 STEPS, WARMUP = 12, 3
@@ -57,16 +57,18 @@ def recipe(dropout: float = 0.1, **training: Any) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Tokenized:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> TokenizedCorpus:
     """The toy grammar, small, in tokens."""
     whole = toys.corpus()
     corpus = whole._replace(train=whole.train[:600], valid=whole.valid[:60])
-    return tokenized(recipe(), corpus, tmp_path_factory.mktemp("tokens"))
+    return tokenize_corpus(recipe(), corpus, tmp_path_factory.mktemp("tokens"))
 
 
-def learned(what: Recipe, data: Tokenized, run: Path, tell: Tell = quiet) -> SentenceVae:
+def learned(
+    what: Recipe, data: TokenizedCorpus, run: Path, on_progress: ProgressCallback = quiet
+) -> SentenceVae:
     """The VAE of a recipe."""
-    return train_vae(what, data, run, tell)
+    return train_vae(what, data, run, on_progress)
 
 
 def lines(run: Path, name: str) -> list[dict[str, Any]]:
@@ -88,7 +90,7 @@ def test_mutual_information_is_not_capped_by_a_batch() -> None:
 
 
 def test_what_is_hidden_while_training_is_shown_at_validation(
-    prepared: Tokenized, tmp_path: Path
+    prepared: TokenizedCorpus, tmp_path: Path
 ) -> None:
     """Word dropout that stayed on at validation flattered or spoilt a widely used repository.
 
@@ -110,7 +112,7 @@ def test_what_is_hidden_while_training_is_shown_at_validation(
 
 
 def test_the_weights_kept_are_those_of_the_best_iw_nll_and_not_of_the_best_elbo(
-    prepared: Tokenized, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepared: TokenizedCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four looks whose figures are given: IW-NLL is best at the second, the ELBO at the third."""
     told = [(30.0, 5.0, 34.0), (31.0, 4.0, 31.0), (27.0, 3.0, 33.0), (28.0, 4.0, 32.0)]
@@ -144,7 +146,7 @@ class KilledError(Exception):
 
 
 def test_the_optimizer_is_one_adam_from_the_first_step_to_the_last(
-    prepared: Tokenized, tmp_path: Path
+    prepared: TokenizedCorpus, tmp_path: Path
 ) -> None:
     """A reference repository turned Adam into SGD at the first decay of the learning rate.
 

@@ -12,7 +12,7 @@ import pytest
 from tests import toys
 from textvae.config.serve import ServeConfig
 from textvae.engine.engine import Engine
-from textvae.engine.operations.encode import Encoded, EncodeRequest
+from textvae.engine.operations.encode import EncodeRequest, EncodeResult
 from textvae.engine.operations.interpolate import InterpolateRequest
 from textvae.engine.operations.sample import SampleRequest
 from textvae.engine.operations.score import ScoreRequest
@@ -55,7 +55,7 @@ def test_a_long_encode_holds_up_neither_rows_nor_small_requests(engine: Engine) 
     for future in (*small, drawn):
         future.result(60)
     assert not long.done(), "the long one went first"
-    together = cast(Encoded, long.result(60).result)
+    together = cast(EncodeResult, long.result(60).result)
     some = engine.answer(EncodeRequest(MANY[:100]))
     assert np.array_equal(some.mean, together.mean[:100])
 

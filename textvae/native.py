@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 NUMBER, WORD, REAL, PLACE = ctypes.c_int64, ctypes.c_uint64, ctypes.c_float, ctypes.c_void_p
 
 
-def loaded(
+def load_library(
     module: str, functions: Mapping[str, Sequence[Any]], checks: Sequence[Callable[[Any], bool]]
 ) -> Any:
     """The compiled `functions`, by name with the types of their arguments.

@@ -7,7 +7,7 @@ from textvae.errors import InputError
 SEED_MAX = 2**32 - 1  # what every generator of random numbers takes
 
 
-def check(
+def check_settings(
     config: object, section: str, names: tuple[str, ...], low: float, high: float = math.inf
 ) -> None:
     """InputError naming the first field that is not finite and within low to high."""

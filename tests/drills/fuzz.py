@@ -20,7 +20,7 @@ from textvae.corpus.split import SIDES, Side
 from textvae.errors import TextVaeError
 from textvae.store.attachments import attach, list_attachments, read_attachment
 from textvae.store.pins import pin
-from textvae.store.promotions import champion, history, promote, rollback
+from textvae.store.promotions import champion, promote, promotion_history, rollback
 from textvae.store.versions import list_models, list_versions, open_version, publish
 from textvae.text.sentence import Sentence
 
@@ -87,7 +87,7 @@ def read(place: Path, touched: Sequence[Path]) -> Read:
         for name in list_versions(registry, model):
             part(f"version {name[8:]}", lambda name=name: version_values(registry, name))  # type: ignore[misc]
         part("champion", lambda: champion(registry, MODEL).name)
-        part("history", lambda: history(registry, MODEL))
+        part("history", lambda: promotion_history(registry, MODEL))
     if "spans" in parts:
         part("corpus", lambda: corpus_values(place / "spans"))
     return Read(values, refused)

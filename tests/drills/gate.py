@@ -25,9 +25,9 @@ from textvae.config.evaluation import EvaluationConfig, GateConfig
 from textvae.corpus.spans import load_spans, write_span
 from textvae.corpus.toy_grammar import sample
 from textvae.errors import CorruptError
-from textvae.evaluation.cache import elbo_nats
-from textvae.release.gate import Rival, decide
-from textvae.release.paired_test import compared
+from textvae.evaluation.cache import cached_elbo_nats
+from textvae.release.gate import Baseline, decide
+from textvae.release.paired_test import compare_pairs
 from textvae.store.versions import Version, publish
 from textvae.training.run import train
 
@@ -77,7 +77,7 @@ def pool_of(store: StoreConfig, pair: tuple[Version, Version], size: int) -> Poo
     """Both versions on the first sentences of the test side."""
     texts = [row.text for row in load_spans(store.spans).test][:size]
     first, second = (
-        np.array(elbo_nats(store.registry, version, texts, EVALUATION, lambda *_: None))
+        np.array(cached_elbo_nats(store.registry, version, texts, EVALUATION, lambda *_: None))
         for version in pair
     )
     better = second - first
@@ -98,9 +98,9 @@ def night(pool: Pool, random: np.random.Generator) -> dict[str, bool]:
     promoted = {}
     for name, share in CANDIDATES.items():
         candidate = pool.champion_nats + pool.better_nats + share * abs(pool.champion_nats.mean())
-        pairs = [compared(candidate[drawn], pool.champion_nats[drawn]) for drawn in draws]
+        pairs = [compare_pairs(candidate[drawn], pool.champion_nats[drawn]) for drawn in draws]
         for age, days in (("", 0.0), ("_by_age", CONFIG.champion_days_max)):
-            said = decide(HEALTHY_FIGURES, Rival(pairs[0], pairs[1], days), CONFIG)
+            said = decide(HEALTHY_FIGURES, Baseline(pairs[0], pairs[1], days), CONFIG)
             promoted[f"{name}_promoted{age}"] = said.decision == "accepted"
     return promoted
 

@@ -30,7 +30,7 @@ from tests.job_runs import MODEL, NIGHT_CONFIG, prepared
 from textvae import files
 from textvae.corpus.spans import list_spans
 from textvae.corpus.toy_grammar import sample
-from textvae.store.promotions import history
+from textvae.store.promotions import promotion_history
 from textvae.store.versions import list_versions, publish
 
 log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ class Points:
 
 def state(folder: Path) -> dict[str, Any]:
     """All that a night is to leave, without the day in the names."""
-    promotions = history(folder / "registry", MODEL)
+    promotions = promotion_history(folder / "registry", MODEL)
     return {
         "versions": [name.split("-")[1] for name in list_versions(folder / "registry", MODEL)],
         "promotions": [[one.number, one.version.split("-")[1]] for one in promotions],

@@ -20,7 +20,13 @@ from filelock import FileLock, Timeout
 from tests.drills.line import Found, run_drill
 from textvae import files
 from textvae.errors import BusyError
-from textvae.store.promotions import champion, current, history, promote, rollback
+from textvae.store.promotions import (
+    champion,
+    current_promotion,
+    promote,
+    promotion_history,
+    rollback,
+)
 from textvae.store.versions import Version, publish
 
 log = logging.getLogger(__name__)
@@ -69,7 +75,9 @@ def race(registry: Path, version: Version, known: Sequence[str], generations: in
     """Promotes over whatever serves until the log is long enough, and notes how it went."""
     won: list[int] = []
     lost = untold = 0
-    while (number := now.number if (now := current(registry, MODEL)) else 0) < generations:
+    while (
+        number := now.number if (now := current_promotion(registry, MODEL)) else 0
+    ) < generations:
         try:
             made = promote(registry, MODEL, version, expected=number, actor=version.name, **BY)
             won.append(made.number)
@@ -86,7 +94,7 @@ def raced(registry: Path, generations: int) -> dict[str, float]:
     versions = small_versions(registry, PROMOTERS)
     known = [version.name for version in versions]
     ended(started(race, [(registry, version, known, generations) for version in versions]))
-    promotions = history(registry, MODEL)
+    promotions = promotion_history(registry, MODEL)
     notes = [json.loads((registry / f"{name}.json").read_bytes()) for name in known]
     winners = Counter(number for note in notes for number in note["won"])
     in_log = {one.number: one.actor for one in promotions}
@@ -126,7 +134,7 @@ def read(registry: Path, known: dict[str, str], seen: Seen, reader: int) -> None
         newest, ended = max(newest, seen.flips[0]), seen.flips[1]
         try:
             if turn % 10:
-                promotion = current(registry, MODEL)
+                promotion = current_promotion(registry, MODEL)
                 right = promotion is not None and promotion.number >= newest
                 if promotion is not None:
                     right = right and known.get(promotion.version) == promotion.manifest_sha256

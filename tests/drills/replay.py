@@ -15,7 +15,7 @@ from tests import toys
 from tests.drills.line import Found, run_drill
 from tests.serving import serving
 from textvae.client import Client, Latents
-from textvae.client.recorded import Exchange, differing
+from textvae.client.recording import Exchange, differing
 from textvae.corpus.toy_grammar import sample
 from textvae.options import Options
 

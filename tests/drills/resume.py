@@ -31,10 +31,10 @@ from tests.test_start import ancestor_of, corpus, recipe
 from textvae import files
 from textvae.model.native import native_to_learn
 from textvae.store.versions import list_versions, open_version, publish
-from textvae.training.ranks import joined
+from textvae.training.ranks import join_ranks
 from textvae.training.recipe import Recipe
 from textvae.training.run import train
-from textvae.training.start import FRESH, Start, start_of
+from textvae.training.start import FRESH, Start, choose_start
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def learn(kind: Kind, start: Start, run: Path, checkpoint_s: float, cut: Cut | N
     """Learn in this process, which `cut` may end; the hash of what was learned is left in `run`."""
     torch.set_num_threads(kind.threads)
 
-    def tell(phase: str, done: int, steps: int, figures: Mapping[str, float]) -> None:
+    def on_progress(phase: str, done: int, steps: int, figures: Mapping[str, float]) -> None:
         if cut and (phase, done) == (cut.phase, cut.step):
             if cut.delay_s:
                 threading.Timer(cut.delay_s, os.kill, (os.getpid(), cut.number)).start()
@@ -111,7 +111,7 @@ def learn(kind: Kind, start: Start, run: Path, checkpoint_s: float, cut: Cut | N
     timed = dataclasses.replace(kind.recipe.training, checkpoint_s=checkpoint_s)
     parent = start.ancestor.name if start.ancestor else ""
     what = kind.recipe._replace(training=timed)
-    made = train(what, corpus(200, 60), run, parent, tell, start)
+    made = train(what, corpus(200, 60), run, parent, on_progress, start)
     names = ("model.safetensors", "language_model.safetensors", "tokenizer.model")
     learned = b"".join(made.files[name] for name in names)
     files.write_text(run / "sha256", hashlib.sha256(learned).hexdigest())
@@ -127,7 +127,7 @@ def forked(kind: Kind, rank: int, port: int, *work: Any) -> int:
         place = {"WORLD_SIZE": kind.ranks, "RANK": rank, "LOCAL_RANK": rank, "MASTER_PORT": port}
         os.environ.update({name: str(value) for name, value in place.items()})
         os.environ["MASTER_ADDR"] = "127.0.0.1"
-        with joined("cpu"):
+        with join_ranks("cpu"):
             learn(kind, *work)
         code = 0
     except KeyboardInterrupt:
@@ -182,7 +182,7 @@ def champion_of(place: Path) -> Start:
     assert os.waitpid(number, 0)[1] == 0
     name = list_versions(place / "registry", "toy")[0]
     version = ancestor_of(open_version(place / "registry", "toy", name))
-    return start_of(recipe(), corpus(200, 60), version)
+    return choose_start(recipe(), corpus(200, 60), version)
 
 
 class Case(NamedTuple):

@@ -17,7 +17,7 @@ from safetensors.numpy import load, save
 from tests import toys
 from tests.drills.line import Found, run_drill
 from tests.serving import MODEL, Server, another_version, put_in_service, serving, within
-from textvae.client.recorded import TIMES
+from textvae.client.recording import TIMES
 from textvae.corpus.spans import Corpus
 from textvae.corpus.toy_grammar import sample
 from textvae.store.promotions import rollback

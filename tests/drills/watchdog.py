@@ -101,9 +101,9 @@ class CutDecoder(network.Decoder):
     def states(self, embedded: Tensor, latents: Tensor | None) -> Tensor:
         return super().states(embedded, None if latents is None else torch.zeros_like(latents))
 
-    def written(self, states: Tensor, latents: Tensor | None, owner: Tensor) -> Tensor:
+    def outputs(self, states: Tensor, latents: Tensor | None, owner: Tensor) -> Tensor:
         deaf = None if latents is None else torch.zeros_like(latents)
-        return super().written(states, deaf, owner)
+        return super().outputs(states, deaf, owner)
 
 
 @contextlib.contextmanager

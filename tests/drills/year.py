@@ -25,7 +25,7 @@ from textvae import files
 from textvae.corpus.toy_grammar import sample
 from textvae.store.check import check_registry, check_spans
 from textvae.store.decisions import pruned_decisions, read_decisions
-from textvae.store.promotions import champion, history
+from textvae.store.promotions import champion, promotion_history
 from textvae.store.prune import leftovers
 from textvae.store.versions import list_versions, open_version
 
@@ -127,7 +127,7 @@ def unexplained(registry: Path) -> int:
     for name in list_versions(registry, MODEL):
         known[name] = read_decisions(registry, open_version(registry, MODEL, name))
     missing = 0
-    for promotion in history(registry, MODEL):
+    for promotion in promotion_history(registry, MODEL):
         said = known[promotion.version].get(promotion.number - 1, [])
         missing += not {one["decision"] for one in said} & {"first", "accepted"}
     return missing
@@ -198,7 +198,10 @@ def drill(quick: bool, nights: int) -> Found:
         problems += map(str, leftovers(year.folder, time.time() + count * DAY_S))
         for problem in problems:
             log.error("left: %s", problem)
-        promotions, missing = len(history(year.registry, MODEL)), unexplained(year.registry)
+        promotions, missing = (
+            len(promotion_history(year.registry, MODEL)),
+            unexplained(year.registry),
+        )
     figures = {
         "nights": count,
         "promotions": promotions,

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from textvae.model.native import native
-from textvae.model.products import Linear, in_panels, packed
+from textvae.model.products import Linear, pack_onednn, pack_panels
 from textvae.training.loop import arithmetic
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Result(NamedTuple):
     held: bool
 
 
-def interleaved(arms: Sequence[Arm], rounds: int) -> dict[str, list[float]]:
+def time_interleaved(arms: Sequence[Arm], rounds: int) -> dict[str, list[float]]:
     """Units a second of each arm: all in turn, `rounds` times after one round of warming up."""
     speeds: dict[str, list[float]] = {arm.name: [] for arm in arms}
     for number in range(rounds + 1):
@@ -54,10 +54,10 @@ def interleaved(arms: Sequence[Arm], rounds: int) -> dict[str, list[float]]:
     return speeds
 
 
-def measured(name: str, unit: str, slow: Arm, fast: Arm, rounds: int, target: float) -> Result:
+def measure_arms(name: str, unit: str, slow: Arm, fast: Arm, rounds: int, target: float) -> Result:
     """Two arms, and the ratio of the fast one to the slow one."""
     load_before = os.getloadavg()[0]
-    speeds = interleaved((slow, fast), rounds)
+    speeds = time_interleaved((slow, fast), rounds)
     figures = {f"{arm}_{unit}_per_s": statistics.median(found) for arm, found in speeds.items()}
     ratios = [one / other for one, other in zip(speeds[fast.name], speeds[slow.name], strict=True)]
     figures |= {"ratio": statistics.median(ratios), "rounds": float(rounds)}
@@ -80,13 +80,13 @@ def gemm_peak(kind: str = "fp32") -> float:
     low = rows.to(kinds[kind])
     found = [_best_s(lambda: low @ low)]
     try:
-        by_onednn = packed(layer, size, kinds[kind])
+        by_onednn = pack_onednn(layer, size, kinds[kind])
         found.append(_best_s(lambda: by_onednn(rows)))
     except (AttributeError, NotImplementedError, RuntimeError):
         log.info("the peak is that of other products, for there is no oneDNN here")
     library = native()
     if library is not None and kind == "fp32":
-        in_c = in_panels(layer, library)
+        in_c = pack_panels(layer, library)
         found.append(_best_s(lambda: in_c(rows)))
     return 2.0 * size**3 / min(found)
 

@@ -13,18 +13,18 @@ from textvae.benchmarks.arms import (
     Arm,
     Result,
     gemm_peak,
-    interleaved,
     machine_words,
     made_up_sentences,
-    measured,
+    measure_arms,
     read_peak,
+    time_interleaved,
 )
 from textvae.benchmarks.training import packed_posterior
 from textvae.config.training import ModelConfig
 from textvae.decode.pick import Picking, pick
-from textvae.engine.loaded import Loaded
-from textvae.engine.proof import prove
-from textvae.model.exact import ExactDecoder, ExactEncoder, bucket_of, padded
+from textvae.engine.batch_invariance import check_batch_invariance
+from textvae.engine.load import LoadedVersion
+from textvae.model.exact import ExactDecoder, ExactEncoder, bucket_of, pad_rows
 from textvae.model.network import SentenceVae
 from textvae.model.products import Linear
 from textvae.text.batches import batch_of
@@ -69,7 +69,7 @@ def bench_encode(quick: bool) -> Result:
 
         wanted = textbook()
         error = float((ours() - wanted).norm() / wanted.norm())
-        result = measured(
+        result = measure_arms(
             "encode",
             "sentences",
             Arm("textbook", lambda: len(textbook())),
@@ -84,15 +84,17 @@ def bench_encode(quick: bool) -> Result:
     )
 
 
-def _as_served(model: SentenceVae) -> Loaded:
+def _as_served(model: SentenceVae) -> LoadedVersion:
     """The network in the arithmetic that the self-test chooses here."""
-    return prove(_loaded(model)).loaded
+    return check_batch_invariance(_loaded(model)).loaded
 
 
-def _loaded(model: SentenceVae) -> Loaded:
+def _loaded(model: SentenceVae) -> LoadedVersion:
     """The network as a version; token ids are given, so no tokenizer is asked."""
     nobody = cast(Tokenizer, None)
-    return Loaded(nobody, ExactEncoder(model), ExactDecoder(model), model.decoder.latent, None)
+    return LoadedVersion(
+        nobody, ExactEncoder(model), ExactDecoder(model), model.decoder.latent, None
+    )
 
 
 def _packed(model: SentenceVae, ids: list[list[int]]) -> Tensor:
@@ -113,7 +115,7 @@ def bench_decode(quick: bool) -> Result:
     with torch.inference_mode():
         exact = _as_served(model)
         arms = {"fp32": exact}
-        reduced = prove(_loaded(model), int8=True)
+        reduced = check_batch_invariance(_loaded(model), int8=True)
         if reduced.precision == "int8":
             arms["int8"] = reduced.loaded
         for rows in (1, 32):
@@ -132,13 +134,13 @@ def bench_decode(quick: bool) -> Result:
 
 
 def _writing(
-    model: SentenceVae, rows: int, arms: dict[str, Loaded], sizes: Sizes
+    model: SentenceVae, rows: int, arms: dict[str, LoadedVersion], sizes: Sizes
 ) -> dict[str, float]:
     """Tokens a second of so many rows, the textbook's and each arm's, and medians of ratios."""
     latents = torch.randn(rows, sizes.config.latent)
     textbook = _better_threads(Arm("textbook", _cell_loop(model, latents)))
     ours = [Arm(name, _exact_loop(loaded, latents)) for name, loaded in arms.items()]
-    speeds = interleaved([textbook, *ours], sizes.rounds)
+    speeds = time_interleaved([textbook, *ours], sizes.rounds)
     found = {f"{name}_tokens_per_s_at_{rows}": np.median(each) for name, each in speeds.items()}
     for name in arms:
         ratios = np.divide(speeds[name], speeds[textbook.name])
@@ -174,12 +176,12 @@ def _cell_loop(model: SentenceVae, latents: Tensor) -> Callable[[], int]:
     return run
 
 
-def _exact_loop(exact: Loaded, latents: Tensor) -> Callable[[], int]:
+def _exact_loop(exact: LoadedVersion, latents: Tensor) -> Callable[[], int]:
     """The decoder as it is served."""
     size = bucket_of(len(latents), exact.buckets)
 
     def run() -> int:
-        carried = exact.decoder.start(padded(latents, size))
+        carried = exact.decoder.start(pad_rows(latents, size))
         tokens = torch.ones(size, dtype=torch.long)
         for _ in range(STEPS):
             logits, carried = exact.decoder.step(tokens, carried)
@@ -203,11 +205,11 @@ def _better_threads(arm: Arm) -> Arm:
 
         return run
 
-    trial = measured("threads", "units", Arm("one", at(1)), Arm("all", at(every)), 2, 1.0)
+    trial = measure_arms("threads", "units", Arm("one", at(1)), Arm("all", at(every)), 2, 1.0)
     return Arm(arm.name, at(every if trial.held else 1))
 
 
-def _drawing_share(exact: Loaded, sizes: Sizes) -> float:
+def _drawing_share(exact: LoadedVersion, sizes: Sizes) -> float:
     """Time of drawing 32 tokens by temperature and top-k 50, over that of their step."""
     rows, decoder = 32, exact.decoder
     carried = decoder.start(torch.randn(rows, sizes.config.latent))
@@ -226,5 +228,7 @@ def _drawing_share(exact: Loaded, sizes: Sizes) -> float:
             pick(logits, picking, uniforms, exact.library)
         return STEPS
 
-    found = measured("drawing", "steps", Arm("step", step), Arm("draw", draw), sizes.rounds, 2.0)
+    found = measure_arms(
+        "drawing", "steps", Arm("step", step), Arm("draw", draw), sizes.rounds, 2.0
+    )
     return 1 / found.figures["ratio"]

@@ -20,13 +20,13 @@ import torch
 from safetensors.torch import save
 
 from textvae import files
-from textvae.benchmarks.arms import Arm, Result, machine_words, measured
+from textvae.benchmarks.arms import Arm, Result, machine_words, measure_arms
 from textvae.client import AsyncClient, Client
 from textvae.config.data import TokenizerConfig
 from textvae.config.training import ModelConfig
 from textvae.model.network import LanguageModel, SentenceVae
 from textvae.options import Options
-from textvae.release.smoke_test import served
+from textvae.release.smoke_test import run_server
 from textvae.settings import to_mapping
 from textvae.store.promotions import promote
 from textvae.store.versions import Version, publish
@@ -88,7 +88,7 @@ def bench_cancels(quick: bool) -> Result:
     load_before, seconds, rounds = os.getloadavg()[0], 1.0 if quick else 15.0, 2 if quick else 8
     with files.scratch_folder() as registry:
         made_up(registry, quick)
-        with served(registry, MODEL, START_S, "--threads", "1") as address:
+        with run_server(registry, MODEL, START_S, "--threads", "1") as address:
             found = []
             for number in range(rounds):
                 # Each goes first as often as the other: the second is slower by some percent.
@@ -117,7 +117,7 @@ def bench_bulk(quick: bool) -> Result:
     with files.scratch_folder() as registry:
         made_up(registry, quick)
         texts = invented(100 if quick else 1000)
-        with served(registry, MODEL, START_S) as address, Client(address, 600.0) as client:
+        with run_server(registry, MODEL, START_S) as address, Client(address, 600.0) as client:
 
             def one_by_one() -> int:
                 return sum(len(client.encode([text]).mean.values) for text in texts)
@@ -126,7 +126,7 @@ def bench_bulk(quick: bool) -> Result:
                 return len(client.encode(texts).mean.values)
 
             arms = Arm("one_by_one", one_by_one), Arm("at_once", at_once)
-            result = measured("bulk", "sentences", *arms, 2 if quick else 7, 10.0)
+            result = measure_arms("bulk", "sentences", *arms, 2 if quick else 7, 10.0)
     took_us = 1e6 * took_s / count
     return result._replace(
         figures={**result.figures, "latents_64x256_us": took_us},

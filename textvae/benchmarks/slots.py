@@ -22,10 +22,10 @@ from textvae.benchmarks.serving import CALLERS, DRAWN, MEAN_TOKENS, MODEL, ROWS,
 from textvae.client import AsyncClient
 from textvae.decode.rows import Row
 from textvae.decode.slots import Slots, SpecialIds
-from textvae.engine.loaded import load_version
-from textvae.engine.proof import prove
+from textvae.engine.batch_invariance import check_batch_invariance
+from textvae.engine.load import load_version
 from textvae.options import Options
-from textvae.release.smoke_test import served
+from textvae.release.smoke_test import run_server
 from textvae.store.versions import Version
 from textvae.text.tokenizer import BOS, EOS, Tokenizer
 
@@ -54,7 +54,7 @@ def bench_slots(quick: bool) -> Result:
         version = made_up(registry, quick)
         modules = ("textvae.serve", "textvae.benchmarks.whole_requests")
         where = (registry, MODEL, START_S, "--threads", "1")
-        addresses = [held.enter_context(served(*where, module=module)) for module in modules]
+        addresses = [held.enter_context(run_server(*where, module=module)) for module in modules]
         loop = in_process(registry, version)
         found = []
         for _ in range(rounds):
@@ -85,7 +85,7 @@ def bench_slots(quick: bool) -> Result:
 
 def in_process(registry: Path, version: Version) -> Callable[[float], float]:
     """Tokens a second of the engine's own slots, always full, for so many seconds."""
-    loaded = prove(load_version(registry, version)).loaded
+    loaded = check_batch_invariance(load_version(registry, version)).loaded
     special = SpecialIds(BOS, EOS, Tokenizer.forbidden)
     numbers = itertools.count()
 

@@ -15,13 +15,13 @@ from textvae.benchmarks.arms import (
     Arm,
     Result,
     gemm_peak,
-    interleaved,
     machine_words,
     made_up_sentences,
+    time_interleaved,
 )
 from textvae.config.training import ModelConfig, TrainingConfig
 from textvae.model.losses import vae_loss
-from textvae.model.network import Dropped, SentenceVae, pool, reverse
+from textvae.model.network import DropoutSpec, SentenceVae, pool, reverse
 from textvae.model.posterior import Posterior
 from textvae.text.batches import Batch, Batches, batch_of, store_tokens
 from textvae.text.tokenizer import PAD
@@ -46,7 +46,7 @@ def bench_train(quick: bool) -> Result:
     figures, targets = {"peak_gflops": peak / 1e9}, {}
     for batch, target in TARGETS.items():
         arms = _arms(config, vocab, sentences, batch, 1 if quick else 256 // batch)
-        found = interleaved(arms, 2 if quick else 7)
+        found = time_interleaved(arms, 2 if quick else 7)
         ours, textbook, good = (found[name] for name in ("ours", "textbook", "good"))
         figures |= {
             f"{name}_tokens_per_s_at_{batch}": float(np.median(found[name])) for name in found
@@ -183,7 +183,7 @@ def _our_loss(
             objective=TrainingConfig().objective,
             kl_weight=1.0,
             free_bits=0.0,
-            dropped=Dropped(0.0, 0.0, 0.0, chance),
+            dropped=DropoutSpec(0.0, 0.0, 0.0, chance),
         ).total
 
 

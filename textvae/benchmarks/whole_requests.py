@@ -8,7 +8,7 @@ import runpy
 from collections.abc import Sequence
 from typing import Any
 
-from textvae.decode.rows import Finished, Row
+from textvae.decode.rows import FinishedRow, Row
 from textvae.decode.slots import Slots, SpecialIds
 from textvae.engine import engine
 from textvae.model.exact import ExactDecoder, bucket_of
@@ -26,7 +26,7 @@ class WholeRequests(Slots):
     ) -> None:
         super().__init__(decoder, special, buckets, library)
         self._every_bucket = buckets
-        self._ended: list[Finished] = []
+        self._ended: list[FinishedRow] = []
 
     def admit(self, rows: Sequence[Row]) -> None:
         """All that waits, up to the most slots; none is free again before all are."""
@@ -37,7 +37,7 @@ class WholeRequests(Slots):
             self.buckets = (bucket_of(self.running, self._every_bucket),)
         self._close()
 
-    def step(self) -> list[Finished]:
+    def step(self) -> list[FinishedRow]:
         """Nothing, until the batch is over; then all of it."""
         self._ended += super().step()
         self._close()

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 
 from textvae.cli import flags as command_flags
 from textvae.cli.output import Answer, Row, print_json, print_table
-from textvae.client import Client, recorded, saved
+from textvae.client import Client, latent_files, recording
 from textvae.client.clients import TARGET, TIMEOUT_S
-from textvae.client.results import Written
+from textvae.client.results import GeneratedSentence
 from textvae.errors import InputError, NotFoundError, TextVaeError
 from textvae.options import Options
 
@@ -32,11 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if words and words[0] in _PROGRAMS:
             _become(words[0], words[1:])
         flags = _parser().parse_args(words)
-        calls: list[recorded.Exchange] = []
+        calls: list[recording.Exchange] = []
         with Client(flags.address, flags.timeout, calls.append) as client:
             answer = flags.run(client, flags)
         if getattr(flags, "record", None):
-            recorded.save(flags.record, calls)
+            recording.save(flags.record, calls)
         (print_json if flags.json else print_table)(answer)
         return int(answer.exit_code)
     except TextVaeError as error:
@@ -66,7 +66,7 @@ def _encode(client: Client, flags: argparse.Namespace) -> Answer:
     sentences = _sentences(flags)
     encoded = client.encode(sentences, logvar=flags.logvar, samples=flags.samples, seed=flags.seed)
     if flags.output:
-        saved.save(flags.output, sentences, encoded)
+        latent_files.save(flags.output, sentences, encoded)
         return Answer([{"file": str(flags.output), "sentences": len(sentences)}], encoded.facts)
     rows: list[Row] = [
         {"sentence": sentence, "mean": mean.tolist()}
@@ -82,7 +82,7 @@ def _encode(client: Client, flags: argparse.Namespace) -> Answer:
 
 
 def _decode(client: Client, flags: argparse.Namespace) -> Answer:
-    latents = saved.load(flags.file, flags.part)
+    latents = latent_files.load(flags.file, flags.part)
     decoded = client.decode(latents, options=_options(flags), seed=flags.seed)
     return Answer([_row(written) for written in decoded.sentences], decoded.facts)
 
@@ -139,7 +139,7 @@ def _score(client: Client, flags: argparse.Namespace) -> Answer:
 
 
 def _replay(client: Client, flags: argparse.Namespace) -> Answer:
-    calls = recorded.load(flags.file)
+    calls = recording.load(flags.file)
     rows: list[Row] = []
     for call in calls:
         differs = client.replay(call)
@@ -165,7 +165,7 @@ def _health(client: Client, flags: argparse.Namespace) -> Answer:
     return Answer([{"address": flags.address, "status": status}], exit_code=0 if serving else 1)
 
 
-def _row(written: Written) -> Row:
+def _row(written: GeneratedSentence) -> Row:
     """A written sentence as columns."""
     row = written._asdict()
     others = [_row(other) for other in row.pop("alternatives")]

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from textvae.client import saved
+from textvae.client import latent_files
 from textvae.options import Options
 
 
@@ -19,7 +19,9 @@ def encode(command: argparse.ArgumentParser) -> None:
 def decode(command: argparse.ArgumentParser) -> None:
     """Of latents to sentences."""
     command.add_argument("file", type=Path, help=".npz file of textvae encode --output")
-    command.add_argument("--part", choices=saved.PARTS, default="mean", help="which latents of it")
+    command.add_argument(
+        "--part", choices=latent_files.PARTS, default="mean", help="which latents of it"
+    )
     _flag_options(command)
 
 

@@ -7,9 +7,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import grpc
 
-from textvae.client import looks, recorded, talks
+from textvae.client import calls, inspection, recording
 from textvae.client.failures import error_of
-from textvae.client.messages import LIMITS, Ask, Talk
+from textvae.client.messages import LIMITS, CallProtocol, CallRequest
 from textvae.errors import TextVaeError
 from textvae.v1 import model_pb2_grpc, textvae_pb2_grpc
 
@@ -37,14 +37,14 @@ _CHANNEL = (
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
 )
 
-Record = Callable[[recorded.Exchange], object]
+Record = Callable[[recording.Exchange], object]
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
 def _waiting(
-    talk: Callable[Arguments, Talk[Result]],
+    talk: Callable[Arguments, CallProtocol[Result]],
 ) -> Callable[Concatenate["Client", Arguments], Result]:
     """A talk as a method that returns its result."""
 
@@ -56,7 +56,7 @@ def _waiting(
 
 
 def _awaiting(
-    talk: Callable[Arguments, Talk[Result]],
+    talk: Callable[Arguments, CallProtocol[Result]],
 ) -> Callable[Concatenate["AsyncClient", Arguments], Awaitable[Result]]:
     """A talk as a coroutine that returns its result."""
 
@@ -78,7 +78,7 @@ class Client:
         """`target` is host:port; nothing is connected before the first call.
 
         `record` is called with each call on sentences that was answered; see
-        `textvae.client.recorded`.
+        `textvae.client.recording`.
         """
         self._target = target
         self._timeout_s = timeout_s
@@ -87,17 +87,17 @@ class Client:
         self._methods = _methods(self._channel)
         self._limits: Any = None
 
-    encode = _waiting(talks.encode)
-    decode = _waiting(talks.decode)
-    sample = _waiting(talks.sample)
-    interpolate = _waiting(talks.interpolate)
-    paraphrase = _waiting(talks.paraphrase)
-    score = _waiting(talks.score)
-    replay = _waiting(recorded.replay)
-    info = _waiting(looks.info)
-    models = _waiting(looks.models)
-    model = _waiting(looks.model)
-    health = _waiting(looks.health)
+    encode = _waiting(calls.encode)
+    decode = _waiting(calls.decode)
+    sample = _waiting(calls.sample)
+    interpolate = _waiting(calls.interpolate)
+    paraphrase = _waiting(calls.paraphrase)
+    score = _waiting(calls.score)
+    replay = _waiting(recording.replay)
+    info = _waiting(inspection.info)
+    models = _waiting(inspection.models)
+    model = _waiting(inspection.model)
+    health = _waiting(inspection.health)
 
     def close(self) -> None:
         """Ends the connection."""
@@ -109,7 +109,7 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _hold(self, talk: Talk[Result]) -> Result:
+    def _hold(self, talk: CallProtocol[Result]) -> Result:
         """The result of a talk whose requests are answered one after another."""
         try:
             ask = next(talk)
@@ -124,7 +124,7 @@ class Client:
             result: Result = end.value
             return result
 
-    def _answer(self, ask: Ask) -> Any:
+    def _answer(self, ask: CallRequest) -> Any:
         """The server's response, or its error as ours."""
         if ask is LIMITS and self._limits:
             return self._limits
@@ -134,8 +134,8 @@ class Client:
             raise error_of(error, self._target, self._timeout_s) from error
         if ask is LIMITS:
             self._limits = response
-        if self._record and ask.method in recorded.KINDS:
-            self._record(recorded.Exchange(*ask, response))
+        if self._record and ask.method in recording.KINDS:
+            self._record(recording.Exchange(*ask, response))
         return response
 
 
@@ -148,7 +148,7 @@ class AsyncClient:
         """`target` is host:port; nothing is connected before the first call.
 
         `record` is called with each call on sentences that was answered; see
-        `textvae.client.recorded`.
+        `textvae.client.recording`.
         """
         self._target = target
         self._timeout_s = timeout_s
@@ -157,17 +157,17 @@ class AsyncClient:
         self._methods: dict[str, Any] = {}
         self._limits: Any = None
 
-    encode = _awaiting(talks.encode)
-    decode = _awaiting(talks.decode)
-    sample = _awaiting(talks.sample)
-    interpolate = _awaiting(talks.interpolate)
-    paraphrase = _awaiting(talks.paraphrase)
-    score = _awaiting(talks.score)
-    replay = _awaiting(recorded.replay)
-    info = _awaiting(looks.info)
-    models = _awaiting(looks.models)
-    model = _awaiting(looks.model)
-    health = _awaiting(looks.health)
+    encode = _awaiting(calls.encode)
+    decode = _awaiting(calls.decode)
+    sample = _awaiting(calls.sample)
+    interpolate = _awaiting(calls.interpolate)
+    paraphrase = _awaiting(calls.paraphrase)
+    score = _awaiting(calls.score)
+    replay = _awaiting(recording.replay)
+    info = _awaiting(inspection.info)
+    models = _awaiting(inspection.models)
+    model = _awaiting(inspection.model)
+    health = _awaiting(inspection.health)
 
     async def close(self) -> None:
         """Ends the connection."""
@@ -180,7 +180,7 @@ class AsyncClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _hold(self, talk: Talk[Result]) -> Result:
+    async def _hold(self, talk: CallProtocol[Result]) -> Result:
         """The result of a talk whose requests are answered one after another."""
         try:
             ask = next(talk)
@@ -195,7 +195,7 @@ class AsyncClient:
             result: Result = end.value
             return result
 
-    async def _answer(self, ask: Ask) -> Any:
+    async def _answer(self, ask: CallRequest) -> Any:
         """The server's response, or its error as ours."""
         if ask is LIMITS and self._limits:
             return self._limits
@@ -209,8 +209,8 @@ class AsyncClient:
             raise error_of(error, self._target, self._timeout_s) from error
         if ask is LIMITS:
             self._limits = response
-        if self._record and ask.method in recorded.KINDS:
-            self._record(recorded.Exchange(*ask, response))
+        if self._record and ask.method in recording.KINDS:
+            self._record(recording.Exchange(*ask, response))
         return response
 
 
@@ -218,4 +218,4 @@ def _methods(channel: Any) -> dict[str, Any]:
     """What to call for each method; the methods of the services have different names."""
     stubs = textvae_pb2_grpc.TextVaeServiceStub(channel), model_pb2_grpc.ModelServiceStub(channel)
     methods = {name: call for stub in stubs for name, call in vars(stub).items()}
-    return methods | {looks.CHECK: channel.unary_unary(looks.CHECK)}
+    return methods | {inspection.CHECK: channel.unary_unary(inspection.CHECK)}

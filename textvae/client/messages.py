@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from google.protobuf.message import Message
 
-from textvae.client.results import Facts, Latents, Written
+from textvae.client.results import Facts, GeneratedSentence, Latents
 from textvae.errors import InputError, VersionError
 from textvae.options import Options
 from textvae.v1 import model_pb2
@@ -20,23 +20,23 @@ Result = TypeVar("Result")
 Kind = TypeVar("Kind", bound=Message)
 
 
-class Ask(NamedTuple):
+class CallRequest(NamedTuple):
     """A request to send."""
 
     method: str
     request: Any
 
 
-Talk = Generator[Ask, Any, Result]
+CallProtocol = Generator[CallRequest, Any, Result]
 """Yields requests, is sent their responses, ends with a result."""
 
-LIMITS = Ask("GetServerInfo", model_pb2.GetServerInfoRequest())
+LIMITS = CallRequest("GetServerInfo", model_pb2.GetServerInfoRequest())
 """What a talk yields to know the server's limits; a client asks once and remembers."""
 
 
 def in_chunks(
     method: str, request: Callable[[int, int], Any], count: int, size: int
-) -> Talk[list[Any]]:
+) -> CallProtocol[list[Any]]:
     """The responses to requests for items start to end, `size` at most in each, in order.
 
     The first response says version and seed, and the later requests ask for both, so that together
@@ -51,7 +51,7 @@ def in_chunks(
                 asked = request(start, min(start + size, count))
                 if parts:
                     _follow(asked, parts[0].metadata)
-                parts.append((yield Ask(method, asked)))
+                parts.append((yield CallRequest(method, asked)))
             break
         except VersionError:
             if not parts or attempt == STARTS_MAX:
@@ -113,15 +113,17 @@ def latents_of(parts: Iterable[pb.Latents]) -> Latents:
     return Latents(np.concatenate(rows), parts[0].version)
 
 
-def written_of(parts: Iterable[Iterable[pb.GeneratedSentence]]) -> list[Written]:
+def generated_sentences_of(
+    parts: Iterable[Iterable[pb.GeneratedSentence]],
+) -> list[GeneratedSentence]:
     """The sentences of all parts."""
     return [
-        Written(
+        GeneratedSentence(
             sentence.text,
             sentence.log_prob,
             sentence.tokens,
             sentence.finish_reason == pb.FINISH_REASON_ENDED,
-            tuple(written_of([sentence.alternatives])),
+            tuple(generated_sentences_of([sentence.alternatives])),
         )
         for part in parts
         for sentence in part

@@ -52,7 +52,7 @@ class Facts(NamedTuple):
     """Most rows, own and others', that shared a decoder step."""
 
 
-class Written(NamedTuple):
+class GeneratedSentence(NamedTuple):
     """A sentence that the decoder wrote."""
 
     text: str
@@ -61,11 +61,11 @@ class Written(NamedTuple):
     tokens: int
     ended: bool
     """False where the token limit cut it."""
-    alternatives: "tuple[Written, ...]" = ()
+    alternatives: "tuple[GeneratedSentence, ...]" = ()
     """The beam's other sentences, the best first; as many as `Options.alternatives` asked for."""
 
 
-class Encoded(NamedTuple):
+class EncodeResult(NamedTuple):
     """Posteriors, a row per sentence."""
 
     mean: Latents
@@ -75,29 +75,29 @@ class Encoded(NamedTuple):
     facts: Facts
 
 
-class Decoded(NamedTuple):
+class DecodeResult(NamedTuple):
     """A sentence per latent."""
 
-    sentences: list[Written]
+    sentences: list[GeneratedSentence]
     facts: Facts
 
 
-class Sampled(NamedTuple):
+class SampleResult(NamedTuple):
     """Draws of a prior."""
 
-    sentences: list[Written]
+    sentences: list[GeneratedSentence]
     latents: Latents
     prior: str
     """standard or fitted."""
     facts: Facts
 
 
-class Interpolated(NamedTuple):
+class InterpolateResult(NamedTuple):
     """A path."""
 
     positions: list[float]
     """0 at the first point, 1 at the last."""
-    sentences: list[Written]
+    sentences: list[GeneratedSentence]
     latents: Latents
     facts: Facts
 
@@ -105,20 +105,20 @@ class Interpolated(NamedTuple):
 class Variations(NamedTuple):
     """The variations of one sentence, nearest latent first."""
 
-    sentences: list[Written]
+    sentences: list[GeneratedSentence]
     distances: list[float]
     """Root mean square distance from the posterior mean, in posterior deviations."""
     latents: Latents
 
 
-class Paraphrased(NamedTuple):
+class ParaphraseResult(NamedTuple):
     """Variations per sentence."""
 
     variations: list[Variations]
     facts: Facts
 
 
-class Scored(NamedTuple):
+class ScoreResult(NamedTuple):
     """Nats per sentence, float64 (n,) each; `elbo_nats` is -(reconstruction + KL)."""
 
     reconstruction_nats: np.ndarray

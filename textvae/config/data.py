@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from textvae.ranges import check
+from textvae.ranges import check_settings
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         """InputError for a value out of its range."""
-        check(self, "data", ("characters_max",), 1)
-        check(self, "data", ("words_max", "bad_files_max", "drift_spans"), 0)
-        check(self, "data", ("valid_share", "test_share"), 0, 0.5)
-        check(self, "data", ("bad_share_max",), 0, 1)
+        check_settings(self, "data", ("characters_max",), 1)
+        check_settings(self, "data", ("words_max", "bad_files_max", "drift_spans"), 0)
+        check_settings(self, "data", ("valid_share", "test_share"), 0, 0.5)
+        check_settings(self, "data", ("bad_share_max",), 0, 1)
 
 
 @dataclass(frozen=True)
@@ -82,4 +82,4 @@ class TokenizerConfig:
 
     def __post_init__(self) -> None:
         """InputError for a value out of its range."""
-        check(self, "tokenizer", ("vocab", "sentences_max"), 1)
+        check_settings(self, "tokenizer", ("vocab", "sentences_max"), 1)

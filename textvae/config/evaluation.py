@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from textvae.ranges import SEED_MAX, check
+from textvae.ranges import SEED_MAX, check_settings
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class EvaluationConfig:
     def __post_init__(self) -> None:
         """InputError for a value out of its range."""
         counts = ("importance_samples", "prior_components", "prior_sentences", "judge_steps")
-        check(self, "evaluation", (*counts, "path_pairs"), 1)
-        check(self, "evaluation", ("prior_draws",), 1, 1024)
-        check(self, "evaluation", ("sentences", "generation_sentences"), 0)
-        check(self, "evaluation", ("sealed_share",), 0, 0.5)
-        check(self, "evaluation", ("seed",), 0, SEED_MAX)
+        check_settings(self, "evaluation", (*counts, "path_pairs"), 1)
+        check_settings(self, "evaluation", ("prior_draws",), 1, 1024)
+        check_settings(self, "evaluation", ("sentences", "generation_sentences"), 0)
+        check_settings(self, "evaluation", ("sealed_share",), 0, 0.5)
+        check_settings(self, "evaluation", ("seed",), 0, SEED_MAX)
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,6 @@ class GateConfig:
     def __post_init__(self) -> None:
         """InputError for a floor that no figure could meet or miss."""
         floors = ("kl_nats_min", "informed_share_min", "shuffle_nats_min", "distinct_min")
-        check(self, "gate", (*floors, "worse_share_max"), -math.inf)
-        check(self, "gate", ("reconstruction_bleu_min",), 0, 100)
-        check(self, "gate", ("sentences", "champion_days_max"), 0)
+        check_settings(self, "gate", (*floors, "worse_share_max"), -math.inf)
+        check_settings(self, "gate", ("reconstruction_bleu_min",), 0, 100)
+        check_settings(self, "gate", ("sentences", "champion_days_max"), 0)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from textvae.ranges import check
+from textvae.ranges import check_settings
 
 
 @dataclass(frozen=True)
@@ -22,4 +22,6 @@ class NightConfig:
 
     def __post_init__(self) -> None:
         """InputError for a value out of its range."""
-        check(self, "night", ("hook_timeout_s", "start_timeout_s", "answer_timeout_s"), 0.001)
+        check_settings(
+            self, "night", ("hook_timeout_s", "start_timeout_s", "answer_timeout_s"), 0.001
+        )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from textvae.ranges import check
+from textvae.ranges import check_settings
 
 
 @dataclass(frozen=True)
@@ -18,5 +18,5 @@ class PruneConfig:
 
     def __post_init__(self) -> None:
         """InputError for a value out of its range."""
-        check(self, "prune", ("versions_kept",), 1)
-        check(self, "prune", ("grace_days", "runs_days"), 0)
+        check_settings(self, "prune", ("versions_kept",), 1)
+        check_settings(self, "prune", ("grace_days", "runs_days"), 0)

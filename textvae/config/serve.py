@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from textvae.ranges import check
+from textvae.ranges import check_settings
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,6 @@ class ServeConfig:
         """InputError for a value out of its range."""
         limits = ("sentences_max", "characters_max", "tokens_max", "count_max")
         counts = ("importance_samples_max", "message_bytes_max", "waiting_rows_max")
-        check(self, "serve", (*limits, *counts), 1)
-        check(self, "serve", ("steps_max",), 2)
-        check(self, "serve", ("port", "threads", "poll_s", "retry_s", "drain_s"), 0)
+        check_settings(self, "serve", (*limits, *counts), 1)
+        check_settings(self, "serve", ("steps_max",), 2)
+        check_settings(self, "serve", ("port", "threads", "poll_s", "retry_s", "drain_s"), 0)

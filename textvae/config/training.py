@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from textvae.errors import InputError
-from textvae.ranges import SEED_MAX, check
+from textvae.ranges import SEED_MAX, check_settings
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """InputError for a value out of its range."""
-        check(self, "model", ("embed", "hidden", "latent"), 1)
-        check(self, "model", ("dropout",), 0, 0.9)
-        check(self, "model", ("batchnorm_scale",), 0)
+        check_settings(self, "model", ("embed", "hidden", "latent"), 1)
+        check_settings(self, "model", ("dropout",), 0, 0.9)
+        check_settings(self, "model", ("batchnorm_scale",), 0)
 
 
 @dataclass(frozen=True)
@@ -104,15 +104,15 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         """InputError for a value out of its range."""
         counts = ("steps", "language_model_steps", "batch", "tokens_max", "log_steps")
-        check(self, "training", counts, 1)
+        check_settings(self, "training", counts, 1)
         shares = ("word_dropout", "word_noise", "kl_start", "shrink", "perturb")
-        check(self, "training", shares, 0, 1)
-        check(self, "training", ("warm_steps", "replay", "replay_min"), 0)
+        check_settings(self, "training", shares, 0, 1)
+        check_settings(self, "training", ("warm_steps", "replay", "replay_min"), 0)
         spans = ("autoencoder_steps", "warmup_steps", "kl_steps", "validation_steps")
-        check(self, "training", (*spans, "checkpoint_s", "free_bits", "target_kl_nats"), 0)
+        check_settings(self, "training", (*spans, "checkpoint_s", "free_bits", "target_kl_nats"), 0)
         if self.kl_schedule == "cyclical":
-            check(self, "training", ("kl_cycle_steps",), max(self.kl_steps, 1))
+            check_settings(self, "training", ("kl_cycle_steps",), max(self.kl_steps, 1))
         if self.autoencoder_steps and self.decoder_start == "language-model":
             raise InputError("training.decoder_start", 'must be "new" with autoencoder_steps')
-        check(self, "training", ("seed",), 0, SEED_MAX)
-        check(self, "training", ("learning_rate", "clip"), 1e-08)
+        check_settings(self, "training", ("seed",), 0, SEED_MAX)
+        check_settings(self, "training", ("learning_rate", "clip"), 1e-08)

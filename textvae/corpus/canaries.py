@@ -25,7 +25,7 @@ class Canary(NamedTuple):
     """Normalised, its case kept."""
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """`canaries.txt, line 3`: what may be said of it."""
         return f"{self.path}, line {self.line}"
 
@@ -50,7 +50,7 @@ def read_canaries(paths: Sequence[Path]) -> list[Canary]:
     return found
 
 
-def written_canaries(canaries: Sequence[Canary], texts: Sequence[str]) -> list[Canary]:
+def canaries_in(canaries: Sequence[Canary], texts: Sequence[str]) -> list[Canary]:
     """Those that one of these texts is or holds, whatever their case and spacing."""
     # No normalised text has a line break, so a canary is found within one text alone.
     everything = "\n".join(normalise(text).casefold() for text in texts)

@@ -52,7 +52,7 @@ def drawn_texts(sequences: Sequence[Sequence[Sentence]], count: int) -> list[str
     A hash of its place decides whether a sentence is among them, so that the others are not read.
     """
     firsts = np.cumsum([0, *map(len, sequences)])
-    places = np.argsort(_scattered(np.arange(firsts[-1], dtype=np.uint64)))[:count]
+    places = np.argsort(_scatter(np.arange(firsts[-1], dtype=np.uint64)))[:count]
     which = np.searchsorted(firsts, places, side="right") - 1
     return [
         sequences[number][int(place - firsts[number])].text
@@ -71,7 +71,7 @@ def drift(before: Sequence[str], now: Sequence[str]) -> dict[str, Any]:
     words = {word for text in learned for word in words_of(text, letters)}
     characters = set("".join(learned))
     old, new = (figures_of(texts, words, characters) for texts in (held, now))
-    return {name: compared(old[name], new[name]) for name in old}
+    return {name: compare_samples(old[name], new[name]) for name in old}
 
 
 def figures_of(texts: Sequence[str], words: set[str], characters: set[str]) -> dict[str, Sample]:
@@ -91,7 +91,7 @@ def words_of(text: str, letters: Letters) -> list[str]:
     return text.lower().translate(letters).split()
 
 
-def compared(before: Sample, now: Sample) -> dict[str, Any]:
+def compare_samples(before: Sample, now: Sample) -> dict[str, Any]:
     """Mean and median of two samples of a figure, and the two-sample Kolmogorov-Smirnov test.
 
     `drifted` where the distributions differ by more than 0.1, and not by chance (p under 0.001).
@@ -138,7 +138,7 @@ def _share_outside(parts: Iterable[str], known: set[str]) -> float:
     return sum(news) / len(news) if news else 0.0
 
 
-def _scattered(places: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+def _scatter(places: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """Each place as a number that looks drawn: the finaliser of SplitMix64."""
     mixed = places * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from textvae.corpus.data_drift import drift_lines
-from textvae.corpus.quarantine import QUARANTINE, SetAside
-from textvae.corpus.readers import Dropped
+from textvae.corpus.quarantine import QUARANTINE, QuarantinedRow
+from textvae.corpus.readers import SkippedRow
 from textvae.corpus.split import SIDES, Side
 from textvae.text.sentence import Sentence
 
@@ -33,15 +33,15 @@ class Tally:
     """Sentences that stood on another side already, by the side they were dropped from."""
     near: Counter[str] = field(default_factory=Counter)
     """Sentences of which a near-duplicate stood on any side already, by their own side."""
-    aside: list[SetAside] = field(default_factory=list)
+    aside: list[QuarantinedRow] = field(default_factory=list)
     """Broken rows, which are dropped too, and broken files, whose rows are counted nowhere."""
 
-    def drop(self, path: Path, found: Dropped) -> None:
+    def drop(self, path: Path, found: SkippedRow) -> None:
         """Counts a line that gave no sentence, and sets it aside where it is broken."""
         self.dropped[found.reason] += 1
         self.first.setdefault(found.reason, f"{path.name}:{found.line}")
         if found.broken is not None:
-            self.aside.append(SetAside(path.name, found.line, found.reason, found.broken))
+            self.aside.append(QuarantinedRow(path.name, found.line, found.reason, found.broken))
 
 
 def report_of(tally: Tally, kept: Mapping[Side, Sequence[Sentence]]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Filter:
             return "forgotten"
         if self._blocked and self._is_blocked(text):
             return "a word of the blocklist"
-        return personal(text) if self._pii else ""
+        return personal_data_kind(text) if self._pii else ""
 
     def _is_blocked(self, text: str) -> bool:
         """Whether a phrase of the blocklist stands in the text, word for word."""
@@ -58,7 +58,7 @@ class Filter:
         )
 
 
-def personal(text: str) -> str:
+def personal_data_kind(text: str) -> str:
     """Which kind of personal data stands in the text, by its form; empty where none does.
 
     Card and account numbers count where their check digits are right.

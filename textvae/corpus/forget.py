@@ -2,7 +2,8 @@
 
 New spans without the sentences are written beside the old ones; the tombstone makes them the ones
 that count; then the old ones go. A kill before the tombstone leaves the corpus as it was, one after
-it leaves the corpus without the sentences, and `settle`, which every ingest begins with, clears up.
+it leaves the corpus without the sentences, and `finish_forgetting`, which every ingest begins with,
+clears up.
 """
 
 import json
@@ -27,7 +28,7 @@ from textvae.errors import DataError, NotFoundError
 from textvae.text.sentence import Sentence, normalise
 
 
-class Forgotten(NamedTuple):
+class ForgetResult(NamedTuple):
     """What a forget did."""
 
     sentences: int
@@ -37,7 +38,7 @@ class Forgotten(NamedTuple):
     spans: dict[str, Successor]
     """What took the place of each span that changed."""
 
-    def told(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """What happened as plain JSON values."""
         return {
             "sentences": self.sentences,
@@ -47,7 +48,7 @@ class Forgotten(NamedTuple):
         }
 
 
-def forgotten_lines(done: Forgotten) -> list[str]:
+def forget_lines(done: ForgetResult) -> list[str]:
     """What a forget did, for people."""
     if not done.tombstone:
         return [f"all {done.sentences:,} sentences were forgotten before"]
@@ -60,7 +61,7 @@ def forgotten_lines(done: Forgotten) -> list[str]:
     return lines
 
 
-def forget(path: Path, spans: Path) -> Forgotten:
+def forget(path: Path, spans: Path) -> ForgetResult:
     """The sentences of a file, one a line, normalised as ingest does, are erased from every span.
 
     The texts of broken rows that were set aside go too. Raises NotFoundError (no such file, no
@@ -73,21 +74,21 @@ def forget(path: Path, spans: Path) -> Forgotten:
     if not spans.is_dir():
         raise NotFoundError(f"{spans}: no such folder, so nothing was forgotten; set store.spans")
     with files.hold_lock(spans / ".lock", "forget"):
-        settle(spans)
+        finish_forgetting(spans)
         new = hashes - read_tombstones(spans).sentences
         if not new:
-            return Forgotten(len(hashes), "", {})
+            return ForgetResult(len(hashes), "", {})
         replaced = {}
         for name in list_spans(spans):
-            successor = _rewritten(spans, name, new)
+            successor = _rewrite_span(spans, name, new)
             if successor:
                 replaced[name] = successor
         tombstone = write_tombstone(spans, new, replaced)
-        settle(spans)
-        return Forgotten(len(hashes), tombstone, replaced)
+        finish_forgetting(spans)
+        return ForgetResult(len(hashes), tombstone, replaced)
 
 
-def settle(spans: Path) -> None:
+def finish_forgetting(spans: Path) -> None:
     """What a forget left behind, whole or cut short, is gone from the disk.
 
     The caller holds the spans' lock.
@@ -101,7 +102,7 @@ def settle(spans: Path) -> None:
         # replaces them: one by one is enough.
         _remove_replaced(spans / ASIDE)
         for name in list_spans(spans / ASIDE):
-            _rewritten(spans / ASIDE, name, ())
+            _rewrite_span(spans / ASIDE, name, ())
         _remove_older(spans / ASIDE)
 
 
@@ -123,7 +124,7 @@ def _remove_older(aside: Path) -> None:
         files.remove_folder(aside / older)
 
 
-def _rewritten(spans: Path, name: str, forgotten: Collection[str]) -> Successor | None:
+def _rewrite_span(spans: Path, name: str, forgotten: Collection[str]) -> Successor | None:
     """A span like this one without these sentences and without the text of broken rows, beside it;
     None where that is this one."""
     corpus = load_spans(spans, [name])

@@ -11,10 +11,10 @@ from textvae.config.data import DataConfig
 from textvae.corpus.data_drift import drift_from_last
 from textvae.corpus.data_report import Tally, report_of
 from textvae.corpus.filters import Filter, Letters, near_key
-from textvae.corpus.forget import settle
-from textvae.corpus.inputs import Input, find_inputs, known_records, reading_settings, told
-from textvae.corpus.quarantine import SetAside, check_limits, quarantine_lines
-from textvae.corpus.readers import SUFFIXES, Dropped, read_file
+from textvae.corpus.forget import finish_forgetting
+from textvae.corpus.inputs import Input, find_inputs, known_records, named_paths, reading_settings
+from textvae.corpus.quarantine import QuarantinedRow, check_limits, quarantine_lines
+from textvae.corpus.readers import SUFFIXES, SkippedRow, read_file
 from textvae.corpus.spans import ASIDE, Span, list_spans, load_spans, write_span
 from textvae.corpus.split import SIDES, Side, side_of
 from textvae.corpus.tombstones import read_tombstones
@@ -40,14 +40,14 @@ def ingest(config: DataConfig, spans: Path) -> Span | None:
     broken than the settings allow), InputError (the settings), CorruptError (an earlier span),
     BusyError (another ingest).
     """
-    if not told(config):
+    if not named_paths(config):
         raise InputError("data.inputs", "names no file; give at least one file or folder of text")
     with files.hold_lock(spans / ".lock", "ingest"):
-        settle(spans)
+        finish_forgetting(spans)
         inputs, known = find_inputs(config), known_records(spans)
         if not inputs and not known:
             raise DataError(
-                f"{told(config)}: no file ends in {', '.join(SUFFIXES)}; put text there"
+                f"{named_paths(config)}: no file ends in {', '.join(SUFFIXES)}; put text there"
             )
         settings = reading_settings(config)
         new = [file for file in inputs if file.record(settings) not in known]
@@ -63,7 +63,7 @@ def _added(
     """The span that these files make."""
     tally, forgotten = Tally(), read_tombstones(spans).sentences
     read = _read(new, config, Filter(config, forgotten), tally)
-    check_limits(tally.aside, tally.read, config, told(config))
+    check_limits(tally.aside, tally.read, config, named_paths(config))
     earlier = _sides_by_text(spans)
     kept = _once(read, dict(earlier), tally, near=config.near_duplicates)
     report = report_of(tally, kept)
@@ -74,9 +74,11 @@ def _added(
         report["drift"] = drift_from_last(kept, spans, config.drift_spans)
         return write_span(spans, kept, report, facts, quarantine)
     if not earlier:
-        reasons = [one.told for one in tally.aside]
+        reasons = [one.description for one in tally.aside]
         reasons += [f"{place}: {reason}" for reason, place in tally.first.items()]
-        raise DataError(f"{told(config)}: no file gives a sentence: {'; '.join(reasons[:3])}")
+        raise DataError(
+            f"{named_paths(config)}: no file gives a sentence: {'; '.join(reasons[:3])}"
+        )
     logger.info("nothing new in %d files", len(new))
     # Else a broken file would be read, and told of, every night.
     return write_span(spans / ASIDE, kept, report, facts, quarantine) if tally.aside else None
@@ -105,9 +107,9 @@ def _read(
     for file in inputs:
         for line, found in enumerate(_rows(file, config, tally), start=1):
             tally.read += 1
-            reason = "" if isinstance(found, Dropped) else unwanted.reason(found.text)
-            dropped = Dropped(reason, line) if reason else found
-            if isinstance(dropped, Dropped):
+            reason = "" if isinstance(found, SkippedRow) else unwanted.reason(found.text)
+            dropped = SkippedRow(reason, line) if reason else found
+            if isinstance(dropped, SkippedRow):
                 tally.drop(file.path, dropped)
                 continue
             key = dropped.group or dropped.text
@@ -115,7 +117,7 @@ def _read(
     return read
 
 
-def _rows(file: Input, config: DataConfig, tally: Tally) -> list[Sentence | Dropped]:
+def _rows(file: Input, config: DataConfig, tally: Tally) -> list[Sentence | SkippedRow]:
     """What a file gives; nothing where it is broken anywhere, and the tally says so."""
     problem = file.problem
     if not problem:
@@ -124,7 +126,7 @@ def _rows(file: Input, config: DataConfig, tally: Tally) -> list[Sentence | Drop
         except DataError as error:
             problem = str(error).removeprefix(f"{file.path}: ")
     logger.warning("%s is set aside: %s", file.path, problem)
-    tally.aside.append(SetAside(file.path.name, 0, problem))
+    tally.aside.append(QuarantinedRow(file.path.name, 0, problem))
     return []
 
 
@@ -164,7 +166,8 @@ def _check_sides(
     count = total.total()
     if count < SENTENCES_MIN:
         raise DataError(
-            f"{told(config)}: {count} sentence is no corpus; at least {SENTENCES_MIN} are needed"
+            f"{named_paths(config)}: {count} sentence is no corpus; "
+            f"at least {SENTENCES_MIN} are needed"
         )
     shares = {"train": 1.0, "valid": config.valid_share, "test": config.test_share}
     for side in SIDES:
@@ -172,6 +175,7 @@ def _check_sides(
         if wished and not total[side]:
             share = "smaller other shares" if side == "train" else f"a larger data.{side}_share"
             raise DataError(
-                f"{told(config)}: none of {count} different sentences is on the {side} side; "
+                f"{named_paths(config)}: "
+                f"none of {count} different sentences is on the {side} side; "
                 f"give more text, {share}, or files in data.{side}"
             )

@@ -85,7 +85,7 @@ def reading_settings(config: DataConfig) -> dict[str, Any]:
     return settings
 
 
-def told(config: DataConfig) -> str:
+def named_paths(config: DataConfig) -> str:
     """The paths that the settings name, for a message."""
     return ", ".join(str(path) for name in PATHS for path in getattr(config, name))
 

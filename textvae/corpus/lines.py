@@ -58,7 +58,7 @@ class Sentences(Sequence[Sentence]):
     """The sentences of some files, one after the other."""
 
     def __init__(self, files: Sequence[Lines]) -> None:
-        """`files`: verified by whoever read them; each line is a sentence, as `written` writes."""
+        """`files`: verified by whoever read them; each line is a sentence of `sentence_lines`."""
         self._files = [file for file in files if len(file.ends)]
         counts = (len(file.ends) for file in self._files)
         self._firsts = [0, *itertools.accumulate(counts)]
@@ -86,7 +86,7 @@ class Sentences(Sequence[Sentence]):
         return (_at(file, line) for file in self._files for line in range(len(file.ends)))
 
 
-def written(sentences: Sequence[Sentence]) -> bytes:
+def sentence_lines(sentences: Sequence[Sentence]) -> bytes:
     """Sentences as JSON lines, empty fields left out."""
     rows = ({key: value for key, value in row._asdict().items() if value} for row in sentences)
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8")

@@ -13,10 +13,10 @@ from textvae.errors import DataError
 
 QUARANTINE = "quarantine.jsonl"
 
-TOLD_MAX = 3
+REASONS_MAX = 3
 
 
-class SetAside(NamedTuple):
+class QuarantinedRow(NamedTuple):
     """A row, or a whole file, that was not ingested because it is broken."""
 
     file: str
@@ -29,13 +29,13 @@ class SetAside(NamedTuple):
     forgotten: a broken row cannot be searched for what must not be kept."""
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """Where and why, for a message."""
         place = f"{self.file}:{self.line}" if self.line else self.file
         return f"{place}: {self.reason}"
 
 
-def quarantine_lines(aside: Sequence[SetAside], *, texts: bool) -> bytes:
+def quarantine_lines(aside: Sequence[QuarantinedRow], *, texts: bool) -> bytes:
     """The records as JSON lines, with or without what the rows hold."""
     rows = (one if texts else one._replace(text="") for one in aside)
     lines = (json.dumps(row._asdict(), ensure_ascii=False) + "\n" for row in rows)
@@ -43,12 +43,12 @@ def quarantine_lines(aside: Sequence[SetAside], *, texts: bool) -> bytes:
     return "".join(lines).encode("utf-8", errors="backslashreplace")
 
 
-def read_quarantine(data: bytes) -> list[SetAside]:
+def read_quarantine(data: bytes) -> list[QuarantinedRow]:
     """The records of a quarantine.jsonl."""
-    return [SetAside(**json.loads(line)) for line in data.splitlines()]
+    return [QuarantinedRow(**json.loads(line)) for line in data.splitlines()]
 
 
-def check_limits(aside: Sequence[SetAside], read: int, config: DataConfig, told: str) -> None:
+def check_limits(aside: Sequence[QuarantinedRow], read: int, config: DataConfig, told: str) -> None:
     """DataError where more is broken than the settings allow; `told` names the inputs.
 
     `read`: the rows of all files that were not set aside.
@@ -69,9 +69,9 @@ def check_limits(aside: Sequence[SetAside], read: int, config: DataConfig, told:
         )
 
 
-def first_reasons(aside: Sequence[SetAside]) -> str:
+def first_reasons(aside: Sequence[QuarantinedRow]) -> str:
     """Where the first few different reasons were met, for a message."""
-    firsts: dict[str, SetAside] = {}
+    firsts: dict[str, QuarantinedRow] = {}
     for one in aside:
         firsts.setdefault(one.reason, one)
-    return "; ".join(one.told for one in list(firsts.values())[:TOLD_MAX])
+    return "; ".join(one.description for one in list(firsts.values())[:REASONS_MAX])

@@ -19,7 +19,7 @@ from textvae.text.sentence import Sentence, normalise
 SUFFIXES = (".txt", ".jsonl", ".csv", ".parquet")
 
 
-class Dropped(NamedTuple):
+class SkippedRow(NamedTuple):
     """A line that gave no sentence."""
 
     reason: str
@@ -50,7 +50,7 @@ def read_list(path: Path) -> list[str]:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def read_file(path: Path, config: DataConfig) -> Iterator[Sentence | Dropped]:
+def read_file(path: Path, config: DataConfig) -> Iterator[Sentence | SkippedRow]:
     """Every line or row of a file, in order, as a sentence or as the reason why not.
 
     Raises InputError for a suffix nobody reads, NotFoundError for a missing file, DataError for one
@@ -60,7 +60,7 @@ def read_file(path: Path, config: DataConfig) -> Iterator[Sentence | Dropped]:
     try:
         for line, row in enumerate(_rows(path, config), start=1):
             found = _sentence(row, line, config)
-            reasons[found.reason if isinstance(found, Dropped) else ""] += 1
+            reasons[found.reason if isinstance(found, SkippedRow) else ""] += 1
             yield found
     except FileNotFoundError:
         raise NotFoundError(f"{path}: no such file") from None
@@ -79,29 +79,29 @@ def read_file(path: Path, config: DataConfig) -> Iterator[Sentence | Dropped]:
         )
 
 
-def _sentence(row: Row, line: int, config: DataConfig) -> Sentence | Dropped:
+def _sentence(row: Row, line: int, config: DataConfig) -> Sentence | SkippedRow:
     """What one row gives."""
     if isinstance(row, str):
-        return _broken("not a JSON object", line, row)
+        return _broken_row("not a JSON object", line, row)
     raw = row.get(config.text_column)
     if not isinstance(raw, str):
-        return _broken("no text" if raw is None else "text that is not a string", line, row)
+        return _broken_row("no text" if raw is None else "text that is not a string", line, row)
     text = normalise(raw)
     # JSON can escape half of a pair, which no encoding can write.
     if any("\ud800" <= character <= "\udfff" for character in text):
-        return _broken("lone surrogates", line, row)
+        return _broken_row("lone surrogates", line, row)
     problem = _problem(text, config)
     if problem:
-        return Dropped(problem, line)
+        return SkippedRow(problem, line)
     label = row.get(config.label_column or "label")
     group = row.get(config.group_column or "group")
     return Sentence(text, _tag(label), _tag(group))
 
 
-def _broken(reason: str, line: int, row: Row) -> Dropped:
+def _broken_row(reason: str, line: int, row: Row) -> SkippedRow:
     """A row that breaks its format, with the beginning of what it holds."""
     whole = row if isinstance(row, str) else json.dumps(row, ensure_ascii=False, default=str)
-    return Dropped(reason, line, whole.strip()[:BROKEN_CHARACTERS_MAX])
+    return SkippedRow(reason, line, whole.strip()[:BROKEN_CHARACTERS_MAX])
 
 
 def _problem(text: str, config: DataConfig) -> str:

@@ -24,7 +24,7 @@ class Replay(NamedTuple):
     """Those that the draw was from."""
 
 
-class Chosen(Sequence[Sentence]):
+class SentenceSubset(Sequence[Sentence]):
     """Some sentences of many, in their own order, read when they are asked for."""
 
     def __init__(self, all_of_them: Sequence[Sentence], places: npt.NDArray[np.int64]) -> None:
@@ -46,7 +46,7 @@ class Chosen(Sequence[Sentence]):
         return self._all[int(self._places[place])]
 
 
-def replayed(
+def mix_replay(
     corpus: Corpus, known: Mapping[str, str], share: float, least: int, seed: int
 ) -> Replay:
     """All training sentences of the spans that are not `known`, and a draw of the others.
@@ -65,7 +65,7 @@ def replayed(
     spans = hashlib.sha256("".join(corpus.hashes).encode()).digest()
     random = np.random.default_rng([seed, int.from_bytes(spans[:8], "big")])
     drawn = random.choice(old_places, wanted, replace=False)
-    chosen = Chosen(corpus.train, np.sort(np.concatenate([drawn, new_places])))
+    chosen = SentenceSubset(corpus.train, np.sort(np.concatenate([drawn, new_places])))
     return Replay(corpus._replace(train=chosen), len(new_places), wanted, len(old_places))
 
 

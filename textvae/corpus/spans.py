@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from textvae import files
-from textvae.corpus.lines import Lines, Sentences, read_lines, written
+from textvae.corpus.lines import Lines, Sentences, read_lines, sentence_lines
 from textvae.corpus.quarantine import QUARANTINE
 from textvae.corpus.split import SIDES, Side
 from textvae.corpus.tombstones import Tombstones, read_tombstones, tombstone_names
@@ -59,7 +59,7 @@ def list_spans(spans: Path) -> list[str]:
 
     Of a forget, all or nothing is seen. CorruptError for a torn tombstone.
     """
-    return _at_rest(spans, lambda tombstones: _standing(spans, tombstones))
+    return _at_rest(spans, lambda tombstones: _current_spans(spans, tombstones))
 
 
 def _at_rest(spans: Path, look: Callable[[Tombstones], Found]) -> Found:
@@ -76,7 +76,7 @@ def _at_rest(spans: Path, look: Callable[[Tombstones], Found]) -> Found:
                 return found
 
 
-def _standing(spans: Path, tombstones: Tombstones) -> list[str]:
+def _current_spans(spans: Path, tombstones: Tombstones) -> list[str]:
     """The spans that are neither replaced nor the beginning of a forget that was cut short."""
     if not spans.is_dir():
         return []
@@ -100,20 +100,20 @@ def load_spans(spans: Path, names: Sequence[str] | None = None) -> Corpus:
     corpus names that one. Raises NotFoundError where there is none or not this one, CorruptError
     naming the file that is missing, torn, swapped or extra.
     """
-    return _at_rest(spans, lambda tombstones: _loaded(spans, tombstones, names))
+    return _at_rest(spans, lambda tombstones: _load_verified(spans, tombstones, names))
 
 
-def _loaded(spans: Path, tombstones: Tombstones, names: Sequence[str] | None) -> Corpus:
+def _load_verified(spans: Path, tombstones: Tombstones, names: Sequence[str] | None) -> Corpus:
     """The sentences of the spans that stand in the place of these, by these tombstones."""
     if names is None:
-        names = _standing(spans, tombstones)
+        names = _current_spans(spans, tombstones)
     names = [tombstones.newest(name) for name in names]
     if not names:
         raise NotFoundError(f"{spans}: no text has been ingested; python -m jobs.ingest does that")
     _check_once(spans, names)
     manifests = [_manifest_bytes(spans, name) for name in names]
     verified = [
-        _verified(spans / name, json.loads(manifest))
+        _verify_files(spans / name, json.loads(manifest))
         for name, manifest in zip(names, manifests, strict=True)
     ]
     sides = {side: Sentences([span[f"{side}.jsonl"] for span in verified]) for side in SIDES}
@@ -140,7 +140,7 @@ def write_span(
 
     `facts` go into the manifest: where the sentences come from. The caller holds the spans' lock.
     """
-    contents = {f"{side}.jsonl": written(kept[side]) for side in SIDES}
+    contents = {f"{side}.jsonl": sentence_lines(kept[side]) for side in SIDES}
     contents["report.json"] = files.canonical_json(report)
     if quarantine:
         contents[QUARANTINE] = quarantine
@@ -189,7 +189,7 @@ def _manifest_bytes(spans: Path, name: str) -> bytes:
     return data
 
 
-def _verified(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Lines]:
+def _verify_files(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Lines]:
     """The lines of each file of a span, as the manifest promises them."""
     listed = manifest["files"]
     extra = {entry.name for entry in folder.iterdir()} - set(listed) - {"manifest.json"}

@@ -25,7 +25,7 @@ class Hypothesis(NamedTuple):
 
 
 # Fills a slot until there are hypotheses enough: nothing that follows from it is likely.
-NOBODY = Hypothesis(log_prob=-torch.inf)
+PLACEHOLDER = Hypothesis(log_prob=-torch.inf)
 
 
 class Beam:
@@ -41,7 +41,7 @@ class Beam:
 
     def first(self) -> list[Hypothesis]:
         """One a slot before the first step."""
-        return [Hypothesis()] + [NOBODY] * (self.width - 1)
+        return [Hypothesis()] + [PLACEHOLDER] * (self.width - 1)
 
     def advance(
         self, hypotheses: Sequence[Hypothesis], log_probs: Tensor
@@ -68,7 +68,7 @@ class Beam:
             self._cut = [hypothesis for _, hypothesis in grown]
         if not grown or self._cut or len(self._ended) >= self.width:
             return []
-        return grown + [(0, NOBODY)] * (self.width - len(grown))
+        return grown + [(0, PLACEHOLDER)] * (self.width - len(grown))
 
     def best(self) -> list[Hypothesis]:
         """The sentences found, `width` at most: those that have ended before those cut, and of

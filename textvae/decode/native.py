@@ -4,7 +4,7 @@ from typing import Any
 
 from textvae.decode.counter import numbers_are_right
 from textvae.decode.pick import picks_are_right
-from textvae.native import NUMBER, PLACE, WORD, loaded
+from textvae.native import NUMBER, PLACE, WORD, load_library
 
 COMPILED = "textvae.decode._native"
 
@@ -16,4 +16,4 @@ def native() -> Any:
         "log_sums": [NUMBER, NUMBER, NUMBER, PLACE, NUMBER, PLACE, PLACE],
         "philox_words": [NUMBER, PLACE, PLACE, PLACE, PLACE, WORD, PLACE],
     }
-    return loaded(COMPILED, functions, (numbers_are_right, picks_are_right))
+    return load_library(COMPILED, functions, (numbers_are_right, picks_are_right))

@@ -14,7 +14,7 @@ class Row(NamedTuple):
 
     owner: Hashable
     """Whose row it is; comes back with the finished row."""
-    place: int
+    number: int
     """The row's number among its owner's."""
     latent: np.ndarray
     """(latent,) float32"""
@@ -34,7 +34,7 @@ class Row(NamedTuple):
         return 1 if self.given is not None else self.options.slots
 
 
-class Finished(NamedTuple):
+class FinishedRow(NamedTuple):
     """A row that has ended."""
 
     row: Row

@@ -15,12 +15,12 @@ from torch import Tensor
 from textvae.decode.beam import Beam, Hypothesis
 from textvae.decode.counter import Purpose, uniforms
 from textvae.decode.pick import Picking, log_sums, pick
-from textvae.decode.rows import Finished, Row
-from textvae.model.exact import Carried, ExactDecoder, bucket_of, padded
+from textvae.decode.rows import FinishedRow, Row
+from textvae.model.exact import DecoderState, ExactDecoder, bucket_of, pad_rows
 from textvae.options import GREEDY
 
 
-class _Live:
+class _RunningRow:
     """What changes about a row while it runs, or about one hypothesis of its beam."""
 
     def __init__(self, row: Row, beam: Beam | None = None, begun: Hypothesis | None = None) -> None:
@@ -77,7 +77,7 @@ class Slots:
         self.buckets = buckets
         self.capacity = buckets[-1]
         self._forbidden = torch.tensor(special.forbidden)
-        self._live: list[_Live] = []
+        self._live: list[_RunningRow] = []
         # Of the rows that ran when it was made; _live[i] has row _order[i] of it, or row i.
         self._carried = decoder.nobody()
         self._order: Tensor | None = None
@@ -96,16 +96,16 @@ class Slots:
         slots = [row.slots for row in rows]
         assert self.running + sum(slots) <= self.capacity, f"{sum(slots)} are too many to join"
         latents = torch.from_numpy(np.stack([row.latent for row in rows]))
-        begun = self.decoder.start(padded(latents, bucket_of(len(rows), self.buckets)))
+        begun = self.decoder.start(pad_rows(latents, bucket_of(len(rows), self.buckets)))
         owner = torch.arange(len(rows)).repeat_interleave(torch.tensor(slots))
         self._carried = self._gathered().joined(begun.at(owner))
         self._columns = None
         for row in rows:
             if row.slots == 1:
-                self._live.append(_Live(row))
+                self._live.append(_RunningRow(row))
             else:
                 beam = Beam(row.slots, row.tokens_max, self.special.end)
-                self._live += [_Live(row, beam, begun) for begun in beam.first()]
+                self._live += [_RunningRow(row, beam, begun) for begun in beam.first()]
 
     def drop(self, unwanted: Callable[[Hashable], bool]) -> None:
         """Free the slots of owners that want nothing any more."""
@@ -115,7 +115,7 @@ class Slots:
         """Free all slots."""
         self._keep([])
 
-    def step(self) -> list[Finished]:
+    def step(self) -> list[FinishedRow]:
         """Every running row gets one token more; rows that end with it leave and are returned."""
         count = self.running
         if not count:
@@ -139,7 +139,9 @@ class Slots:
             if not live.tokens:  # a sentence has at least one token
                 logits[place, self.special.end] = -torch.inf
             elif live.row.options.no_repeat:
-                logits[place, repeating(live.tokens, live.row.options.no_repeat)] = -torch.inf
+                logits[
+                    place, repeated_run_ends(live.tokens, live.row.options.no_repeat)
+                ] = -torch.inf
 
     def _choose(self, logits: Tensor) -> np.ndarray:
         """(running, vocab) -> (running,) the next token of each row: given, likeliest or drawn.
@@ -162,10 +164,10 @@ class Slots:
 
     def _advance(
         self, tokens: list[int], nats: list[float], logits: Tensor, whole: Tensor
-    ) -> list[Finished]:
+    ) -> list[FinishedRow]:
         """Write each row's token down; retire the rows that end."""
-        finished: list[Finished] = []
-        kept: list[tuple[int, _Live]] = []
+        finished: list[FinishedRow] = []
+        kept: list[tuple[int, _RunningRow]] = []
         place, count = 0, self.running
         while place < count:
             live = self._live[place]
@@ -184,7 +186,7 @@ class Slots:
         self._keep(kept)
         return finished
 
-    def _append(self, live: _Live, token: int, nats: float) -> Finished | None:
+    def _append(self, live: _RunningRow, token: int, nats: float) -> FinishedRow | None:
         """Write a row's token down -> the row, if it ends with it."""
         live.log_prob += nats
         ended = token == self.special.end
@@ -193,11 +195,11 @@ class Slots:
         full = live.row.given is None and len(live.tokens) >= live.row.tokens_max
         if not (ended or full):
             return None
-        return Finished(live.row, live.tokens, live.log_prob, ended, live.batch_rows)
+        return FinishedRow(live.row, live.tokens, live.log_prob, ended, live.batch_rows)
 
     def _grow(
         self, beam: Beam, part: slice, log_probs: Tensor
-    ) -> tuple[Finished | None, list[tuple[int, _Live]]]:
+    ) -> tuple[FinishedRow | None, list[tuple[int, _RunningRow]]]:
         """A beam's step -> the row, if its search is over, else whom each slot goes on from."""
         before = self._live[part]
         row, batch_rows = before[0].row, before[0].batch_rows
@@ -207,21 +209,21 @@ class Slots:
         if not grown:
             best, *others = beam.best()
             ended = list(best.tokens), best.log_prob, best.ended
-            return Finished(row, *ended, batch_rows, tuple(others)), []
+            return FinishedRow(row, *ended, batch_rows, tuple(others)), []
         goes_on = []
         for parent, hypothesis in grown:
-            live = _Live(row, beam, hypothesis)
+            live = _RunningRow(row, beam, hypothesis)
             live.batch_rows = batch_rows
             goes_on.append((part.start + parent, live))
         return None, goes_on
 
-    def _gathered(self) -> Carried:
+    def _gathered(self) -> DecoderState:
         """What the running rows carry, in their order; copied once, however often rows left."""
         if self._order is not None:
             self._carried, self._order = self._carried.at(self._order), None
         return self._carried
 
-    def _keep(self, kept: list[tuple[int, _Live]]) -> None:
+    def _keep(self, kept: list[tuple[int, _RunningRow]]) -> None:
         """Only these rows go on, each from the state at its place."""
         before, self._live = self._live, [live for _, live in kept]
         if self._live == before:
@@ -231,7 +233,7 @@ class Slots:
         self._columns = None
 
 
-def repeating(tokens: Sequence[int], run: int) -> list[int]:
+def repeated_run_ends(tokens: Sequence[int], run: int) -> list[int]:
     """The tokens that would end a run of `run` tokens which `tokens` already has."""
     begun = run - 1
     last = list(tokens[len(tokens) - begun :]) if begun else []

@@ -6,7 +6,7 @@ The answer of each request stands beside it in `engine/operations/`.
 from typing import Any, NamedTuple
 
 
-class Written(NamedTuple):
+class GeneratedSentence(NamedTuple):
     """A sentence that the decoder wrote."""
 
     text: str
@@ -16,11 +16,11 @@ class Written(NamedTuple):
     """Tokens written; the end is not counted."""
     ended: bool
     """False where the token limit cut the sentence."""
-    alternatives: "tuple[Written, ...]" = ()
+    alternatives: "tuple[GeneratedSentence, ...]" = ()
     """The beam's other sentences, the best first."""
 
 
-class Done(NamedTuple):
+class Reply(NamedTuple):
     """A result and the facts that replay and explain it."""
 
     result: Any

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple, Protocol, TypeVar, cast
 import torch
 
 from textvae.config.serve import ServeConfig
-from textvae.decode.rows import Finished, Row
+from textvae.decode.rows import FinishedRow, Row
 from textvae.decode.slots import Slots, SpecialIds
-from textvae.engine.answers import Done
+from textvae.engine.answers import Reply
 from textvae.engine.limits import Limits, limits_of
-from textvae.engine.loaded import Loaded
+from textvae.engine.load import LoadedVersion
 from textvae.engine.plan import Plan, Planning
 from textvae.errors import BusyError, InputError
 from textvae.store.versions import Version
@@ -44,7 +44,7 @@ class Request(Protocol[Answer]):
     def check(self, limits: Limits) -> None:
         """InputError unless within the limits; the width of latents is checked by `plan`."""
 
-    def plan(self, loaded: Loaded, limits: Limits, owner: object) -> Planning[Answer]:
+    def plan(self, loaded: LoadedVersion, limits: Limits, owner: object) -> Planning[Answer]:
         """The work of a checked request; `owner` marks its rows."""
 
 
@@ -54,17 +54,17 @@ class Job:
     def __init__(self, request: Request[Any], cost: int) -> None:
         self.request = request
         self.cost = cost
-        self.future: Future[Done] = Future()
+        self.future: Future[Reply] = Future()
         self.submitted_ns = time.perf_counter_ns()
         self.started_ns = 0
         self.planning: Planning[Any] | None = None
         self.asks = False
         """Whether its planning stands before a bucket of sentences to encode."""
         self.plan: Plan[Any] | None = None
-        self.finished: dict[int, Finished] = {}
+        self.finished: dict[int, FinishedRow] = {}
 
     @property
-    def unwanted(self) -> bool:
+    def cancelled(self) -> bool:
         """Whether the caller gave up."""
         return self.future.cancelled()
 
@@ -81,7 +81,7 @@ class Engine:
     """One version that answers; every method may be called from any thread."""
 
     def __init__(
-        self, version: Version, loaded: Loaded, arithmetic: str, config: ServeConfig
+        self, version: Version, loaded: LoadedVersion, arithmetic: str, config: ServeConfig
     ) -> None:
         """What is loaded belongs to the engine's thread from here on; see `engine/start.py`.
 
@@ -108,7 +108,7 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
-    def submit(self, request: Request[Any]) -> Future[Done]:
+    def submit(self, request: Request[Any]) -> Future[Reply]:
         """The answer to come. InputError for a request out of bounds, BusyError when full.
 
         Cancelling the future frees the request's rows at the next step.
@@ -161,7 +161,7 @@ class Engine:
         with torch.inference_mode():
             while self._take():
                 try:
-                    self._slots.drop(_unwanted)
+                    self._slots.drop(_is_cancelled)
                     self._plan_some()
                     self._admit()
                     for finished in self._slots.step():
@@ -192,7 +192,7 @@ class Engine:
         """
         left, unserved, served = 1, list[Job](), list[Job]()
         for job in self._planning:
-            if job.unwanted:
+            if job.cancelled:
                 self._release(job)
                 continue
             before = left
@@ -229,15 +229,15 @@ class Engine:
         rows: list[Row] = []
         while self._waiting and self._waiting[0].slots <= free:
             row = self._waiting.popleft()
-            if not _unwanted(row.owner):
+            if not _is_cancelled(row.owner):
                 rows.append(row)
                 free -= row.slots
         self._slots.admit(rows)
 
-    def _collect(self, finished: Finished) -> None:
+    def _collect(self, finished: FinishedRow) -> None:
         """Keep a finished row; answer its request when it is the last."""
         job = cast(Job, finished.row.owner)
-        job.finished[finished.row.place] = finished
+        job.finished[finished.row.number] = finished
         assert job.plan is not None, "a row ran before its request was planned; this is a bug"
         if len(job.finished) == len(job.plan.rows):
             self._answer(job)
@@ -253,7 +253,7 @@ class Engine:
             self._fail(job, error)
             return
         now_ns = time.perf_counter_ns()
-        answer = Done(
+        answer = Reply(
             result,
             job.request.seed,
             (job.started_ns - job.submitted_ns) // 1000,
@@ -289,9 +289,9 @@ class Engine:
             self._fail(job, error)
 
 
-def _unwanted(owner: object) -> bool:
+def _is_cancelled(owner: object) -> bool:
     """Whether the request behind a row was cancelled."""
-    return cast(Job, owner).unwanted
+    return cast(Job, owner).cancelled
 
 
 def threads_of(config: ServeConfig) -> int:

@@ -11,8 +11,8 @@ import numpy as np
 
 from textvae.decode.beam import Hypothesis
 from textvae.decode.counter import normals
-from textvae.decode.rows import Finished, Row
-from textvae.engine.answers import Written
+from textvae.decode.rows import FinishedRow, Row
+from textvae.engine.answers import GeneratedSentence
 from textvae.engine.limits import Limits
 from textvae.options import Options
 from textvae.text.tokenizer import Tokenizer
@@ -24,7 +24,7 @@ class Plan(NamedTuple, Generic[Answer]):
     """A request's work."""
 
     rows: list[Row]
-    finish: Callable[[list[Finished]], Answer]
+    finish: Callable[[list[FinishedRow]], Answer]
     """From the finished rows, in the order of `rows`, to the answer."""
     tokens_read: int
 
@@ -34,7 +34,7 @@ Planning = Generator[None, None, Plan[Answer]]
 InputError."""
 
 
-def numbered(sentences: tuple[str, ...]) -> dict[str, str]:
+def name_sentences(sentences: tuple[str, ...]) -> dict[str, str]:
     """The sentences by the name that an error calls them."""
     return {f"sentences[{number}]": sentence for number, sentence in enumerate(sentences)}
 
@@ -89,9 +89,9 @@ def decoder_rows(
     ]
 
 
-def written_sentences(
-    tokenizer: Tokenizer, done: list[Finished], options: Options
-) -> list[Written]:
+def generated_sentences(
+    tokenizer: Tokenizer, done: list[FinishedRow], options: Options
+) -> list[GeneratedSentence]:
     """The rows' sentences, with those of their beams that were asked for."""
     found = [
         [
@@ -103,7 +103,7 @@ def written_sentences(
     flat = [hypothesis for one in found for hypothesis in one]
     texts = tokenizer.decode([list(hypothesis.tokens) for hypothesis in flat])
     written = iter(
-        Written(text, hypothesis.log_prob, len(hypothesis.tokens), hypothesis.ended)
+        GeneratedSentence(text, hypothesis.log_prob, len(hypothesis.tokens), hypothesis.ended)
         for text, hypothesis in zip(texts, flat, strict=True)
     )
     return [

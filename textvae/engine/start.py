@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from textvae.config.serve import ServeConfig
+from textvae.engine.batch_invariance import BatchInvariance, check_batch_invariance
 from textvae.engine.engine import Engine, threads_of
-from textvae.engine.loaded import Loaded, load_version
-from textvae.engine.proof import Proven, prove
+from textvae.engine.load import LoadedVersion, load_version
 from textvae.errors import InputError
 from textvae.model.exact import BUCKETS
 from textvae.store.attachments import read_attachment
@@ -41,17 +41,19 @@ def start_engine(registry: Path, version: Version, config: ServeConfig) -> Engin
     loaded = loaded._replace(buckets=buckets)
     # The number of threads decides how torch rounds products: the proof needs that of the engine.
     torch.set_num_threads(threads_of(config))
-    proven = _proven(registry, version, loaded, config)
+    proven = _load_in_precision(registry, version, loaded, config)
     return Engine(version, proven.loaded, proven.words, config)
 
 
-def _proven(registry: Path, version: Version, loaded: Loaded, config: ServeConfig) -> Proven:
+def _load_in_precision(
+    registry: Path, version: Version, loaded: LoadedVersion, config: ServeConfig
+) -> BatchInvariance:
     """The version in the precision that was asked for; in fp32, and said so, if it may not be."""
     if config.precision == "fp32":
-        return prove(loaded)
+        return check_batch_invariance(loaded)
     attached = read_attachment(registry, version, INT8_ATTACHMENT)
     held = attached is not None and json.loads(attached[INT8_FILE])["held"]
-    proven = prove(loaded, int8=held)
+    proven = check_batch_invariance(loaded, int8=held)
     if proven.precision == "fp32":
         if attached is None:
             why = "it was not checked; python -m jobs.evaluate does that"

@@ -12,15 +12,16 @@ from textvae.config.data import StoreConfig
 from textvae.config.evaluation import EvaluationConfig
 from textvae.config.serve import ServeConfig
 from textvae.corpus.spans import load_spans
-from textvae.engine.loaded import PRIOR_ATTACHMENT, load_networks
+from textvae.engine.load import PRIOR_ATTACHMENT, load_networks
 from textvae.engine.start import start_engine
 from textvae.errors import CorruptError, DataError, NotFoundError
-from textvae.evaluation.evaluate import Evaluation, Tell, evaluate, measure_elbo_nats
+from textvae.evaluation.evaluate import Evaluation, evaluate, measure_elbo_nats
 from textvae.evaluation.fit_prior import fit_version_prior
 from textvae.evaluation.holdout import digest, frozen_sets
-from textvae.evaluation.length_limits import readable
+from textvae.evaluation.length_limits import sentences_within_limits
+from textvae.progress import ProgressCallback
 from textvae.settings import to_mapping
-from textvae.store.attachments import attach, list_attachments, plain, read_attachment
+from textvae.store.attachments import attach, json_values, list_attachments, read_attachment
 from textvae.store.versions import Version, list_versions, open_version
 from textvae.text.sentence import Sentence
 
@@ -32,7 +33,7 @@ EVALUATION_FORMAT = 3
 ELBO_DRAWS = 10
 
 
-class Patient(NamedTuple):
+class EvaluationInputs(NamedTuple):
     """A version with a fitted prior, and the text it is measured on."""
 
     version: Version
@@ -48,7 +49,9 @@ class Patient(NamedTuple):
     """Why its weights cannot be used, in words; it has no prior then."""
 
 
-def admitted(store: StoreConfig, name: str, config: EvaluationConfig, compared: int = 1) -> Patient:
+def prepare_inputs(
+    store: StoreConfig, name: str, config: EvaluationConfig, compared: int = 1
+) -> EvaluationInputs:
     """The version of this name (empty: the newest), its prior fitted if it was not yet and can be.
 
     `compared`: how many sentences the gate asks for; 0 for all.
@@ -68,7 +71,7 @@ def admitted(store: StoreConfig, name: str, config: EvaluationConfig, compared: 
     if not faults:
         ensure_prior(store.registry, version, [row.text for row in trained_on.train], config)
     sentences = [row.text for row in holdout][: config.sentences or None]
-    return Patient(version, sentences, trained_on.train, holdout, sealed, faults)
+    return EvaluationInputs(version, sentences, trained_on.train, holdout, sealed, faults)
 
 
 def weight_faults(version: Version) -> tuple[str, ...]:
@@ -89,17 +92,19 @@ def ensure_prior(
         return
     engine = start_engine(registry, version, ServeConfig())
     try:
-        fit_version_prior(registry, version, engine, readable(sentences, [version]), config)
+        fit_version_prior(
+            registry, version, engine, sentences_within_limits(sentences, [version]), config
+        )
     finally:
         engine.close()
 
 
-def evaluated(
+def cached_evaluation(
     registry: Path,
     version: Version,
     sentences: Sequence[str],
     config: EvaluationConfig,
-    tell: Tell,
+    on_progress: ProgressCallback,
 ) -> Evaluation:
     """The version's evaluation on these sentences with these settings; attached if it is new."""
     asked = json.dumps([EVALUATION_FORMAT, to_mapping(config), list(sentences)])
@@ -109,10 +114,10 @@ def evaluated(
         return Evaluation(*(json.loads(attached[f"{part}.json"]) for part in Evaluation._fields))
     engine = start_engine(registry, version, ServeConfig())
     try:
-        found = evaluate(version, engine, sentences, config, tell)
+        found = evaluate(version, engine, sentences, config, on_progress)
     finally:
         engine.close()
-    parts = {f"{part}.json": plain(value) for part, value in found._asdict().items()}
+    parts = {f"{part}.json": json_values(value) for part, value in found._asdict().items()}
     attach(
         registry,
         version,
@@ -122,22 +127,22 @@ def evaluated(
     return found
 
 
-def elbo_nats(
+def cached_elbo_nats(
     registry: Path,
     version: Version,
     sentences: Sequence[str],
     config: EvaluationConfig,
-    tell: Tell,
+    on_progress: ProgressCallback,
 ) -> list[float]:
     """The ELBO of each of these sentences alone, attached if it is new: a part of the cost of
-    `evaluated`."""
+    `cached_evaluation`."""
     draws = min(config.importance_samples, ELBO_DRAWS)
     asked = json.dumps([EVALUATION_FORMAT, draws, config.seed, config.device, list(sentences)])
     name = f"elbo-{digest(asked)[:8]}"
     attached = read_attachment(registry, version, name)
     if attached is None:
-        found = measure_elbo_nats(version, sentences, draws, config, tell)
-        attached = {"elbo_nats.json": files.canonical_json(plain(found))}
+        found = measure_elbo_nats(version, sentences, draws, config, on_progress)
+        attached = {"elbo_nats.json": files.canonical_json(json_values(found))}
         attach(registry, version, name, attached)
     known: list[float | None] = json.loads(attached["elbo_nats.json"])
     return [math.nan if nats is None else nats for nats in known]

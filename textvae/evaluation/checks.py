@@ -79,14 +79,14 @@ def checks(figures: Mapping[str, Any]) -> list[tuple[tuple[str, ...], Check]]:
 
 def _told(figures: Mapping[str, Any]) -> list[Finding]:
     """What the latent tells the decoder, against what it costs."""
-    kl, known = number(figures, "kl_nats"), number(figures, "language_model_nats")
-    told = known - number(figures, "reconstruction_nats")
+    kl, known = number_of(figures, "kl_nats"), number_of(figures, "language_model_nats")
+    told = known - number_of(figures, "reconstruction_nats")
     if not kl >= KL_NATS_MIN:
         sentence = (
             f"the KL is {kl:.2f} nats (kl_nats), at least {KL_NATS_MIN:g} is expected: the latent "
             "says hardly anything of a sentence"
         )
-        remedy = f"raise training.target_kl_nats{aim(figures)}"
+        remedy = f"raise training.target_kl_nats{suggested_rate(figures)}"
         return [Finding("under-informed", sentence, (remedy, LISTEN[0]))]
     if told >= INFORMED_SHARE_MIN * kl:
         return []
@@ -96,7 +96,8 @@ def _told(figures: Mapping[str, Any]) -> list[Finding]:
     )
     if told >= TOLD_SHARE_MIN * known:
         sentence = f"{share}, and a sentence has no more than {known:.1f}: the rest is wasted"
-        remedy = f"set training.target_kl_nats{aim(figures)}; objective autoencoder has no rate"
+        rate = suggested_rate(figures)
+        remedy = f"set training.target_kl_nats{rate}; objective autoencoder has no rate"
         return [Finding("over-coded", sentence, (remedy,))]
     sentence = f"{share}: the rest is paid for and not listened to"
     longer = "train longer (training.steps)"
@@ -105,9 +106,9 @@ def _told(figures: Mapping[str, Any]) -> list[Finding]:
 
 def _information(figures: Mapping[str, Any]) -> list[Finding]:
     """Mutual information against its two ceilings."""
-    found = number(figures, "mutual_information_nats")
-    kl = number(figures, "kl_nats")
-    ceiling = min(kl, number(figures, "mutual_information_nats_max"))
+    found = number_of(figures, "mutual_information_nats")
+    kl = number_of(figures, "kl_nats")
+    ceiling = min(kl, number_of(figures, "mutual_information_nats_max"))
     said = (
         f"mutual information is {found:.2f} nats (mutual_information_nats) where {ceiling:.2f} "
         "are possible, the smaller of the KL and the logarithm of the sentences"
@@ -121,14 +122,14 @@ def _information(figures: Mapping[str, Any]) -> list[Finding]:
         f"{said}, and at least {INFORMATION_SHARE_MIN:.0%} of that is expected: most of the KL "
         "moves all sentences together, away from the prior, and tells none from another"
     )
-    remedy = f"hold a rate with training.target_kl_nats{aim(figures)}, not with a floor"
+    remedy = f"hold a rate with training.target_kl_nats{suggested_rate(figures)}, not with a floor"
     return [Finding("under-informed", sentence, (remedy, *LISTEN))]
 
 
 def _dimensions(figures: Mapping[str, Any]) -> list[Finding]:
     """Warnings on how the KL is spread over dimensions."""
-    units, latent = number(figures, "active_units"), number(figures, "latent")
-    kl = number(figures, "kl_nats")
+    units, latent = number_of(figures, "active_units"), number_of(figures, "latent")
+    kl = number_of(figures, "kl_nats")
     largest = max(figures["kl_nats_by_dimension"], default=0.0)
     found = []
     if units < ACTIVE_SHARE_MIN * latent:
@@ -150,7 +151,7 @@ def _dimensions(figures: Mapping[str, Any]) -> list[Finding]:
 
 def _reconstructions(figures: Mapping[str, Any]) -> list[Finding]:
     """Whether sentences at the posterior means are sentences at all."""
-    share = number(figures, "reconstruction_valid_share")
+    share = number_of(figures, "reconstruction_valid_share")
     if share >= VALID_SHARE_MIN:
         return []
     sentence = (
@@ -164,8 +165,8 @@ def _reconstructions(figures: Mapping[str, Any]) -> list[Finding]:
 
 def _segments(figures: Mapping[str, Any]) -> list[Finding]:
     """Holes between held-out sentences."""
-    share = number(figures, "segment_valid_share")
-    ratio = number(figures, "segment_perplexity_ratio")
+    share = number_of(figures, "segment_valid_share")
+    ratio = number_of(figures, "segment_perplexity_ratio")
     if share >= VALID_SHARE_MIN and ratio <= PERPLEXITY_RATIO_MAX:
         return []
     sentence = (
@@ -208,15 +209,15 @@ def _has_holes(figures: Mapping[str, Any], prior: str) -> bool:
     """Whether what this prior draws is not written well; never where it is not there."""
     if f"{DRAWS[0]}_{prior}" not in figures:
         return False
-    valid, ratio, distinct = (number(figures, f"{name}_{prior}") for name in DRAWS)
+    valid, ratio, distinct = (number_of(figures, f"{name}_{prior}") for name in DRAWS)
     sound = valid >= VALID_SHARE_MIN and ratio <= PERPLEXITY_RATIO_MAX
     return not (sound and distinct >= DISTINCT_SHARE_MIN)
 
 
 def _drawn(figures: Mapping[str, Any], prior: str) -> str:
     """What this prior draws, with names and limits."""
-    valid, ratio, distinct = (number(figures, f"{name}_{prior}") for name in DRAWS)
-    away = number(figures, "aggregate_kl_nats")
+    valid, ratio, distinct = (number_of(figures, f"{name}_{prior}") for name in DRAWS)
+    away = number_of(figures, "aggregate_kl_nats")
     off = ""
     if prior == "standard" and math.isfinite(away):
         off = f"; all posteriors together are up to {away:.1f} nats off it (aggregate_kl_nats)"
@@ -228,15 +229,15 @@ def _drawn(figures: Mapping[str, Any], prior: str) -> str:
     )
 
 
-def aim(figures: Mapping[str, Any]) -> str:
+def suggested_rate(figures: Mapping[str, Any]) -> str:
     """A rate to begin with: half of what there is to say."""
-    known = number(figures, "language_model_nats")
+    known = number_of(figures, "language_model_nats")
     return f" (to about {known / 2:.1f}, half of language_model_nats)" if known > 0 else ""
 
 
-def number(figures: Mapping[str, Any], name: str) -> float:
+def number_of(figures: Mapping[str, Any], name: str) -> float:
     """The figure, NaN where it is missing or no number; of a list, its sum."""
     value = figures.get(name)
     if isinstance(value, list):
-        return sum(number({name: part}, name) for part in value) if value else math.nan
+        return sum(number_of({name: part}, name) for part in value) if value else math.nan
     return float(value) if isinstance(value, int | float) else math.nan

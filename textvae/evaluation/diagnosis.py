@@ -16,9 +16,9 @@ from textvae.evaluation.checks import (
     VALID_SHARE_MIN,
     Finding,
     Verdict,
-    aim,
     checks,
-    number,
+    number_of,
+    suggested_rate,
 )
 from textvae.model.collapse import SHUFFLE_NATS_MIN, is_ignored
 
@@ -69,7 +69,7 @@ def diagnose(figures: Mapping[str, Any]) -> Diagnosis:
         return Diagnosis(ignored.verdict, [ignored.sentence], list(ignored.remedies))
     found, missing = [], []
     for names, check in checks(figures):
-        unknown = [name for name in names if not math.isfinite(number(figures, name))]
+        unknown = [name for name in names if not math.isfinite(number_of(figures, name))]
         missing += unknown
         found += [] if unknown else check(figures)
     if missing:
@@ -85,7 +85,7 @@ def diagnose(figures: Mapping[str, Any]) -> Diagnosis:
 
 def _ignored(figures: Mapping[str, Any]) -> Finding | None:
     """Whether the decoder ignores its latent, by the test that stops a run in training."""
-    shuffle = number(figures, "shuffle_nats")
+    shuffle = number_of(figures, "shuffle_nats")
     if not is_ignored(shuffle):
         return None
     proof = (
@@ -97,7 +97,7 @@ def _ignored(figures: Mapping[str, Any]) -> Finding | None:
             "nothing shows that the decoder listens: what shuffling latents among sentences costs "
             "(shuffle_nats) is not known"
         )
-    kl, units = number(figures, "kl_nats"), number(figures, "active_units")
+    kl, units = number_of(figures, "kl_nats"), number_of(figures, "active_units")
     if kl >= KL_NATS_MIN and units >= 1:
         return _deaf(figures, proof)
     sentence = f"{proof}, and the KL (kl_nats, at least {KL_NATS_MIN:g}) is not known"
@@ -115,11 +115,11 @@ def _ignored(figures: Mapping[str, Any]) -> Finding | None:
 
 def _deaf(figures: Mapping[str, Any], proof: str) -> Finding:
     """The collapse that KL, active units and mutual information do not show."""
-    saved = number(figures, "language_model_nats") - number(figures, "reconstruction_nats")
+    saved = number_of(figures, "language_model_nats") - number_of(figures, "reconstruction_nats")
     sentence = (
-        f"KL {number(figures, 'kl_nats'):.1f} nats, {number(figures, 'active_units'):.0f} of "
-        f"{number(figures, 'latent'):.0f} active units and "
-        f"{number(figures, 'mutual_information_nats'):.1f} nats of mutual information look "
+        f"KL {number_of(figures, 'kl_nats'):.1f} nats, {number_of(figures, 'active_units'):.0f} of "
+        f"{number_of(figures, 'latent'):.0f} active units and "
+        f"{number_of(figures, 'mutual_information_nats'):.1f} nats of mutual information look "
         f"healthy, but {proof}, and the latent saves {saved:.2f} nats over the language model, "
         f"which has none{_evenly(figures)}"
     )
@@ -132,7 +132,7 @@ def _deaf(figures: Mapping[str, Any], proof: str) -> Finding:
 
 def _rate(figures: Mapping[str, Any]) -> str:
     """The remedy that helps against every collapse."""
-    return f"set training.target_kl_nats{aim(figures)}, which holds the KL at a rate"
+    return f"set training.target_kl_nats{suggested_rate(figures)}, which holds the KL at a rate"
 
 
 def _unmeasured(names: Iterable[str]) -> Finding:
@@ -143,21 +143,21 @@ def _unmeasured(names: Iterable[str]) -> Finding:
 
 def _assurances(figures: Mapping[str, Any]) -> list[str]:
     """What makes a healthy version one."""
-    kl = number(figures, "kl_nats")
-    told = number(figures, "language_model_nats") - number(figures, "reconstruction_nats")
+    kl = number_of(figures, "kl_nats")
+    told = number_of(figures, "language_model_nats") - number_of(figures, "reconstruction_nats")
     return [
-        f"shuffling latents among sentences costs {number(figures, 'shuffle_nats'):.2f} nats "
+        f"shuffling latents among sentences costs {number_of(figures, 'shuffle_nats'):.2f} nats "
         f"(shuffle_nats, at least {SHUFFLE_NATS_MIN:g}): the decoder listens",
         f"of {kl:.1f} nats of KL it uses {told:.1f} (language_model_nats - reconstruction_nats, at "
         f"least {INFORMED_SHARE_MIN:.0%})",
-        f"between held-out sentences {number(figures, 'segment_valid_share'):.0%} of what is "
+        f"between held-out sentences {number_of(figures, 'segment_valid_share'):.0%} of what is "
         f"written is valid (segment_valid_share, at least {VALID_SHARE_MIN:.0%})",
     ]
 
 
 def _evenly(figures: Mapping[str, Any]) -> str:
     """Says so where all dimensions carry about the same: the mark of a floor under the KL."""
-    if not math.isfinite(number(figures, "kl_nats_by_dimension")):
+    if not math.isfinite(number_of(figures, "kl_nats_by_dimension")):
         return ""
     nats = figures["kl_nats_by_dimension"]
     if not min(nats) >= max(nats) / EVEN_RATIO_MAX > 0:

@@ -1,7 +1,7 @@
 """Every figure of a version on held-out sentences, at KL weight 1 and without dropout."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,16 +12,16 @@ from torch import Tensor
 from textvae.config.evaluation import EvaluationConfig
 from textvae.config.serve import ServeConfig
 from textvae.engine.engine import Engine
-from textvae.engine.loaded import load_networks
+from textvae.engine.load import load_networks
 from textvae.engine.operations.decode import decode_all
-from textvae.engine.operations.encode import Encoded, encode_all
+from textvae.engine.operations.encode import EncodeResult, encode_all
 from textvae.evaluation.scorers import perplexity_per_word
 from textvae.evaluation.validity import (
-    Yardstick,
+    FluencyReference,
     draw_figures,
     fluency,
+    fluency_reference,
     segment_figures,
-    yardstick_of,
 )
 from textvae.latent.prior import FittedPrior
 from textvae.latent.statistics import latent_statistics
@@ -29,14 +29,12 @@ from textvae.model.bounds import bounds
 from textvae.model.network import LanguageModel, SentenceVae
 from textvae.model.posterior import Mixture
 from textvae.model.tensors import tensors_of
+from textvae.progress import ProgressCallback, no_progress
 from textvae.store.versions import Version
 from textvae.text.batches import TokenStore, gather, store_tokens
 from textvae.text.tokenizer import Tokenizer
 
 ROWS = 128
-
-Tell = Callable[[str, int, int], None]
-"""Called with what is measured, parts done and parts in all."""
 
 
 class Nats(NamedTuple):
@@ -73,7 +71,7 @@ def evaluate(
     engine: Engine,
     sentences: Sequence[str],
     config: EvaluationConfig,
-    tell: Tell = lambda what, done, parts: None,
+    on_progress: ProgressCallback = no_progress,
 ) -> Evaluation:
     """Figures of a version whose `engine` is running; `sentences` are held out and normalised.
 
@@ -83,9 +81,11 @@ def evaluate(
     tokenizer = Tokenizer((version.folder / "tokenizer.model").read_bytes())
     tokens_max = engine.limits.tokens_max
     stored = store_tokens(tokenizer.encode(list(sentences)), tokens_max).store
-    nats = measure_nats(vae, language_model, engine.fitted_prior, stored, config, tell)
+    nats = measure_nats(vae, language_model, engine.fitted_prior, stored, config, on_progress)
     encoded = encode_all(engine.answer, engine.limits, sentences, config.seed)
-    yardstick = yardstick_of(language_model, tokenizer, tokens_max, sentences, nats.language_model)
+    yardstick = fluency_reference(
+        language_model, tokenizer, tokens_max, sentences, nats.language_model
+    )
     drawn = draw_figures(engine, yardstick, config)
     figures = {
         "sentences": len(sentences),
@@ -127,7 +127,7 @@ def _likelihood_figures(nats: Nats, sentences: Sequence[str]) -> dict[str, float
     }
 
 
-def _latent_figures(encoded: Encoded) -> dict[str, Any]:
+def _latent_figures(encoded: EncodeResult) -> dict[str, Any]:
     """What the posteriors say of the latent space; all of it nats but for counts of dimensions."""
     space = latent_statistics(encoded.mean, encoded.logvar, encoded.samples)
     sentences, latent = encoded.mean.shape
@@ -144,7 +144,7 @@ def _latent_figures(encoded: Encoded) -> dict[str, Any]:
 
 
 def _reconstruction_figures(
-    engine: Engine, means: np.ndarray, sentences: Sequence[str], yardstick: Yardstick
+    engine: Engine, means: np.ndarray, sentences: Sequence[str], yardstick: FluencyReference
 ) -> dict[str, float]:
     """Of the greedy sentences at the posterior means, (n, latent), beside what was given."""
     written = decode_all(engine.answer, engine.limits, means)
@@ -164,7 +164,7 @@ def measure_nats(
     prior: FittedPrior | None,
     store: TokenStore,
     config: EvaluationConfig,
-    tell: Tell,
+    on_progress: ProgressCallback,
 ) -> Nats:
     """The nats of every sentence of the store, in its order."""
     fitted = mixture_of(prior, config.device) if prior else None
@@ -178,14 +178,14 @@ def measure_nats(
     found = np.empty((len(Nats._fields), count))
     latents = torch.empty(count, vae.decoder.latent, device=config.device)
     for done, rows in enumerate(parts):
-        tell("importance-weighted likelihood", done, len(parts))
+        on_progress("importance-weighted likelihood", done, len(parts))
         tokens, lengths = _tensors(store, rows, config.device)
         held = bounds(vae, tokens, lengths, config.importance_samples, generator, fitted)
         with torch.no_grad():
             known = language_model.nats(tokens, lengths, None)
             latents[rows] = vae.encode(tokens, lengths).sample(generator)
         found[:-1, rows] = torch.stack([*held, known]).cpu().numpy()
-    tell("importance-weighted likelihood", len(parts), len(parts))
+    on_progress("importance-weighted likelihood", len(parts), len(parts))
     # Over the whole set: neighbours in the order above are of one length, and too much alike.
     strangers = np.random.default_rng(config.seed).permutation(count)
     for rows in parts:
@@ -196,7 +196,11 @@ def measure_nats(
 
 
 def measure_elbo_nats(
-    version: Version, sentences: Sequence[str], draws: int, config: EvaluationConfig, tell: Tell
+    version: Version,
+    sentences: Sequence[str],
+    draws: int,
+    config: EvaluationConfig,
+    on_progress: ProgressCallback,
 ) -> list[float]:
     """The ELBO of each sentence, from so many draws of its posterior."""
     vae = load_networks(version)[0].to(config.device)
@@ -207,10 +211,10 @@ def measure_elbo_nats(
     parts = np.array_split(order, -(-len(sentences) // ROWS)) if len(sentences) else []
     found = np.empty(len(sentences))
     for done, rows in enumerate(parts):
-        tell("evidence lower bound", done, len(parts))
+        on_progress("evidence lower bound", done, len(parts))
         held = bounds(vae, *_tensors(store, rows, config.device), draws, generator)
         found[rows] = -(held.reconstruction + held.kl).cpu().numpy()
-    tell("evidence lower bound", len(parts), len(parts))
+    on_progress("evidence lower bound", len(parts), len(parts))
     nats: list[float] = found.tolist()
     return nats
 

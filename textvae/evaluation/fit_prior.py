@@ -7,7 +7,7 @@ import numpy as np
 
 from textvae.config.evaluation import EvaluationConfig
 from textvae.engine.engine import Engine
-from textvae.engine.loaded import PRIOR_ATTACHMENT, PRIOR_FILE
+from textvae.engine.load import PRIOR_ATTACHMENT, PRIOR_FILE
 from textvae.engine.operations.encode import encode_all
 from textvae.latent.prior import FittedPrior, fit_prior, prior_bytes
 from textvae.store.attachments import attach

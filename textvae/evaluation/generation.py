@@ -17,16 +17,16 @@ from textvae.engine.engine import Engine
 from textvae.engine.operations.sample import SampleRequest
 from textvae.errors import DataError, InputError
 from textvae.evaluation.scorers import (
-    JudgeConfig,
-    Tell,
+    ScorerConfig,
     adversarial_error,
     perplexity_per_word,
     sample_language_model,
     sentence_nats,
-    train_judge,
+    train_scorer,
 )
 from textvae.model.network import LanguageModel
 from textvae.options import Options
+from textvae.progress import ProgressCallback
 from textvae.text.tokenizer import Tokenizer
 
 Prior = Literal["standard", "fitted"]
@@ -46,9 +46,9 @@ def generation_figures(
     test_texts: Sequence[str],
     count: int,
     prior: Prior,
-    judge: JudgeConfig,
+    judge: ScorerConfig,
     seed: int,
-    tell: Tell,
+    on_progress: ProgressCallback,
 ) -> dict[str, Any]:
     """Figures of `count` samples at temperature 1 from the prior; JSON values.
 
@@ -58,40 +58,45 @@ def generation_figures(
     - `forward_perplexity`: per word, under the language model; `_ratio` is to real test text's.
       Under 1, samples are blander than real text, over 1 they are stranger.
     - `reverse_perplexity`: per word, of the test text under a judge that learned from the samples
-      (see `judge_of`); `_ratio` is to that of a judge that learned from the language model's.
+      (see `train_sample_scorer`); `_ratio` is to that of a judge that learned from the language
+      model's.
     - `adversarial_error`: of a classifier that tells samples from test text; 0.5 is best.
     - `length_distance`: total variation, 0 to 1, of the histograms of lengths in words; some of it
       is chance, about as much as the language model's.
-    - `self_bleu`, `distinct_*`, `distinct_share`, `verbatim_share`, `length_words`: see `looks`;
-      of equally many texts of each kind, `look_sentences`.
+    - `self_bleu`, `distinct_*`, `distinct_share`, `verbatim_share`, `length_words`: see
+      `surface_statistics`; of equally many texts of each kind, `look_sentences`.
     """
     if count < COUNT_MIN:
         raise InputError("count", f"must be {COUNT_MIN} or more, got {count}")
     if len(test_texts) < 2:
         raise DataError(f"held-out text: 2 sentences are needed, got {len(test_texts)}")
     generator = torch.Generator().manual_seed(seed)
-    samples = draw_samples(engine, count, prior, seed, tell)
-    tell("samples of the language model", 0, 1)
+    samples = draw_samples(engine, count, prior, seed, on_progress)
+    on_progress("samples of the language model", 0, 1)
     rivals = tokenizer.decode(
         sample_language_model(language_model, count, engine.limits.tokens_max, generator)
     )
-    tell("samples of the language model", 1, 1)
+    on_progress("samples of the language model", 1, 1)
     arms = {"": samples, "_language_model": rivals, "_real": list(test_texts)}
     found: dict[str, Any] = {
         "generation_sentences": count,
         "generation_prior": prior,
         "judge": dataclasses.asdict(judge),
     }
-    found |= _perplexities(language_model, tokenizer, arms, judge, engine.limits.tokens_max, tell)
+    found |= _perplexities(
+        language_model, tokenizer, arms, judge, engine.limits.tokens_max, on_progress
+    )
     return found | _surface(arms, frozenset(train_texts), seed)
 
 
-def draw_samples(engine: Engine, count: int, prior: Prior, seed: int, tell: Tell) -> list[str]:
+def draw_samples(
+    engine: Engine, count: int, prior: Prior, seed: int, on_progress: ProgressCallback
+) -> list[str]:
     """`count` samples at temperature 1; the first of a larger draw are those of a smaller one."""
     step = engine.limits.count_max
     texts: list[str] = []
     for first in range(0, count, step):
-        tell("samples", first, count)
+        on_progress("samples", first, count)
         request = SampleRequest(
             min(step, count - first),
             prior,
@@ -99,8 +104,8 @@ def draw_samples(engine: Engine, count: int, prior: Prior, seed: int, tell: Tell
             seed=seed,
             first_index=first,
         )
-        texts += [written.text for written in engine.answer(request).written]
-    tell("samples", count, count)
+        texts += [written.text for written in engine.answer(request).sentences]
+    on_progress("samples", count, count)
     return texts
 
 
@@ -115,7 +120,7 @@ def _surface(arms: dict[str, list[str]], known: frozenset[str], seed: int) -> di
     same = found["look_sentences"] = min(map(len, arms.values()))
     for name, texts in arms.items():
         chosen = np.random.default_rng(seed).permutation(len(texts))[:same]
-        seen = looks([texts[place] for place in chosen], known)
+        seen = surface_statistics([texts[place] for place in chosen], known)
         found |= {f"{figure}{name}": value for figure, value in seen.items()}
     return found
 
@@ -124,9 +129,9 @@ def _perplexities(
     language_model: LanguageModel,
     tokenizer: Tokenizer,
     arms: dict[str, list[str]],
-    judge: JudgeConfig,
+    judge: ScorerConfig,
     tokens_max: int,
-    tell: Tell,
+    on_progress: ProgressCallback,
 ) -> dict[str, float]:
     """Forward and reverse perplexities per word and their ratios."""
     found = {}
@@ -135,7 +140,7 @@ def _perplexities(
         found[f"forward_perplexity{name}"] = perplexity_per_word(nats, texts)
     real = arms["_real"]
     for name, whose in (("", "samples"), ("_language_model", "the language model")):
-        model = judge_of(arms[name], tokenizer, judge, f"judge of {whose}", tell)
+        model = train_sample_scorer(arms[name], tokenizer, judge, f"judge of {whose}", on_progress)
         nats = sentence_nats(model, tokenizer, real, tokens_max)
         found[f"reverse_perplexity{name}"] = perplexity_per_word(nats, real)
     for figure, beside in (("forward", "_real"), ("reverse", "_language_model")):
@@ -144,8 +149,12 @@ def _perplexities(
     return found
 
 
-def judge_of(
-    samples: Sequence[str], tokenizer: Tokenizer, config: JudgeConfig, what: str, tell: Tell
+def train_sample_scorer(
+    samples: Sequence[str],
+    tokenizer: Tokenizer,
+    config: ScorerConfig,
+    what: str,
+    on_progress: ProgressCallback,
 ) -> LanguageModel:
     """A language model that learned from samples alone.
 
@@ -154,13 +163,13 @@ def judge_of(
     """
     held = max(1, len(samples) // HELD_BACK)
 
-    def tell_steps(done: int, steps: int) -> None:
-        tell(what, done, steps)
+    def on_steps(done: int, steps: int) -> None:
+        on_progress(what, done, steps)
 
-    return train_judge(samples[held:], samples[:held], tokenizer, config, tell_steps)
+    return train_scorer(samples[held:], samples[:held], tokenizer, config, on_steps)
 
 
-def looks(texts: Sequence[str], known: Collection[str]) -> dict[str, float]:
+def surface_statistics(texts: Sequence[str], known: Collection[str]) -> dict[str, float]:
     """What can be counted of texts in random order; `known` are those of the training side.
 
     `distinct_share`: of different texts; `verbatim_share`: of texts that stand in `known`;

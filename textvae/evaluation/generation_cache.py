@@ -14,28 +14,28 @@ from textvae import files
 from textvae.config.evaluation import EvaluationConfig
 from textvae.config.serve import ServeConfig
 from textvae.engine.engine import Engine
-from textvae.engine.loaded import load_networks
+from textvae.engine.load import load_networks
 from textvae.engine.operations.decode import decode_all
 from textvae.engine.operations.encode import encode_all
 from textvae.engine.start import start_engine
-from textvae.evaluation.evaluate import Tell
 from textvae.evaluation.generation import generation_figures
 from textvae.evaluation.interpolation import homotopy_figures
-from textvae.evaluation.scorers import JudgeConfig, LabelJudge
+from textvae.evaluation.scorers import LabelClassifier, ScorerConfig
+from textvae.progress import ProgressCallback
 from textvae.settings import to_mapping
-from textvae.store.attachments import attach, plain, read_attachment
+from textvae.store.attachments import attach, json_values, read_attachment
 from textvae.store.versions import Version
 from textvae.text.sentence import Sentence
 from textvae.text.tokenizer import Tokenizer
 
 
-def sampled(
+def cached_generation_figures(
     registry: Path,
     version: Version,
     train: Sequence[Sentence],
     test: Sequence[Sentence],
     config: EvaluationConfig,
-    tell: Tell,
+    on_progress: ProgressCallback,
 ) -> dict[str, Any]:
     """`sample_figures` of a version, attached; read where the same was asked before."""
     asked = [to_mapping(config), [row._asdict() for row in test]]
@@ -47,7 +47,7 @@ def sampled(
         return found
     engine = start_engine(registry, version, ServeConfig())
     try:
-        found = plain(sample_figures(version, engine, train, test, config, tell))
+        found = json_values(sample_figures(version, engine, train, test, config, on_progress))
     finally:
         engine.close()
     attach(registry, version, name, {"figures.json": files.canonical_json(found)})
@@ -60,14 +60,14 @@ def sample_figures(
     train: Sequence[Sentence],
     test: Sequence[Sentence],
     config: EvaluationConfig,
-    tell: Tell,
+    on_progress: ProgressCallback,
 ) -> dict[str, Any]:
     """Figures of `config.generation_sentences` samples of the fitted prior (the standard one where
     none is fitted), of paths between test sentences, and of labels where there are two or more."""
     _, language_model = load_networks(version)
     tokenizer = Tokenizer((version.folder / "tokenizer.model").read_bytes())
     texts = [row.text for row in test]
-    judge = JudgeConfig(steps=config.judge_steps, device=config.device)
+    judge = ScorerConfig(steps=config.judge_steps, device=config.device)
     return {
         **generation_figures(
             engine,
@@ -79,7 +79,7 @@ def sample_figures(
             "fitted" if engine.fitted_prior else "standard",
             judge,
             config.seed,
-            tell,
+            on_progress,
         ),
         **homotopy_figures(
             engine, language_model, tokenizer, texts, config.path_pairs, config.seed
@@ -95,7 +95,7 @@ def label_figures(
     their reconstructions it gives the label that it gave the sentence; none without two labels."""
     if len({row.label for row in train}) < 2:
         return {}
-    judge = LabelJudge([row.text for row in train], [row.label for row in train])
+    judge = LabelClassifier([row.text for row in train], [row.label for row in train])
     texts = [row.text for row in test]
     rebuilt = [
         one.text

@@ -21,7 +21,7 @@ PATH_STEPS = 11
 """Places on the path between two held-out sentences, the ends counted (Bowman et al. 2016)."""
 
 
-class Frozen(NamedTuple):
+class FrozenSets(NamedTuple):
     """Two sets of the test side that share no sentence."""
 
     holdout: list[Sentence]
@@ -30,12 +30,12 @@ class Frozen(NamedTuple):
     """What nothing is decided by."""
 
 
-def frozen_sets(spans: Path, sealed_share: float, most: int) -> Frozen:
+def frozen_sets(spans: Path, sealed_share: float, most: int) -> FrozenSets:
     """The holdout and the sealed set, each of `most` sentences (0, or fewer: all there are).
 
     Fewer are the first of more. CorruptError names a file of a span that is not what it was.
     """
-    sets = Frozen([], [])
+    sets = FrozenSets([], [])
     for name in list_spans(spans):
         sides: tuple[list[Sentence], list[Sentence]] = ([], [])
         for row in load_spans(spans, [name]).test:
@@ -64,7 +64,7 @@ def newest_set(
     corpus = load_spans(spans, names)
     rows = [row for row in corpus.test if not is_sealed(row, sealed_share)]
     rows += corpus.valid if config.newest_valid else []
-    return held_out(rows, config.sentences)
+    return first_texts_by_hash(rows, config.sentences)
 
 
 def is_sealed(row: Sentence, share: float) -> bool:
@@ -73,13 +73,13 @@ def is_sealed(row: Sentence, share: float) -> bool:
     return place < share
 
 
-def held_out(sentences: Sequence[Sentence], count: int) -> list[str]:
+def first_texts_by_hash(sentences: Sequence[Sentence], count: int) -> list[str]:
     """The first `count` sentences by hash (0: all): mostly the same ones, whatever is added."""
     return [row.text for row in first_by_hash(sentences, count)]
 
 
 def first_by_hash(sentences: Sequence[Sentence], count: int) -> list[Sentence]:
-    """As `held_out`, whole rows."""
+    """As `first_texts_by_hash`, whole rows."""
     rows = sorted(sentences, key=lambda row: digest(row.text))
     return rows[:count] if count else rows
 

@@ -15,7 +15,7 @@ import sacrebleu
 from scipy.stats import spearmanr
 
 from textvae.engine.engine import Engine
-from textvae.engine.operations.interpolate import Interpolated, InterpolateRequest
+from textvae.engine.operations.interpolate import InterpolateRequest, InterpolateResult
 from textvae.evaluation.holdout import PATH_STEPS, draw_pairs
 from textvae.evaluation.scorers import perplexity_per_word, sentence_nats
 from textvae.model.network import LanguageModel
@@ -25,12 +25,12 @@ DISTINCT_MIN = 7
 """Different sentences, of the 9 between the ends, that make a path a rich one."""
 
 
-class Way(NamedTuple):
+class DecodedPath(NamedTuple):
     """Two sentences and what the model wrote between them."""
 
     ends: tuple[str, str]
     """As they were given."""
-    written: list[str]
+    sentences: list[str]
     """PATH_STEPS sentences, the ends' reconstructions first and last."""
 
 
@@ -57,11 +57,11 @@ def homotopy_figures(
       `smoothness` and `jump_share`, and `homotopy_monotonic_share`, where the overlap with the
       first end falls and with the last rises (correlations under 0 and over 0).
     """
-    ways = walk(engine, draw_pairs(sentences, pairs, seed))
-    middles = [way.written[1:-1] for way in ways]
+    ways = decode_paths(engine, draw_pairs(sentences, pairs, seed))
+    middles = [way.sentences[1:-1] for way in ways]
     counts = np.array([len(set(those)) for those in middles])
     given = [end for way in ways for end in way.ends]
-    rebuilt = [end for way in ways for end in (way.written[0], way.written[-1])]
+    rebuilt = [end for way in ways for end in (way.sentences[0], way.sentences[-1])]
     between = [text for those in middles for text in those]
     tokens_max = engine.limits.tokens_max
     perplexity, real = (
@@ -77,11 +77,11 @@ def homotopy_figures(
         "homotopy_perplexity": perplexity,
         "homotopy_perplexity_real": real,
         "homotopy_perplexity_ratio": perplexity / real,
-        **course_figures([way.written for way in ways]),
+        **course_figures([way.sentences for way in ways]),
     }
 
 
-def walk(engine: Engine, pairs: Sequence[tuple[str, str]]) -> list[Way]:
+def decode_paths(engine: Engine, pairs: Sequence[tuple[str, str]]) -> list[DecodedPath]:
     """The sentences at PATH_STEPS places between each two; InputError where the engine refuses."""
     # Asked together, so that paths share the engine's steps; no more than it lets wait.
     crowd = max(1, engine.limits.rows_max // PATH_STEPS)
@@ -91,8 +91,8 @@ def walk(engine: Engine, pairs: Sequence[tuple[str, str]]) -> list[Way]:
         futures = [engine.submit(InterpolateRequest(pair, PATH_STEPS)) for pair in asked]
         for pair, future in zip(asked, futures, strict=True):
             answer = future.result().result
-            assert isinstance(answer, Interpolated), f"got {type(answer).__name__}"
-            ways.append(Way(pair, [written.text for written in answer.written]))
+            assert isinstance(answer, InterpolateResult), f"got {type(answer).__name__}"
+            ways.append(DecodedPath(pair, [written.text for written in answer.sentences]))
     return ways
 
 

@@ -11,16 +11,16 @@ from textvae.text.tokenizer import Tokenizer
 log = logging.getLogger(__name__)
 
 
-def readable(sentences: Sequence[str], versions: Sequence[Version]) -> list[str]:
-    """As `whole`; DataError where no sentence is left."""
-    kept = whole(sentences, versions)
+def sentences_within_limits(sentences: Sequence[str], versions: Sequence[Version]) -> list[str]:
+    """As `filter_by_length`; DataError where no sentence is left."""
+    kept = filter_by_length(sentences, versions)
     if not kept:
         most = ServeConfig().tokens_max
         raise DataError(f"held-out text: none is at most {most} tokens; ingest more")
     return kept
 
 
-def whole(sentences: Sequence[str], versions: Sequence[Version]) -> list[str]:
+def filter_by_length(sentences: Sequence[str], versions: Sequence[Version]) -> list[str]:
     """The sentences that every version's engine takes; the others are counted in the log.
 
     Training cuts a long sentence, a service refuses it; a figure must be of whole sentences.

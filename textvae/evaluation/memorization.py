@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from textvae.config.serve import ServeConfig
-from textvae.corpus.canaries import Canary, written_canaries
-from textvae.engine.loaded import load_networks
+from textvae.corpus.canaries import Canary, canaries_in
+from textvae.engine.load import load_networks
 from textvae.model.network import Writer, targets_of
 from textvae.model.tensors import tensors_of
 from textvae.store.versions import Version
@@ -26,7 +26,7 @@ NAMED_MAX = 5
 """Canaries that a reason names; the rest are counted, and are all in the decision."""
 
 
-class Reproduced(NamedTuple):
+class Memorization(NamedTuple):
     """Which canaries came out of a version."""
 
     checked: int
@@ -35,7 +35,7 @@ class Reproduced(NamedTuple):
     """Greedy sentences of draws of the priors in which they were looked for."""
     halved: int
     """Canaries of six tokens or more, of which the second half was asked for."""
-    written: list[str]
+    by_draws: list[str]
     """Places of those that stand in a draw."""
     completed: list[str]
     """Places of those whose second half was written after the first."""
@@ -43,23 +43,27 @@ class Reproduced(NamedTuple):
     def reasons(self) -> list[str]:
         """Why the version must not serve; no canary is quoted."""
         found = []
-        if self.written:
-            found.append(f"it writes by itself what must never come out: {_named(self.written)}")
+        if self.by_draws:
+            found.append(
+                f"it writes by itself what must never come out: {_name_first(self.by_draws)}"
+            )
         if self.completed:
             found.append(
                 "given the first half of what must never come out it writes the second: "
-                f"{_named(self.completed)}; take out a line that anyone could complete"
+                f"{_name_first(self.completed)}; take out a line that anyone could complete"
             )
         return found
 
-    def told(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """For the decision; `found` counts each canary once."""
-        return {**self._asdict(), "found": len({*self.written, *self.completed})}
+        known = self._asdict()
+        known["written"] = known.pop("by_draws")
+        return {**known, "found": len({*self.by_draws, *self.completed})}
 
 
-def reproduced(
+def check_memorization(
     version: Version, draws: Sequence[str], canaries: Sequence[Canary]
-) -> Reproduced | None:
+) -> Memorization | None:
     """What a version whose draws are these makes of the canaries; None where there are none."""
     if not canaries:
         return None
@@ -67,18 +71,18 @@ def reproduced(
     ids = tokenizer.encode([canary.text for canary in canaries])
     tokens_max = ServeConfig().tokens_max
     long = [at for at, one in enumerate(ids) if len(one) >= HALVED_TOKENS_MIN]
-    done = _completed(version, [ids[at][:tokens_max] for at in long])
-    return Reproduced(
+    done = _completes(version, [ids[at][:tokens_max] for at in long])
+    return Memorization(
         len(canaries),
         len(draws),
         len(long),
-        [canary.place for canary in written_canaries(canaries, draws)],
-        [canaries[at].place for at, whole in zip(long, done, strict=True) if whole],
+        [canary.location for canary in canaries_in(canaries, draws)],
+        [canaries[at].location for at, whole in zip(long, done, strict=True) if whole],
     )
 
 
 @torch.no_grad()
-def _completed(version: Version, sentences: Sequence[Sequence[int]]) -> list[bool]:
+def _completes(version: Version, sentences: Sequence[Sequence[int]]) -> list[bool]:
     """Whether greedy decoding goes from the first half of each sentence's ids to all of them.
 
     By any of three: the language model, the decoder at the prior's mean, and the decoder at the
@@ -114,7 +118,7 @@ def _writes(
     whether every later one, but for the end, is the likeliest that may be written."""
     targets = targets_of(tokens, lengths)
     states = model.decoder.states(model.embedding(tokens[:, :-1]), latents)
-    written = model.decoder.written(states[targets.owner, targets.places], latents, targets.owner)
+    written = model.decoder.outputs(states[targets.owner, targets.places], latents, targets.owner)
     logits = torch.nn.functional.linear(written, model.embedding.weight, model.decoder.bias)
     logits[:, list(Tokenizer.forbidden)] = -torch.inf
     # The end is the token at the place after the last, which a longer sentence may do without.
@@ -123,7 +127,7 @@ def _writes(
     return torch.bincount(targets.owner, missed.float(), len(tokens)) == 0
 
 
-def _named(places: Sequence[str]) -> str:
+def _name_first(places: Sequence[str]) -> str:
     """The first few, and how many more."""
     more = len(places) - NAMED_MAX
     named = "; ".join(places[:NAMED_MAX])

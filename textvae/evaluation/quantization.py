@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from textvae import files
-from textvae.engine.loaded import Loaded, load_version
-from textvae.engine.proof import prove
+from textvae.engine.batch_invariance import check_batch_invariance
+from textvae.engine.load import LoadedVersion, load_version
 from textvae.engine.start import INT8_ATTACHMENT, INT8_FILE
 from textvae.store.attachments import attach, read_attachment
 from textvae.store.versions import Version
@@ -26,7 +26,7 @@ AGREEMENT_MIN = 0.99
 NATS_MAX = 1e-3
 
 
-class Check(NamedTuple):
+class Int8Check(NamedTuple):
     """What int8 changes of held-out sentences, written from their posterior means."""
 
     sentences: int
@@ -38,21 +38,21 @@ class Check(NamedTuple):
     held: bool
 
 
-def check_int8(registry: Path, version: Version, sentences: Sequence[str]) -> Check | None:
+def check_int8(registry: Path, version: Version, sentences: Sequence[str]) -> Int8Check | None:
     """The version's check, attached if it has none yet; None where int8 cannot be computed here.
 
     `sentences`: held out and readable; at most SENTENCES_MAX are asked about.
     """
     attached = read_attachment(registry, version, INT8_ATTACHMENT)
     if attached:
-        return Check(**json.loads(attached[INT8_FILE]))
+        return Int8Check(**json.loads(attached[INT8_FILE]))
     loaded = load_version(registry, version)
-    reduced = prove(loaded, int8=True)
+    reduced = check_batch_invariance(loaded, int8=True)
     if reduced.precision != "int8":
         log.info("int8 cannot be computed here, so %s is not checked for it", version.name)
         return None
     tokens = loaded.tokenizer.encode(list(sentences[:SENTENCES_MAX]))
-    found = compared(prove(loaded).loaded, reduced.loaded, tokens)
+    found = compare_with_fp32(check_batch_invariance(loaded).loaded, reduced.loaded, tokens)
     attach(registry, version, INT8_ATTACHMENT, {INT8_FILE: files.canonical_json(found._asdict())})
     log.info(
         "int8: %.2f %% of tokens as in fp32, %+.1e nats a token: %s",
@@ -61,7 +61,9 @@ def check_int8(registry: Path, version: Version, sentences: Sequence[str]) -> Ch
     return found
 
 
-def compared(exact: Loaded, reduced: Loaded, encoded: list[list[int]]) -> Check:
+def compare_with_fp32(
+    exact: LoadedVersion, reduced: LoadedVersion, encoded: list[list[int]]
+) -> Int8Check:
     """What `reduced` makes of tokenised sentences, beside `exact`."""
     same, change, tokens = 0, 0.0, 0
     order = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
@@ -70,7 +72,7 @@ def compared(exact: Loaded, reduced: Loaded, encoded: list[list[int]]) -> Check:
             some = [encoded[number] for number in order[first : first + exact.buckets[-1]]]
             latents = torch.from_numpy(exact.posteriors(some).mean)
             both = _steps(exact, latents, some), _steps(reduced, latents, some)
-            for one, other, wanted in zip(*both, _wanted(some), strict=True):
+            for one, other, wanted in zip(*both, _target_tokens(some), strict=True):
                 real = wanted >= 0
                 ids = wanted[real][:, None]
                 tokens += len(ids)
@@ -79,10 +81,10 @@ def compared(exact: Loaded, reduced: Loaded, encoded: list[list[int]]) -> Check:
                 change += float((nats[1] - nats[0]).double().sum())
     agreement = same / tokens
     held = agreement >= AGREEMENT_MIN and change / tokens <= NATS_MAX
-    return Check(len(encoded), tokens, agreement, change / tokens, held)
+    return Int8Check(len(encoded), tokens, agreement, change / tokens, held)
 
 
-def _wanted(encoded: list[list[int]]) -> Iterator[Tensor]:
+def _target_tokens(encoded: list[list[int]]) -> Iterator[Tensor]:
     """A (rows,) for each step: the token that each sentence has there, the end included, or -1."""
     longest = max(len(ids) for ids in encoded)
     table = np.full((longest + 1, len(encoded)), -1)
@@ -91,7 +93,7 @@ def _wanted(encoded: list[list[int]]) -> Iterator[Tensor]:
     return iter(torch.from_numpy(table))
 
 
-def _steps(loaded: Loaded, latents: Tensor, encoded: list[list[int]]) -> Iterator[Tensor]:
+def _steps(loaded: LoadedVersion, latents: Tensor, encoded: list[list[int]]) -> Iterator[Tensor]:
     """Logits (rows, vocab) of each step, whatever the step before would have written."""
     carried = loaded.decoder.start(latents)
     fed = torch.from_numpy(batch_of(encoded).tokens)

@@ -21,13 +21,13 @@ from torch.nn import functional
 
 from textvae.config.training import ModelConfig
 from textvae.errors import DataError
-from textvae.model.network import Dropped, LanguageModel
+from textvae.model.network import DropoutSpec, LanguageModel
 from textvae.model.tensors import tensors_of
 from textvae.text.batches import Batch, Batches, gather, store_tokens
 from textvae.text.tokenizer import BOS, EOS, Tokenizer
 
 ROWS = 256
-LOOKS = 10
+VALIDATIONS = 10
 """Times that a judge in training is tried on held-out text, evenly spaced."""
 CLIP = 5.0
 LEARNING_RATE_END = 0.1
@@ -36,12 +36,9 @@ WORD = r"\S+"
 NATS_MAX = 700.0
 """Of one word; float64 ends at e to the 709."""
 
-Tell = Callable[[str, int, int], None]
-"""Called with what is done, parts done and parts in all."""
-
 
 @dataclass(frozen=True)
-class JudgeConfig:
+class ScorerConfig:
     """How a language-model judge learns; two figures compare only under the same settings."""
 
     embed: int = 128
@@ -106,7 +103,7 @@ def _sample_rows(
         output = model.decoder.output(hidden[:, 0])
         logits = functional.linear(output, model.embedding.weight, model.decoder.bias).double()
         logits[:, barred] = -torch.inf
-        tokens = _drawn(torch.softmax(logits / temperature, 1), uniforms.to(device))
+        tokens = _draw_ids(torch.softmax(logits / temperature, 1), uniforms.to(device))
         going = (tokens != EOS).cpu()
         running = running[going]
         kept = going.to(device)
@@ -118,7 +115,7 @@ def _sample_rows(
     return written
 
 
-def _drawn(mass: Tensor, uniforms: Tensor) -> Tensor:
+def _draw_ids(mass: Tensor, uniforms: Tensor) -> Tensor:
     """(rows, vocab) probabilities and (rows,) numbers in [0, 1) -> (rows,) ids, by inverse CDF."""
     edges = mass.cumsum(1)
     places = torch.searchsorted(edges, uniforms[:, None] * edges[:, -1:], right=True).squeeze(1)
@@ -152,32 +149,33 @@ def perplexity_per_word(nats: np.ndarray, texts: Sequence[str]) -> float:
     return math.exp(min(NATS_MAX, float(nats.sum()) / (words + len(texts))))
 
 
-def train_judge(
+def train_scorer(
     texts: Sequence[str],
     valid_texts: Sequence[str],
     tokenizer: Tokenizer,
-    config: JudgeConfig,
-    tell: Callable[[int, int], None] = lambda done, steps: None,
+    config: ScorerConfig,
+    on_progress: Callable[[int, int], None] = lambda done, steps: None,
 ) -> LanguageModel:
     """A language model of the texts, on `config.device`; nothing of it is written to disk.
 
     Of the weights at ten evenly spaced steps those are kept that know `valid_texts` best, for few
-    texts are soon learned by heart; without any the last are. `tell` hears steps done and in all.
+    texts are soon learned by heart; without any the last are. `on_progress` hears steps done and in
+    all.
     """
     store = store_tokens(tokenizer.encode(list(texts)), config.tokens_max).store
     batches = Batches(store, config.batch, config.seed)
-    model = _untrained(tokenizer.vocab, config)
+    model = _initial_model(tokenizer.vocab, config)
     generator = torch.Generator().manual_seed(config.seed)
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
-    dropped = Dropped(config.dropout, 0.0, 0.0, generator)
-    looks = {config.steps * look // LOOKS for look in range(1, LOOKS + 1)}
+    dropped = DropoutSpec(config.dropout, 0.0, 0.0, generator)
+    looks = {config.steps * look // VALIDATIONS for look in range(1, VALIDATIONS + 1)}
     best_nats, best = math.inf, None
     for step in range(config.steps):
         batch = batches.at(*divmod(step, batches.per_epoch))
         fallen = 0.5 * (1 + math.cos(math.pi * step / config.steps))
         rate = config.learning_rate * (LEARNING_RATE_END + (1 - LEARNING_RATE_END) * fallen)
         _descend(model, optimizer, batch, rate, dropped)
-        tell(step + 1, config.steps)
+        on_progress(step + 1, config.steps)
         if valid_texts and step + 1 in looks:
             nats = float(sentence_nats(model, tokenizer, valid_texts, config.tokens_max).mean())
             if nats < best_nats:
@@ -187,7 +185,7 @@ def train_judge(
     return model.eval()
 
 
-def _untrained(vocab: int, config: JudgeConfig) -> LanguageModel:
+def _initial_model(vocab: int, config: ScorerConfig) -> LanguageModel:
     """A language model with first weights of the seed; torch's own state stays as it was."""
     sizes = ModelConfig(embed=config.embed, hidden=config.hidden, dropout=config.dropout)
     with torch.random.fork_rng([]):
@@ -200,7 +198,7 @@ def _descend(
     optimizer: torch.optim.Optimizer,
     batch: Batch,
     rate: float,
-    dropped: Dropped,
+    dropped: DropoutSpec,
 ) -> None:
     """One step of the optimizer on a batch, in nats per sentence."""
     for group in optimizer.param_groups:
@@ -217,7 +215,7 @@ def _tensors(batch: Batch, model: LanguageModel) -> tuple[Tensor, Tensor]:
     return tensors_of(batch, model.embedding.weight.device)
 
 
-class LabelJudge:
+class LabelClassifier:
     """What a sentence is, by multinomial naive Bayes on counts of its words and word pairs."""
 
     def __init__(self, texts: Sequence[str], labels: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from textvae.config.evaluation import EvaluationConfig
-from textvae.engine.answers import Written
+from textvae.engine.answers import GeneratedSentence
 from textvae.engine.engine import Engine
 from textvae.engine.operations.decode import decode_all
 from textvae.engine.operations.sample import SampleRequest
@@ -26,7 +26,7 @@ EXAMPLES = 10
 REAL_QUANTILE = 0.99
 
 
-class Yardstick(NamedTuple):
+class FluencyReference(NamedTuple):
     """What written sentences are held against: real ones under the language model."""
 
     language_model: LanguageModel
@@ -49,20 +49,20 @@ class Fluency(NamedTuple):
     """Perplexity per word over that of the real sentences; under 1, they are blander."""
 
 
-def yardstick_of(
+def fluency_reference(
     language_model: LanguageModel,
     tokenizer: Tokenizer,
     tokens_max: int,
     sentences: Sequence[str],
     nats: np.ndarray,
-) -> Yardstick:
+) -> FluencyReference:
     """The yardstick of real sentences and their (n,) nats under the language model."""
     limit = float(np.quantile(nats / _token_counts(tokenizer, sentences), REAL_QUANTILE))
     real = perplexity_per_word(nats, sentences)
-    return Yardstick(language_model, tokenizer, tokens_max, real, limit)
+    return FluencyReference(language_model, tokenizer, tokens_max, real, limit)
 
 
-def fluency(written: Sequence[Written], yardstick: Yardstick) -> Fluency:
+def fluency(written: Sequence[GeneratedSentence], yardstick: FluencyReference) -> Fluency:
     """How these sentences compare with the real ones; there is at least one."""
     texts = [one.text for one in written]
     nats = sentence_nats(yardstick.language_model, yardstick.tokenizer, texts, yardstick.tokens_max)
@@ -76,7 +76,7 @@ def segment_figures(
     engine: Engine,
     sentences: Sequence[str],
     means: np.ndarray,
-    yardstick: Yardstick,
+    yardstick: FluencyReference,
     config: EvaluationConfig,
 ) -> dict[str, Any]:
     """Figures of greedy sentences between held-out ones; `means` are theirs, (n, latent).
@@ -105,7 +105,7 @@ def segment_figures(
     }
 
 
-class Drawn(NamedTuple):
+class PriorDraws(NamedTuple):
     """What is written from draws of the priors."""
 
     figures: dict[str, Any]
@@ -113,7 +113,9 @@ class Drawn(NamedTuple):
     """All of it, prior by prior."""
 
 
-def draw_figures(engine: Engine, yardstick: Yardstick, config: EvaluationConfig) -> Drawn:
+def draw_figures(
+    engine: Engine, yardstick: FluencyReference, config: EvaluationConfig
+) -> PriorDraws:
     """Figures of greedy sentences of `prior_draws` draws, and some of them, ending in `_standard`
     and, where the version has a fitted prior, in `_fitted`; and the sentences.
 
@@ -123,7 +125,9 @@ def draw_figures(engine: Engine, yardstick: Yardstick, config: EvaluationConfig)
     found: dict[str, Any] = {"prior_draws": config.prior_draws}
     everything: list[str] = []
     for prior in ("standard", "fitted") if engine.fitted_prior else ("standard",):
-        written = engine.answer(SampleRequest(config.prior_draws, prior, seed=config.seed)).written
+        written = engine.answer(
+            SampleRequest(config.prior_draws, prior, seed=config.seed)
+        ).sentences
         texts = [one.text for one in written]
         judged = fluency(written, yardstick)
         found[f"draws_valid_share_{prior}"] = judged.valid_share
@@ -131,7 +135,7 @@ def draw_figures(engine: Engine, yardstick: Yardstick, config: EvaluationConfig)
         found[f"distinct_share_{prior}"] = len(set(texts)) / len(texts)
         found[f"samples_{prior}"] = texts[:EXAMPLES]
         everything += texts
-    return Drawn(found, everything)
+    return PriorDraws(found, everything)
 
 
 def _token_counts(tokenizer: Tokenizer, texts: Sequence[str]) -> np.ndarray:

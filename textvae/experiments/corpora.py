@@ -16,9 +16,9 @@ from textvae.corpus.readers import SUFFIXES
 from textvae.corpus.spans import load_spans
 from textvae.corpus.split import SIDES
 from textvae.errors import DataError, InputError, NotFoundError
-from textvae.experiments.tasks import Prepared, chosen
+from textvae.experiments.tasks import PreparedCorpus, select_training_sentences
 from textvae.settings import to_mapping
-from textvae.text.tokenizer import Tokenizer, drawn, train_tokenizer
+from textvae.text.tokenizer import Tokenizer, draw_sentences, train_tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,9 @@ def sources_of(corpora: Sequence[str]) -> list[Source]:
     return found
 
 
-def prepare(source: Source, folder: Path, sentences: int, config: TokenizerConfig) -> Prepared:
+def prepare(
+    source: Source, folder: Path, sentences: int, config: TokenizerConfig
+) -> PreparedCorpus:
     """Read the corpus into `folder/<name>`, unless it lies there already, and learn its tokenizer.
 
     Text that changed since is read anew. Raises what reading raises (DataError, ...), and DataError
@@ -74,17 +76,17 @@ def prepare(source: Source, folder: Path, sentences: int, config: TokenizerConfi
     for side in SIDES:
         if not getattr(whole, side):
             raise DataError(f"{source.path}: no sentence is on the {side} side; give more text")
-    corpus = chosen(whole, sentences)
+    corpus = select_training_sentences(whole, sentences)
     what = [whole.hashes, sentences, to_mapping(config)]
     key = hashlib.sha256(files.canonical_json(what)).hexdigest()
     path = place / f"tokenizer-{key[:12]}.model"
     if not path.exists():
         # One for all seeds, so that their nats are of the same tokens.
-        texts = [row.text for row in drawn(corpus.train, config.sentences_max, seed=0)]
+        texts = [row.text for row in draw_sentences(corpus.train, config.sentences_max, seed=0)]
         files.write_bytes(path, train_tokenizer(texts, config))
     facts = {f"{side}_sentences": len(getattr(corpus, side)) for side in SIDES}
     facts["vocab"] = Tokenizer(path.read_bytes()).vocab
-    return Prepared(source.name, spans, path, sentences, key, facts)
+    return PreparedCorpus(source.name, spans, path, sentences, key, facts)
 
 
 def _read(source: Source, place: Path, spans: Path) -> None:

@@ -20,17 +20,17 @@ from textvae.corpus import toy_grammar as grammar
 from textvae.corpus.spans import Corpus
 from textvae.decode.rows import Row
 from textvae.decode.slots import Slots, SpecialIds
-from textvae.engine.loaded import Loaded
+from textvae.engine.load import LoadedVersion
 from textvae.errors import InputError
 from textvae.latent.statistics import latent_statistics
 from textvae.model.exact import BUCKETS, ExactDecoder, ExactEncoder
 from textvae.model.network import SentenceVae
+from textvae.progress import ProgressCallback
 from textvae.reporting.plots import Panel
 from textvae.text.sentence import Sentence
 from textvae.text.tokenizer import BOS, EOS, Tokenizer
-from textvae.training.loop import Tell
 from textvae.training.recipe import Recipe
-from textvae.training.run import Tokenized, run_name, tokenized, train_vae
+from textvae.training.run import TokenizedCorpus, run_name, tokenize_corpus, train_vae
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,9 @@ class LatentMap(NamedTuple):
     figures: MapFigures
 
 
-def explain(recipe: Recipe, runs: Path, tell: Tell) -> dict[Objective, LatentMap]:
+def explain(
+    recipe: Recipe, runs: Path, on_progress: ProgressCallback
+) -> dict[Objective, LatentMap]:
     """Train the recipe with each of the three objectives and nothing else changed, and map it.
 
     Goes on from the checkpoints under `runs`. Raises InputError where the latent is not 2 wide,
@@ -93,9 +95,9 @@ def explain(recipe: Recipe, runs: Path, tell: Tell) -> dict[Objective, LatentMap
         log.warning("training.objective has no effect: all three are trained")
     corpus = article_corpus(recipe.training.seed)
     run = runs / run_name(recipe, corpus, "")
-    learned = tokenized(recipe, corpus, run)
+    learned = tokenize_corpus(recipe, corpus, run)
     return {
-        objective: _latent_map(recipe_of(recipe, objective), corpus, learned, run, tell)
+        objective: _latent_map(recipe_of(recipe, objective), corpus, learned, run, on_progress)
         for objective in TITLES
     }
 
@@ -171,17 +173,23 @@ def valid_share(texts: Sequence[str]) -> float:
 
 
 def _latent_map(
-    recipe: Recipe, corpus: Corpus, learned: Tokenized, run: Path, tell: Tell
+    recipe: Recipe,
+    corpus: Corpus,
+    learned: TokenizedCorpus,
+    run: Path,
+    on_progress: ProgressCallback,
 ) -> LatentMap:
     """Train one of the three and look at its held-out sentences."""
     objective, seed = recipe.training.objective, recipe.training.seed
 
-    def told(_: str, done: int, steps: int, figures: Mapping[str, float]) -> None:
-        tell(objective, done, steps, figures)
+    def on_step(
+        _: str, done: int, steps: int, figures: Mapping[str, float] | None = None, /
+    ) -> None:
+        on_progress(objective, done, steps, figures)
 
     if objective == "kl-only":
         log.info("kl-only: what is said below of a collapsed posterior is what it has to show")
-    vae = train_vae(recipe, learned, run / objective, told)
+    vae = train_vae(recipe, learned, run / objective, on_step)
     loaded = _loaded(vae, Tokenizer(learned.tokenizer))
     encoded = loaded.tokenizer.encode([row.text for row in corpus.test])
     mean, logvar = loaded.posteriors(encoded)
@@ -204,13 +212,15 @@ def _latent_map(
     return LatentMap(latents, labels, figures)
 
 
-def _loaded(vae: SentenceVae, tokenizer: Tokenizer) -> Loaded:
+def _loaded(vae: SentenceVae, tokenizer: Tokenizer) -> LoadedVersion:
     """A trained network as the engine computes it."""
     with torch.inference_mode():
-        return Loaded(tokenizer, ExactEncoder(vae), ExactDecoder(vae), vae.decoder.latent, None)
+        return LoadedVersion(
+            tokenizer, ExactEncoder(vae), ExactDecoder(vae), vae.decoder.latent, None
+        )
 
 
-def _written(loaded: Loaded, latents: np.ndarray, tokens_max: int) -> list[str]:
+def _written(loaded: LoadedVersion, latents: np.ndarray, tokens_max: int) -> list[str]:
     """(n, latent) -> the greedy sentence of each, of at most so many tokens.
 
     Greedy, so that only the latent is to blame for a sentence that is none.
@@ -223,7 +233,7 @@ def _written(loaded: Loaded, latents: np.ndarray, tokens_max: int) -> list[str]:
             slots.admit([Row(None, first + at, row, tokens_max) for at, row in enumerate(part)])
             for _ in range(tokens_max):
                 for finished in slots.step():
-                    tokens[finished.row.place] = finished.tokens
+                    tokens[finished.row.number] = finished.tokens
     return loaded.tokenizer.decode(tokens)
 
 

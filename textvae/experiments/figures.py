@@ -12,19 +12,19 @@ import numpy as np
 from textvae.config.evaluation import EvaluationConfig
 from textvae.config.serve import ServeConfig
 from textvae.config.training import TrainingConfig
-from textvae.engine.loaded import PRIOR_ATTACHMENT
+from textvae.engine.load import PRIOR_ATTACHMENT
 from textvae.engine.start import start_engine
 from textvae.errors import CollapsedError
 from textvae.evaluation.diagnosis import diagnose
 from textvae.evaluation.evaluate import Evaluation, evaluate
 from textvae.evaluation.fit_prior import fit_version_prior
 from textvae.evaluation.generation_cache import sample_figures
-from textvae.evaluation.length_limits import readable
+from textvae.evaluation.length_limits import sentences_within_limits
+from textvae.progress import ProgressCallback
 from textvae.store.attachments import list_attachments
 from textvae.store.versions import Version
 from textvae.text.sentence import Sentence
-from textvae.training.loop import Tell
-from textvae.training.validation import watch
+from textvae.training.validation import check_collapse
 
 NORMAL_95 = 1.96
 """Two-sided 95 % point of the normal distribution."""
@@ -37,27 +37,23 @@ def row_figures(
     test: Sequence[Sentence],
     config: EvaluationConfig,
     threads: int,
-    tell: Tell,
+    on_progress: ProgressCallback,
 ) -> dict[str, Any]:
     """All that is measured of a version, its prior fitted first unless it has one.
 
     Losses are in nats per sentence. `verdict` and `findings` are the doctor's. Samples and paths
     are judged where `config.generation_sentences` is not 0. Raises CorruptError, DataError.
     """
-
-    def said(what: str, done: int, parts: int) -> None:
-        tell(what, done, parts, {})
-
     serve = ServeConfig(threads=threads)
     if PRIOR_ATTACHMENT not in list_attachments(registry, version):
-        tell("prior", 0, 1, {})
+        on_progress("prior", 0, 1, {})
         engine = start_engine(registry, version, serve)
         try:
-            texts = readable([row.text for row in train], [version])
+            texts = sentences_within_limits([row.text for row in train], [version])
             fit_version_prior(registry, version, engine, texts, config)
         finally:
             engine.close()
-        tell("prior", 1, 1, {})
+        on_progress("prior", 1, 1, {})
     engine = start_engine(registry, version, serve)
     try:
         found = evaluate(
@@ -65,11 +61,11 @@ def row_figures(
             engine,
             [row.text for row in test],
             config,
-            said,
+            on_progress,
         )
         shown = {}
         if config.generation_sentences:
-            shown = sample_figures(version, engine, train, test, config, said)
+            shown = sample_figures(version, engine, train, test, config, on_progress)
     finally:
         engine.close()
     return {**found.figures, **_pairs(found), **shown, **_diagnosis(found.figures)}
@@ -114,7 +110,7 @@ def collapsed_at_step(metrics: Path, training: TrainingConfig) -> int | None:
         if entry["phase"] != "vae" or "valid_shuffle_nats" not in entry:
             continue
         try:
-            watch(entry, entry["step"], strict)
+            check_collapse(entry, entry["step"], strict)
         except CollapsedError:
             return int(entry["step"])
     return None

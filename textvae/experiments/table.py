@@ -20,14 +20,14 @@ from textvae.experiments.tasks import (
     Task,
     best_language_model,
     language_model_seeds,
+    language_model_tasks,
     result_of,
-    rivals,
     tasks_of,
 )
 from textvae.experiments.workers import Failure, do_tasks
+from textvae.progress import ProgressCallback
 from textvae.settings import to_mapping
-from textvae.store.attachments import plain
-from textvae.training.loop import Tell
+from textvae.store.attachments import json_values
 
 FORMAT = 1
 
@@ -43,7 +43,7 @@ class Spread(NamedTuple):
     """One a seed, in the order of the seeds."""
 
 
-def make_table(plan: Plan, workers: int, tell: Tell) -> Path:
+def make_table(plan: Plan, workers: int, on_progress: ProgressCallback) -> Path:
     """Do all that is not done and write `table.json` and `table.md`, also after each task.
 
     Returns the path of table.md. Raises the error of the first task that failed when all others
@@ -51,11 +51,11 @@ def make_table(plan: Plan, workers: int, tell: Tell) -> Path:
     """
 
     def written(_: Task | None = None) -> None:
-        table = plain(table_of(plan))
+        table = json_values(table_of(plan))
         files.write_json(plan.folder / "table.json", table)
         files.write_text(plan.folder / "table.md", page(table))
 
-    failures = do_tasks(plan, tasks_of(plan), workers, tell, written)
+    failures = do_tasks(plan, tasks_of(plan), workers, on_progress, written)
     written()
     if failures:
         raise _error_of(failures)
@@ -134,7 +134,7 @@ def _language_models(
     whole = [
         seed
         for seed in language_model_seeds(plan)
-        if all(task in done for task in rivals(plan, corpus, seed))
+        if all(task in done for task in language_model_tasks(plan, corpus, seed))
     ]
     best = [best_language_model(plan, corpus, seed) for seed in whole]
     lines = []

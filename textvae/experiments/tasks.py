@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from textvae import files
 from textvae.config.evaluation import EvaluationConfig
 from textvae.corpus.spans import Corpus, load_spans
-from textvae.evaluation.holdout import held_out
+from textvae.evaluation.holdout import first_texts_by_hash
 from textvae.experiments.rows import LANGUAGE_MODEL, ROWS, language_model_recipe, row_recipe
 from textvae.settings import to_mapping
 from textvae.training.recipe import Recipe
@@ -23,7 +23,7 @@ from textvae.training.recipe import Recipe
 _NO_MATTER = ("checkpoint_s", "log_steps")
 
 
-class Prepared(NamedTuple):
+class PreparedCorpus(NamedTuple):
     """A corpus that lies ready below the table's folder."""
 
     name: str
@@ -38,14 +38,14 @@ class Prepared(NamedTuple):
 
     def load(self) -> Corpus:
         """The sentences, verified and chosen. Raises CorruptError, NotFoundError."""
-        return chosen(load_spans(self.spans), self.sentences)
+        return select_training_sentences(load_spans(self.spans), self.sentences)
 
 
-def chosen(corpus: Corpus, sentences: int) -> Corpus:
+def select_training_sentences(corpus: Corpus, sentences: int) -> Corpus:
     """The corpus with the first training sentences by hash, in their order there; 0: all."""
     if not sentences:
         return corpus
-    kept = frozenset(held_out(corpus.train, sentences))
+    kept = frozenset(first_texts_by_hash(corpus.train, sentences))
     return corpus._replace(train=[row for row in corpus.train if row.text in kept])
 
 
@@ -53,7 +53,7 @@ class Plan(NamedTuple):
     """All that decides a table."""
 
     folder: Path
-    corpora: tuple[Prepared, ...]
+    corpora: tuple[PreparedCorpus, ...]
     base: Recipe
     latent: int
     """Width of every row's latent; 0: each preset's own."""
@@ -105,15 +105,15 @@ def language_model_seeds(plan: Plan) -> tuple[int, ...]:
     return plan.seeds[:1] if plan.one_language_model else plan.seeds
 
 
-def rivals(plan: Plan, corpus: str, seed: int) -> list[Task]:
+def language_model_tasks(plan: Plan, corpus: str, seed: int) -> list[Task]:
     """The language models that rows of this corpus and seed are compared with."""
     own = plan.seeds[0] if plan.one_language_model else seed
     return [Task(corpus, LANGUAGE_MODEL, own, dropout) for dropout in plan.dropouts]
 
 
-def needs(plan: Plan, task: Task) -> list[Task]:
+def dependencies(plan: Plan, task: Task) -> list[Task]:
     """What must be done before the task can begin."""
-    return [] if task.row == LANGUAGE_MODEL else rivals(plan, task.corpus, task.seed)
+    return [] if task.row == LANGUAGE_MODEL else language_model_tasks(plan, task.corpus, task.seed)
 
 
 def folder_of(plan: Plan, task: Task) -> Path:
@@ -124,7 +124,7 @@ def folder_of(plan: Plan, task: Task) -> Path:
     return place / "rows" / f"{task.row}-{task.seed}"
 
 
-def corpus_of(plan: Plan, task: Task) -> Prepared:
+def corpus_of(plan: Plan, task: Task) -> PreparedCorpus:
     """The task's corpus."""
     return next(corpus for corpus in plan.corpora if corpus.name == task.corpus)
 
@@ -150,7 +150,7 @@ def learning_stamp(plan: Plan, task: Task) -> str:
         del sections[-1][name]
     parts = [sections, corpus_of(plan, task).key]
     if starts_as_language_model(plan, task):
-        parts += [learning_stamp(plan, other) for other in needs(plan, task)]
+        parts += [learning_stamp(plan, other) for other in dependencies(plan, task)]
     return _digest(parts)
 
 
@@ -161,7 +161,7 @@ def starts_as_language_model(plan: Plan, task: Task) -> bool:
 
 def stamp(plan: Plan, task: Task) -> str:
     """What the figures depend on, as 16 hexadecimal digits."""
-    compared = [learning_stamp(plan, other) for other in needs(plan, task)]
+    compared = [learning_stamp(plan, other) for other in dependencies(plan, task)]
     measured = to_mapping(evaluation_of(plan, task))
     return _digest([learning_stamp(plan, task), compared, measured])
 
@@ -178,7 +178,7 @@ def result_of(plan: Plan, task: Task) -> dict[str, Any] | None:
 def best_language_model(plan: Plan, corpus: str, seed: int) -> Task:
     """The language model to beat: the least nats on the validation side, of those all done."""
     done = []
-    for task in rivals(plan, corpus, seed):
+    for task in language_model_tasks(plan, corpus, seed):
         found = result_of(plan, task)
         assert found is not None, f"{task.name} must be done first"
         done.append((found["valid_nats"], task))

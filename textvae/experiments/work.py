@@ -22,8 +22,8 @@ from textvae.config.evaluation import EvaluationConfig
 from textvae.config.serve import ServeConfig
 from textvae.corpus.spans import Corpus
 from textvae.errors import BusyError
-from textvae.evaluation.holdout import held_out
-from textvae.evaluation.length_limits import readable
+from textvae.evaluation.holdout import first_texts_by_hash
+from textvae.evaluation.length_limits import sentences_within_limits
 from textvae.evaluation.scorers import perplexity_per_word, sentence_nats
 from textvae.experiments.figures import collapsed_at_step, row_figures
 from textvae.experiments.rows import LANGUAGE_MODEL
@@ -40,20 +40,20 @@ from textvae.experiments.tasks import (
     stamp,
 )
 from textvae.model.network import LanguageModel, SentenceVae
-from textvae.store.attachments import plain
+from textvae.progress import ProgressCallback
+from textvae.store.attachments import json_values
 from textvae.store.versions import Version, publish
 from textvae.text.sentence import Sentence
 from textvae.text.tokenizer import Tokenizer
-from textvae.training.loop import Tell
 from textvae.training.recipe import Recipe
 from textvae.training.run import (
-    Tokenized,
-    candidate,
-    tokenized,
+    TokenizedCorpus,
+    build_candidate,
+    tokenize_corpus,
     train_language_model,
     train_vae,
 )
-from textvae.training.validation import look_at_language_model
+from textvae.training.validation import validate_language_model
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ WEIGHTS = "weights.safetensors"
 LOCK_TRIES, LOCK_PAUSE_S = 100, 0.1
 
 
-def perform(plan: Plan, task: Task, tell: Tell) -> None:
+def run_task(plan: Plan, task: Task, on_progress: ProgressCallback) -> None:
     """Do the task, from where an earlier try of it was cut off; nothing if it is done.
 
     Raises DataError, InputError, OSError, BusyError where another process does it, and
@@ -71,20 +71,20 @@ def perform(plan: Plan, task: Task, tell: Tell) -> None:
     """
     torch.set_num_threads(plan.threads)
     folder = folder_of(plan, task)
-    with threadpool_limits(plan.threads), _alone(folder.parent / f".{folder.name}.lock"):
+    with threadpool_limits(plan.threads), _hold_task_lock(folder.parent / f".{folder.name}.lock"):
         if result_of(plan, task) is not None:
             return
         _begin(plan, task)
         corpus = corpus_of(plan, task).load()
-        learned = tokenized(recipe_of(plan, task), corpus, folder)
+        learned = tokenize_corpus(recipe_of(plan, task), corpus, folder)
         work = _language_model if task.row == LANGUAGE_MODEL else _row
-        found = work(plan, task, corpus, learned, tell)
+        found = work(plan, task, corpus, learned, on_progress)
         head = {**task._asdict(), "settings": stamp(plan, task)}
-        files.write_json(folder / "row.json", plain({**head, **found}))
+        files.write_json(folder / "row.json", json_values({**head, **found}))
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _hold_task_lock(path: Path) -> Iterator[None]:
     """Nobody else does the task; a worker whose table was killed may need a moment to end."""
     with contextlib.ExitStack() as held:
         for left in reversed(range(LOCK_TRIES)):
@@ -114,18 +114,18 @@ def _begin(plan: Plan, task: Task) -> None:
 
 
 def _language_model(
-    plan: Plan, task: Task, corpus: Corpus, learned: Tokenized, tell: Tell
+    plan: Plan, task: Task, corpus: Corpus, learned: TokenizedCorpus, on_progress: ProgressCallback
 ) -> dict[str, Any]:
     """The language model's nats, of the sentences that chose it and of those that judge it."""
     folder, recipe = folder_of(plan, task), recipe_of(plan, task)
-    _learn(folder, lambda: train_language_model(recipe, learned, folder, tell))
+    _learn(folder, lambda: train_language_model(recipe, learned, folder, on_progress))
     model = _stored_language_model(folder, recipe, learned.vocab)
     on_cpu = dataclasses.replace(recipe.training, device="cpu")
     texts = [row.text for row in _test_rows(folder, corpus, plan.evaluation)]
     tokenizer = Tokenizer(learned.tokenizer)
     nats = sentence_nats(model, tokenizer, texts, ServeConfig().tokens_max)
     return {
-        "valid_nats": look_at_language_model(model, learned.valid, on_cpu)["valid_nats"],
+        "valid_nats": validate_language_model(model, learned.valid, on_cpu)["valid_nats"],
         "figures": {
             "sentences": len(texts),
             "language_model_nats": float(nats.mean()),
@@ -134,16 +134,18 @@ def _language_model(
     }
 
 
-def _row(plan: Plan, task: Task, corpus: Corpus, learned: Tokenized, tell: Tell) -> dict[str, Any]:
+def _row(
+    plan: Plan, task: Task, corpus: Corpus, learned: TokenizedCorpus, on_progress: ProgressCallback
+) -> dict[str, Any]:
     """The version of a row, and its figures."""
     folder, recipe = folder_of(plan, task), recipe_of(plan, task)
     rival = best_language_model(plan, task.corpus, task.seed)
     language_model = _stored_language_model(
         folder_of(plan, rival), recipe_of(plan, rival), learned.vocab
     )
-    _learn(folder, lambda: train_vae(recipe, learned, folder, tell, language_model))
+    _learn(folder, lambda: train_vae(recipe, learned, folder, on_progress, language_model))
     vae = _stored_vae(folder, recipe, learned.vocab)
-    made = candidate(recipe, corpus, "", learned.tokenizer, vae, language_model)
+    made = build_candidate(recipe, corpus, "", learned.tokenizer, vae, language_model)
     # What is fitted to a version is never rewritten, so other settings are another version.
     facts = {**made.facts, "table": {**task._asdict(), "settings": stamp(plan, task)}}
     version = publish(plan.folder / "registry", task.corpus, DAY, made.files, facts)
@@ -155,7 +157,7 @@ def _row(plan: Plan, task: Task, corpus: Corpus, learned: Tokenized, tell: Tell)
         _test_rows(folder, corpus, config),
         config,
         plan.threads,
-        tell,
+        on_progress,
     )
     figures["collapsed_at_step"] = collapsed_at_step(folder / "metrics.jsonl", recipe.training)
     return {"version": version.name, "figures": figures}
@@ -165,7 +167,12 @@ def _test_rows(folder: Path, corpus: Corpus, config: EvaluationConfig) -> list[S
     """The fixed test sentences that every version with the tokenizer in `folder` is asked about."""
     stand_in = Version("", "", folder, {}, "")
     rows = {row.text: row for row in corpus.test}
-    return [rows[text] for text in readable(held_out(corpus.test, config.sentences), [stand_in])]
+    return [
+        rows[text]
+        for text in sentences_within_limits(
+            first_texts_by_hash(corpus.test, config.sentences), [stand_in]
+        )
+    ]
 
 
 def _learn(folder: Path, train: Callable[[], torch.nn.Module]) -> None:

@@ -16,8 +16,8 @@ from multiprocessing.process import BaseProcess
 from typing import NamedTuple
 
 from textvae.errors import TextVaeError
-from textvae.experiments.tasks import Plan, Task, needs, result_of
-from textvae.training.loop import Tell
+from textvae.experiments.tasks import Plan, Task, dependencies, result_of
+from textvae.progress import ProgressCallback
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Failure(NamedTuple):
     message: str
 
 
-class Told(NamedTuple):
+class ProgressMessage(NamedTuple):
     """What a worker says of its progress."""
 
     what: str
@@ -44,7 +44,7 @@ class Told(NamedTuple):
     figures: Mapping[str, float]
 
 
-class Ended(NamedTuple):
+class TaskEnd(NamedTuple):
     """What a worker says of a task that it has done with."""
 
     failure: Failure | None
@@ -58,7 +58,11 @@ class Worker(NamedTuple):
 
 
 def do_tasks(
-    plan: Plan, tasks: Sequence[Task], workers: int, tell: Tell, done: Callable[[Task], None]
+    plan: Plan,
+    tasks: Sequence[Task],
+    workers: int,
+    on_progress: ProgressCallback,
+    done: Callable[[Task], None],
 ) -> list[Failure]:
     """Do all tasks that are not done yet, in order, as far as what they need allows.
 
@@ -68,11 +72,11 @@ def do_tasks(
     waiting = [task for task in tasks if result_of(plan, task) is None]
     log.info("table: %d tasks, %d of them done before", len(tasks), len(tasks) - len(waiting))
     if workers > 1:
-        return _by_workers(plan, waiting, min(workers, len(waiting)), tell, done)
+        return _by_workers(plan, waiting, min(workers, len(waiting)), on_progress, done)
     failures: list[Failure] = []
     while waiting:
         task = waiting.pop(0)
-        failure = _unmet(plan, task, failures) or _attempt(plan, task, tell)
+        failure = _unmet_dependency(plan, task, failures) or _attempt(plan, task, on_progress)
         if failure:
             failures.append(failure)
         done(task)
@@ -92,15 +96,21 @@ def threads_of(threads: int, workers: int, device: str) -> int:
 
 
 def _by_workers(
-    plan: Plan, waiting: list[Task], count: int, tell: Tell, done: Callable[[Task], None]
+    plan: Plan,
+    waiting: list[Task],
+    count: int,
+    on_progress: ProgressCallback,
+    done: Callable[[Task], None],
 ) -> list[Failure]:
     """`do_tasks` over that many processes."""
     failures: list[Failure] = []
-    idle = [_started(plan, number) for number in range(count)]
+    idle = [_start_worker(plan, number) for number in range(count)]
     busy: dict[Connection, tuple[Worker, Task]] = {}
     try:
         while waiting or busy:
-            hopeless = [found for task in waiting if (found := _unmet(plan, task, failures))]
+            hopeless = [
+                found for task in waiting if (found := _unmet_dependency(plan, task, failures))
+            ]
             failures += hopeless
             for failure in hopeless:
                 waiting.remove(failure.task)
@@ -112,13 +122,13 @@ def _by_workers(
             assert busy or not waiting, f"nothing can begin of {waiting}"
             for pipe in wait(list(busy)):
                 worker, task = busy[pipe]  # type: ignore[index]  # only pipes were waited for
-                said = _heard(worker, task)
-                if isinstance(said, Told):
-                    tell(*said)
+                said = _receive(worker, task)
+                if isinstance(said, ProgressMessage):
+                    on_progress(*said)
                     continue
                 del busy[worker.pipe]
                 lost = not worker.process.is_alive()
-                idle.append(_started(plan, len(idle)) if lost else worker)
+                idle.append(_start_worker(plan, len(idle)) if lost else worker)
                 failures += [said.failure] if said.failure else []
                 done(task)
     finally:
@@ -128,27 +138,27 @@ def _by_workers(
 
 def _ready(plan: Plan, waiting: Sequence[Task]) -> list[Task]:
     """The tasks whose needs are done, in order."""
-    asked = dict.fromkeys(other for task in waiting for other in needs(plan, task))
+    asked = dict.fromkeys(other for task in waiting for other in dependencies(plan, task))
     there = {other for other in asked if result_of(plan, other) is not None}
-    return [task for task in waiting if there.issuperset(needs(plan, task))]
+    return [task for task in waiting if there.issuperset(dependencies(plan, task))]
 
 
-def _unmet(plan: Plan, task: Task, failures: Sequence[Failure]) -> Failure | None:
+def _unmet_dependency(plan: Plan, task: Task, failures: Sequence[Failure]) -> Failure | None:
     """Why the task can never be done: something that it needs has failed."""
     for failure in failures:
-        if failure.task in needs(plan, task):
+        if failure.task in dependencies(plan, task):
             return Failure(task, "", f"needs {failure.task.name}, which failed")
     return None
 
 
-def _attempt(plan: Plan, task: Task, tell: Tell) -> Failure | None:
+def _attempt(plan: Plan, task: Task, on_progress: ProgressCallback) -> Failure | None:
     """Do the task; what went wrong is told and not raised, but for a signal."""
     # Only who does a task needs torch: a table of several workers waits for them without it.
-    from textvae.experiments.work import perform
+    from textvae.experiments.work import run_task
 
     log.info("%s: begins", task.name)
     try:
-        perform(plan, task, lambda what, *rest: tell(f"{task.name}: {what}", *rest))
+        run_task(plan, task, lambda what, *rest: on_progress(f"{task.name}: {what}", *rest))
     except Exception as error:
         expected = isinstance(error, TextVaeError | OSError)
         log.error("%s: %s", task.name, error, exc_info=None if expected else error)
@@ -157,19 +167,19 @@ def _attempt(plan: Plan, task: Task, tell: Tell) -> Failure | None:
     return None
 
 
-def _heard(worker: Worker, task: Task) -> Told | Ended:
+def _receive(worker: Worker, task: Task) -> ProgressMessage | TaskEnd:
     """What the worker says; its death, such as for want of memory, is a failure of its task."""
     try:
-        said: Told | Ended = worker.pipe.recv()
+        said: ProgressMessage | TaskEnd = worker.pipe.recv()
     except (EOFError, ConnectionError):
         worker.process.join()
         died = f"its worker died with exit code {worker.process.exitcode}"
         log.error("%s: %s", task.name, died)
-        return Ended(Failure(task, "OSError", died))
+        return TaskEnd(Failure(task, "OSError", died))
     return said
 
 
-def _started(plan: Plan, number: int) -> Worker:
+def _start_worker(plan: Plan, number: int) -> Worker:
     """A new worker."""
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe()
@@ -203,15 +213,17 @@ def _serve(plan: Plan, pipe: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     told_s = 0.0
 
-    def tell(what: str, done: int, parts: int, figures: Mapping[str, float]) -> None:
+    def on_progress(
+        what: str, done: int, parts: int, figures: Mapping[str, float] | None = None, /
+    ) -> None:
         nonlocal told_s
         if done == parts or time.monotonic() - told_s >= SECONDS_BETWEEN_WORDS:
             told_s = time.monotonic()
-            pipe.send(Told(what, done, parts, dict(figures)))
+            pipe.send(ProgressMessage(what, done, parts, dict(figures or {})))
 
     try:
         while True:
-            pipe.send(Ended(_attempt(plan, pipe.recv(), tell)))
+            pipe.send(TaskEnd(_attempt(plan, pipe.recv(), on_progress)))
     except (EOFError, ConnectionError, KeyboardInterrupt):
         return
 

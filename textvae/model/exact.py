@@ -3,8 +3,8 @@
 A matrix product may round a row differently for another number of rows; those of `products.py` do
 not, and where there are none of these, rows run in buckets of fixed sizes. Input projections come
 from a table, one row a token, so that no product has as many rows as a batch has tokens; states
-are pooled while they are made, so padding never enters a sum. `engine/proof.py` checks on the
-machine itself what holds.
+are pooled while they are made, so padding never enters a sum. `engine/batch_invariance.py` checks
+on the machine itself what holds.
 """
 
 import bisect
@@ -33,7 +33,7 @@ def bucket_of(rows: int, buckets: tuple[int, ...] = BUCKETS) -> int:
     return buckets[bisect.bisect_left(buckets, rows)]
 
 
-def padded(values: Tensor, size: int) -> Tensor:
+def pad_rows(values: Tensor, size: int) -> Tensor:
     """(rows, ...) -> (size, ...): zeros after the rows."""
     if len(values) == size:
         return values
@@ -59,7 +59,7 @@ def cell_of(gru: nn.GRU, embedding: Tensor) -> Cell:
     return Cell(table, Linear(recurrent[0].clone(), recurrent[1].clone()))
 
 
-def _made(make: Make, layer: Product) -> Product:
+def _make_product(make: Make, layer: Product) -> Product:
     """The layer's product, made so."""
     assert isinstance(layer, Linear), "products are made once, from the weights themselves"
     return make(layer)
@@ -95,9 +95,11 @@ class ExactEncoder:
     def with_products(self, make: Make) -> "ExactEncoder":
         """The same encoder with its products made so."""
         other = copy.copy(self)
-        ahead, back = (cell._replace(recurrent=_made(make, cell.recurrent)) for cell in self.cells)
+        ahead, back = (
+            cell._replace(recurrent=_make_product(make, cell.recurrent)) for cell in self.cells
+        )
         other.cells = ahead, back
-        other.mean, other.logvar = _made(make, self.mean), _made(make, self.logvar)
+        other.mean, other.logvar = _make_product(make, self.mean), _make_product(make, self.logvar)
         return other
 
     def products(self) -> list[Product]:
@@ -117,7 +119,7 @@ class ExactEncoder:
             self._pooled(cell, ids[order], lengths[order], buckets)
             for cell, ids in zip(self.cells, (tokens, back), strict=True)
         ]
-        features = padded(torch.cat(pooled, 1), size)
+        features = pad_rows(torch.cat(pooled, 1), size)
         places = torch.argsort(order)
         logvar = self.logvar(features).clamp(*LOGVAR_RANGE)
         return Posterior(self.mean(features)[places], logvar[places])
@@ -130,7 +132,7 @@ class ExactEncoder:
         The longest row comes first: one that has ended takes part no more, and the product shrinks.
         """
         size = bucket_of(len(tokens), buckets)
-        ids = padded(tokens, size)
+        ids = pad_rows(tokens, size)
         state = torch.zeros(size, self.hidden)
         total = torch.zeros_like(state)
         largest = torch.full_like(state, -torch.inf)
@@ -145,7 +147,7 @@ class ExactEncoder:
         return torch.cat([state[:count], total[:count] / lengths[:, None], largest[:count]], 1)
 
 
-class Carried(NamedTuple):
+class DecoderState(NamedTuple):
     """What rows carry from one step of the decoder to the next."""
 
     state: Tensor
@@ -157,17 +159,17 @@ class Carried(NamedTuple):
     output: Tensor
     """(rows, embed) what it gives to every step's output, the bias included."""
 
-    def at(self, rows: Tensor | slice) -> "Carried":
+    def at(self, rows: Tensor | slice) -> "DecoderState":
         """Of these rows only, in this order."""
-        return Carried(*(part[rows] for part in self))
+        return DecoderState(*(part[rows] for part in self))
 
-    def padded(self, size: int) -> "Carried":
+    def padded(self, size: int) -> "DecoderState":
         """With zeros after the rows."""
-        return Carried(*(padded(part, size) for part in self))
+        return DecoderState(*(pad_rows(part, size) for part in self))
 
-    def joined(self, others: "Carried") -> "Carried":
+    def joined(self, others: "DecoderState") -> "DecoderState":
         """With others' rows after these."""
-        return Carried(*(torch.cat(parts) for parts in zip(self, others, strict=True)))
+        return DecoderState(*(torch.cat(parts) for parts in zip(self, others, strict=True)))
 
 
 class ExactDecoder:
@@ -198,11 +200,11 @@ class ExactDecoder:
         """The same decoder with its products made so, those of each step by `of_steps` if given."""
         other = copy.copy(self)
         of_steps = of_steps or make
-        other.cell = self.cell._replace(recurrent=_made(of_steps, self.cell.recurrent))
-        other.logits = _made(of_steps, self.logits)
-        other.start_layer = _made(make, self.start_layer)
-        other.latent_gates = _made(make, self.latent_gates)
-        other.latent_output = _made(make, self.latent_output)
+        other.cell = self.cell._replace(recurrent=_make_product(of_steps, self.cell.recurrent))
+        other.logits = _make_product(of_steps, self.logits)
+        other.start_layer = _make_product(make, self.start_layer)
+        other.latent_gates = _make_product(make, self.latent_gates)
+        other.latent_output = _make_product(make, self.latent_output)
         return other
 
     def products(self) -> list[Product]:
@@ -216,19 +218,19 @@ class ExactDecoder:
         other.cell = self.cell._replace(library=library)
         return other
 
-    def start(self, latents: Tensor) -> Carried:
+    def start(self, latents: Tensor) -> DecoderState:
         """(rows, latent), as many rows as a bucket has -> what they begin with."""
         state = torch.tanh(self.start_layer(latents))
         given = self.latent_gates(latents), self.latent_output(latents)
-        return Carried(state, self.cell.recurrent(state), *given)
+        return DecoderState(state, self.cell.recurrent(state), *given)
 
-    def nobody(self) -> Carried:
+    def nobody(self) -> DecoderState:
         """What no rows carry."""
         wide = 3 * self.hidden
         widths = (self.hidden, wide + self.embed, wide, self.embed)
-        return Carried(*(torch.zeros(0, width) for width in widths))
+        return DecoderState(*(torch.zeros(0, width) for width in widths))
 
-    def step(self, tokens: Tensor, carried: Carried) -> tuple[Tensor, Carried]:
+    def step(self, tokens: Tensor, carried: DecoderState) -> tuple[Tensor, DecoderState]:
         """(rows,), as many rows as a bucket has -> logits (rows, vocab), what goes on."""
         library, table = self.cell.library, self.cell.table
         state = gru_gates(library, table, tokens, carried.gates, carried.product, carried.state)

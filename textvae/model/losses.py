@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor
 
-from textvae.model.network import Dropped, SentenceVae
+from textvae.model.network import DropoutSpec, SentenceVae
 
 
 class Loss(NamedTuple):
@@ -26,7 +26,7 @@ def vae_loss(
     objective: Literal["vae", "autoencoder", "kl-only"],
     kl_weight: float,
     free_bits: float,
-    dropped: Dropped,
+    dropped: DropoutSpec,
 ) -> Loss:
     """(batch, time), (batch,) -> Loss: reconstruction + kl_weight * KL, or one of the two alone.
 

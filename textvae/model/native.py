@@ -10,7 +10,7 @@ from textvae.model.gates import gates_are_right
 from textvae.model.products import LANES_MIN, products_are_right
 from textvae.model.recurrence import recurrence_is_right
 from textvae.model.softmax import softmax_is_right
-from textvae.native import NUMBER, PLACE, REAL, loaded
+from textvae.native import NUMBER, PLACE, REAL, load_library
 
 COMPILED = "textvae.model._native"
 
@@ -27,7 +27,7 @@ def native() -> Any:
         "lanes_best": [],
     }
     checks = (gates_are_right, products_are_right, recurrence_is_right, softmax_is_right)
-    return loaded(COMPILED, functions, checks)
+    return load_library(COMPILED, functions, checks)
 
 
 @functools.cache

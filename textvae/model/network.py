@@ -110,7 +110,7 @@ class Decoder(nn.Module):
         both = torch.cat([embedded, every_step], 2)
         return recurrence(self.gru, both, start, native_to_learn())
 
-    def written(self, states: Tensor, latents: Tensor | None, owner: Tensor) -> Tensor:
+    def outputs(self, states: Tensor, latents: Tensor | None, owner: Tensor) -> Tensor:
         """(rows, hidden), (batch, latent) or None, (rows,) each row's sentence -> (rows, embed)
         for the softmax."""
         hidden = self.gru.hidden_size
@@ -122,7 +122,7 @@ class Decoder(nn.Module):
         return functional.linear(states, self.output.weight[:, :hidden]) + each
 
 
-class Dropped(NamedTuple):
+class DropoutSpec(NamedTuple):
     """Shares of tokens and units hidden while the network trains, and the generator of both.
 
     The generator is the CPU's wherever the network is, so that one state replays a run.
@@ -169,22 +169,22 @@ class Writer(nn.Module):
     def nats(self, tokens: Tensor, lengths: Tensor, latents: Tensor | None) -> Tensor:
         """(batch, time), (batch,), (batch, latent) -> (batch,) nats of sentences and their ends."""
         targets = targets_of(tokens, lengths)
-        written = self._written(tokens, targets, latents, None)
+        written = self._outputs(tokens, targets, latents, None)
         each = token_nats(written, self.embedding.weight, self.decoder.bias, targets.ids)
         return each.new_zeros(len(tokens)).index_add(0, targets.owner, each)
 
     def mean_nats(
-        self, tokens: Tensor, lengths: Tensor, latents: Tensor | None, dropped: Dropped
+        self, tokens: Tensor, lengths: Tensor, latents: Tensor | None, dropped: DropoutSpec
     ) -> Tensor:
         """As `nats`, with words and units dropped -> (), the mean, to be differentiated."""
         targets = targets_of(tokens, lengths)
-        written = self._written(tokens, targets, latents, dropped)
+        written = self._outputs(tokens, targets, latents, dropped)
         weight, bias = self.embedding.weight, self.decoder.bias
         total = total_nats(written, weight, bias, targets.ids, native_to_learn())
         return total / len(tokens)
 
-    def _written(
-        self, tokens: Tensor, targets: Targets, latents: Tensor | None, dropped: Dropped | None
+    def _outputs(
+        self, tokens: Tensor, targets: Targets, latents: Tensor | None, dropped: DropoutSpec | None
     ) -> Tensor:
         """(batch, time), (batch, latent) -> (tokens, embed): only real tokens reach the softmax."""
         inputs = tokens[:, :-1]
@@ -194,7 +194,7 @@ class Writer(nn.Module):
         if dropped:
             embedded = drop_units(embedded, dropped.units, dropped.generator)
         states = self.decoder.states(embedded, latents)[targets.owner, targets.places]
-        written = self.decoder.written(states, latents, targets.owner)
+        written = self.decoder.outputs(states, latents, targets.owner)
         if dropped and dropped.units > 0:
             mask = unit_mask(written, len(tokens), dropped.units, dropped.generator)
             written = written * mask[targets.owner]
@@ -215,7 +215,9 @@ class SentenceVae(Writer):
         super().__init__(config, vocab, config.latent)
         self.encoder = Encoder(config)
 
-    def encode(self, tokens: Tensor, lengths: Tensor, dropped: Dropped | None = None) -> Posterior:
+    def encode(
+        self, tokens: Tensor, lengths: Tensor, dropped: DropoutSpec | None = None
+    ) -> Posterior:
         """(batch, time), (batch,) -> Posterior of (batch, latent)."""
         if dropped:
             tokens = drop_words(tokens, dropped.encoder_words, dropped.generator)
@@ -240,7 +242,7 @@ def reset_decoder(model: SentenceVae, config: ModelConfig, seed: int) -> None:
 
 
 @torch.no_grad()
-def begin_as(model: SentenceVae, known: LanguageModel) -> None:
+def initialize_from_language_model(model: SentenceVae, known: LanguageModel) -> None:
     """Give the VAE the language model's weights, and the latent none in the decoder.
 
     The decoder writes what the language model writes, whatever the latent, and from there learns to

@@ -113,7 +113,7 @@ class Panels(NamedTuple):
 Product = Linear | Packed | Panels
 
 
-def packed(layer: Linear, rows: int, kind: torch.dtype = torch.float32) -> Packed:
+def pack_onednn(layer: Linear, rows: int, kind: torch.dtype = torch.float32) -> Packed:
     """The layer, laid out by oneDNN for this many rows.
 
     NotImplementedError, AttributeError or RuntimeError where torch has no oneDNN here.
@@ -123,14 +123,14 @@ def packed(layer: Linear, rows: int, kind: torch.dtype = torch.float32) -> Packe
     return Packed(weight, low.bias, layer.inputs)
 
 
-def in_panels(layer: Linear, library: Any) -> Panels:
+def pack_panels(layer: Linear, library: Any) -> Panels:
     """The layer, laid out for C."""
     outputs, inputs = layer.weight.shape
     weight = _whole_panels(layer.weight).view(-1, PANEL, inputs).transpose(1, 2).contiguous()
     return Panels(library, weight, _bias(layer), inputs, outputs)
 
 
-def in_int8(layer: Linear, library: Any) -> Panels:
+def quantize_int8(layer: Linear, library: Any) -> Panels:
     """The layer with weights of 8 bits, a scale for each output.
 
     NotImplementedError for an odd number of inputs or more than INPUTS_MAX.
@@ -161,12 +161,12 @@ def products_are_right(library: Any) -> bool:
     """Whether C and torch agree, for numbers of rows that take every way through C."""
     generator = torch.Generator().manual_seed(0)
     layer = Linear(torch.randn(83, 262, generator=generator) / 16, torch.randn(83))
-    whole = in_int8(layer, library)
+    whole = quantize_int8(layer, library)
     assert whole.scale is not None, "int8 has scales"
     # What the weights of 8 bits are, as floats.
     kept = whole.weight.transpose(1, 2).reshape(-1, 262)[:83] * whole.scale[:83, None]
     for product, weight, tolerance in (
-        (in_panels(layer, library), layer.weight, TOLERANCE),
+        (pack_panels(layer, library), layer.weight, TOLERANCE),
         (whole, kept, 20 * TOLERANCE + 4 / ROW_MOST),
     ):
         for count in range(1, 25):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from textvae.model.products import PANEL, Linear, in_panels, packed, product_type
+from textvae.model.products import PANEL, Linear, pack_onednn, pack_panels, product_type
 
 TOLERANCE = 1e-5
 """Between C and torch on the probe, as a share of what is compared."""
@@ -68,11 +68,11 @@ def _product_of_steps(
     """What multiplies (batch, inputs) into (batch, outputs) at each step, float32 both, laid out
     once for all steps."""
     if low == torch.float32:
-        return in_panels(layer, library).into
+        return pack_panels(layer, library).into
     product: Callable[[Tensor], Tensor] = layer.to(low).__call__
     # Where the processor has no such products oneDNN lays nothing out for them.
     with contextlib.suppress(NotImplementedError, AttributeError, RuntimeError):
-        product = packed(layer, batch, low).narrow
+        product = pack_onednn(layer, batch, low).narrow
     return lambda rows, out: out.copy_(product(rows.to(low)))
 
 

@@ -36,7 +36,7 @@ def _risen(config: TrainingConfig, step: int) -> float:
     return min(1.0, step / config.kl_steps)
 
 
-class RateHolder(NamedTuple):
+class KLController(NamedTuple):
     """A factor on the KL weight that holds the KL of held-out sentences at a target.
 
     A proportional-integral controller as in ControlVAE (Shao et al. 2020, section 3.2), here on the
@@ -55,10 +55,10 @@ class RateHolder(NamedTuple):
         """What the annealed KL weight is multiplied by."""
         return self.multiplier * self.pull
 
-    def after(self, kl_nats: float, target_nats: float) -> "RateHolder":
+    def after(self, kl_nats: float, target_nats: float) -> "KLController":
         """The holder after a look at the held-out KL, every RATE_STEPS steps."""
         error = math.log(max(kl_nats, 1e-6) / target_nats)
         error = max(-ERROR_MAX, min(ERROR_MAX, error))
         multiplier = self.multiplier * math.exp(INTEGRAL_GAIN * error)
         multiplier = max(MULTIPLIER_RANGE[0], min(MULTIPLIER_RANGE[1], multiplier))
-        return RateHolder(multiplier, math.exp(PROPORTIONAL_GAIN * error))
+        return KLController(multiplier, math.exp(PROPORTIONAL_GAIN * error))

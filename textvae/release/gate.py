@@ -35,7 +35,7 @@ SKEW_DAYS = 1.0
 DAY_S = 86_400
 
 
-class Rival(NamedTuple):
+class Baseline(NamedTuple):
     """How the candidate did beside whom it would replace."""
 
     holdout: Comparison
@@ -58,7 +58,7 @@ class Decision(NamedTuple):
 
 def decide(
     figures: Mapping[str, Any],
-    rival: Rival | None,
+    rival: Baseline | None,
     config: GateConfig,
     faults: Sequence[str] = (),
     unreadable: str = "",
@@ -119,7 +119,9 @@ def days_served(at: str, now: str) -> float | None:
     return max(days, 0.0) if days >= -SKEW_DAYS else None
 
 
-def numbers(figures: Mapping[str, Any], rival: Rival | None, config: GateConfig) -> dict[str, Any]:
+def numbers(
+    figures: Mapping[str, Any], rival: Baseline | None, config: GateConfig
+) -> dict[str, Any]:
     """Every number that a decision was made of, for its attachment."""
     floors = _floors(figures, config)
     told: dict[str, Any] = {
@@ -209,14 +211,14 @@ def _alone(serves: bool) -> Decision:
     return Decision("first", "first", [reason])
 
 
-def _against(rival: Rival | None, config: GateConfig) -> list[str]:
+def _against(rival: Baseline | None, config: GateConfig) -> list[str]:
     """Whom a candidate was compared with in place of a champion that cannot be read."""
     if rival is None:
         return ["no earlier champion can be read either, so the floors, which it has met, decide"]
     return [f"beside the newest champion that can be read {_said_of(rival, config)}"]
 
 
-def _said_of(rival: Rival, config: GateConfig) -> str:
+def _said_of(rival: Baseline, config: GateConfig) -> str:
     """The holdout in words: what was found, what is allowed, and what its size could show."""
     holdout, margin = rival.holdout, margin_nats(rival.holdout, config)
     needed = [sentences_needed(holdout.spread_nats, margin, power) for power in (0.8, 0.9)]

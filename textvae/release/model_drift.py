@@ -9,19 +9,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from textvae.corpus.data_drift import P_MAX, compared
+from textvae.corpus.data_drift import P_MAX, compare_samples
 from textvae.store.versions import Version
 from textvae.text.tokenizer import Tokenizer
 
 
-class Scored(NamedTuple):
+class ScoredSentences(NamedTuple):
     """Held-out sentences, and a version's ELBO of each in nats."""
 
     sentences: Sequence[str]
     elbo_nats: Sequence[float]
 
 
-def drift_under(champion: Version, holdout: Scored, newest: Scored | None) -> dict[str, Any]:
+def drift_under_model(
+    champion: Version, holdout: ScoredSentences, newest: ScoredSentences | None
+) -> dict[str, Any]:
     """How the newest sentences differ from the others of the holdout, to a version.
 
     - `nats_per_token`: the negative ELBO over the tokens, the end counted, so that longer sentences
@@ -29,8 +31,8 @@ def drift_under(champion: Version, holdout: Scored, newest: Scored | None) -> di
       are dearer by the token.)
     - `byte_share`: share of tokens that are bytes of characters that the vocabulary lacks.
 
-    Each is as `compared` has it. `said` is why nothing was compared, and empty where it was: a
-    young holdout holds the newest sentences too, and those are never on both sides.
+    Each is as `compare_samples` has it. `said` is why nothing was compared, and empty where it was:
+    a young holdout holds the newest sentences too, and those are never on both sides.
     """
     if newest is None:
         return {"said": "the newest text has no held-out sentence"}
@@ -42,15 +44,15 @@ def drift_under(champion: Version, holdout: Scored, newest: Scored | None) -> di
     if len(earlier) < 2:
         return {"said": "there are not two earlier sentences to compare the newest with"}
     tokenizer = Tokenizer((champion.folder / "tokenizer.model").read_bytes())
-    before = _figures(tokenizer, Scored(*zip(*earlier, strict=True)))
+    before = _figures(tokenizer, ScoredSentences(*zip(*earlier, strict=True)))
     after = _figures(tokenizer, newest)
-    found = {name: compared(before[name], after[name]) for name in before}
+    found = {name: compare_samples(before[name], after[name]) for name in before}
     counts = {"before": len(earlier), "now": len(newest.sentences)}
     return {"said": "", "sentences": counts, **found}
 
 
-def under_lines(found: Mapping[str, Any]) -> list[str]:
-    """What `drift_under` found, in plain words."""
+def model_drift_lines(found: Mapping[str, Any]) -> list[str]:
+    """What `drift_under_model` found, in plain words."""
     if found["said"]:
         return [f"not compared: {found['said']}"]
     strange, rare = found["nats_per_token"], found["byte_share"]
@@ -74,7 +76,7 @@ def _test(test: Mapping[str, Any]) -> str:
     return f"KS {test['ks']:.2f}, p < {P_MAX}"
 
 
-def _figures(tokenizer: Tokenizer, scored: Scored) -> dict[str, np.ndarray]:
+def _figures(tokenizer: Tokenizer, scored: ScoredSentences) -> dict[str, np.ndarray]:
     """Both figures of each sentence."""
     ids = tokenizer.encode(list(scored.sentences))
     tokens = np.array([len(one) + 1 for one in ids])

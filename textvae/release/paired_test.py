@@ -26,7 +26,7 @@ class Comparison(NamedTuple):
     than two sentences tell nothing."""
 
 
-def compared(candidate_nats: Sequence[float], champion_nats: Sequence[float]) -> Comparison:
+def compare_pairs(candidate_nats: Sequence[float], champion_nats: Sequence[float]) -> Comparison:
     """The paired comparison of one set's ELBOs, in one order. At least one sentence.
 
     The bound is Student's, so that it is honest for ten sentences too.

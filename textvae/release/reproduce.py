@@ -12,11 +12,11 @@ import torch
 from textvae import files
 from textvae.corpus.spans import Corpus, load_spans
 from textvae.errors import CorruptError, InputError
+from textvae.progress import ProgressCallback
 from textvae.sealed import MANIFEST, manifest_of
 from textvae.settings import read_toml
 from textvae.store.versions import Version, open_version
-from textvae.training.loop import Tell
-from textvae.training.ranks import current
+from textvae.training.ranks import current_ranks
 from textvae.training.recipe import Recipe
 from textvae.training.run import Candidate, arithmetic_words, train
 from textvae.training.start import FRESH, Ancestor, Start
@@ -31,7 +31,9 @@ def device_of(version: Version) -> str:
     return _recipe(version).training.device
 
 
-def rebuild(version: Version, spans: Path, runs: Path, tell: Tell, *, anyway: bool) -> list[str]:
+def rebuild(
+    version: Version, spans: Path, runs: Path, on_progress: ProgressCallback, *, anyway: bool
+) -> list[str]:
     """What differs between a verified version and the same trained again, in words.
 
     Nothing where they are equal to the byte, manifest and all. It is trained in a run of its own
@@ -50,14 +52,14 @@ def rebuild(version: Version, spans: Path, runs: Path, tell: Tell, *, anyway: bo
             f"{'; '.join(other)}, so other bytes are likely; set it to train and compare all the "
             "same, or rebuild it with what made it",
         )
-    run, ranks = runs / f"rebuild-{version.name}", current()
+    run, ranks = runs / f"rebuild-{version.name}", current_ranks()
     with ExitStack() as held:
         if ranks.first:
             held.enter_context(files.hold_lock(runs / f".rebuild-{version.name}.lock", "rebuild"))
             _remove(run)
         ranks.wait()
         parent = str(version.manifest["parent"])
-        made = train(recipe, corpus, run, parent, tell, _start(version, parent))
+        made = train(recipe, corpus, run, parent, on_progress, _start(version, parent))
         ranks.wait()
         if ranks.first:
             _remove(run)
@@ -132,7 +134,7 @@ def _other(version: Version, recipe: Recipe) -> list[str]:
         "textvae": metadata.version("textvae"),
     }
     there, world = version.manifest, version.manifest["world_size"]
-    if world != current().world:
+    if world != current_ranks().world:
         command = f"torchrun --nproc-per-node {world} -m jobs.fsck"
         raise InputError("rebuild", f"{version.name} was made by {world} processes: use {command}")
     return [

@@ -22,7 +22,7 @@ from textvae.store.versions import Version
 STOP_S = 30.0
 
 
-class Answers(NamedTuple):
+class SmokeTestResult(NamedTuple):
     """What came of asking."""
 
     took_ms: dict[str, float]
@@ -31,25 +31,25 @@ class Answers(NamedTuple):
     """A sentence for each call that was not."""
 
 
-def ask_everything(
+def call_every_method(
     registry: Path, version: Version, sentences: Sequence[str], config: NightConfig
-) -> Answers:
+) -> SmokeTestResult:
     """Starts a server of the version and calls each of its methods with `sentences`."""
-    answers = Answers({}, [])
+    answers = SmokeTestResult({}, [])
     flags = ("--version", version.name)
     began = time.monotonic()
     try:
-        with served(registry, version.model, config.start_timeout_s, *flags) as address:
+        with run_server(registry, version.model, config.start_timeout_s, *flags) as address:
             answers.took_ms["start"] = 1000 * (time.monotonic() - began)
             with Client(address, timeout_s=config.answer_timeout_s) as client:
-                _ask(_calls(client, version, sentences), config.answer_timeout_s, answers)
+                _make_calls(_calls(client, version, sentences), config.answer_timeout_s, answers)
     except UnavailableError as error:
         answers.faults.append(f"{version.name}: {error}")
     return answers
 
 
 @contextmanager
-def served(
+def run_server(
     registry: Path, model: str, start_timeout_s: float, *flags: str, module: str = "textvae.serve"
 ) -> Iterator[str]:
     """The address of a server at a free port of loopback, which is gone at the end.
@@ -80,7 +80,9 @@ def served(
             process.stdout.close()
 
 
-def _ask(calls: Mapping[str, Callable[[], Any]], timeout_s: float, answers: Answers) -> None:
+def _make_calls(
+    calls: Mapping[str, Callable[[], Any]], timeout_s: float, answers: SmokeTestResult
+) -> None:
     """Makes each call, and notes how long it took or what was wrong."""
     for name, call in calls.items():
         began = time.monotonic()

@@ -57,35 +57,39 @@ Line = tuple[str, str, str]
 def _likelihood_lines(figures: Mapping[str, Any]) -> list[Line]:
     """How likely sentences are, and what the latent tells."""
     k = figures["importance_samples"]
-    known = _said(figures, "language_model_nats")
+    known = _format_figure(figures, "language_model_nats")
     return [
-        ("reconstruction, nats", _said(figures, "reconstruction_nats"), ""),
-        ("KL, nats", _said(figures, "kl_nats"), ""),
-        ("-ELBO, nats (an upper bound of the NLL)", _said(figures, "elbo_nats", sign=-1), known),
-        (f"IW-NLL, nats (k {k})", _said(figures, "iw_nll_nats"), known),
-        ("  under the fitted prior", _said(figures, "fitted_iw_nll_nats"), ""),
+        ("reconstruction, nats", _format_figure(figures, "reconstruction_nats"), ""),
+        ("KL, nats", _format_figure(figures, "kl_nats"), ""),
+        (
+            "-ELBO, nats (an upper bound of the NLL)",
+            _format_figure(figures, "elbo_nats", sign=-1),
+            known,
+        ),
+        (f"IW-NLL, nats (k {k})", _format_figure(figures, "iw_nll_nats"), known),
+        ("  under the fitted prior", _format_figure(figures, "fitted_iw_nll_nats"), ""),
         (
             "perplexity per word",
-            _said(figures, "perplexity_per_word", ".1f"),
-            _said(figures, "language_model_perplexity_per_word", ".1f"),
+            _format_figure(figures, "perplexity_per_word", ".1f"),
+            _format_figure(figures, "language_model_perplexity_per_word", ".1f"),
         ),
-        ("language-model nats - reconstruction nats", _said(figures, "informed_nats"), ""),
-        ("  as a share of the KL", _said(figures, "informed_share"), ""),
-        ("shuffling latents costs, nats", _said(figures, "shuffle_nats"), ""),
+        ("language-model nats - reconstruction nats", _format_figure(figures, "informed_nats"), ""),
+        ("  as a share of the KL", _format_figure(figures, "informed_share"), ""),
+        ("shuffling latents costs, nats", _format_figure(figures, "shuffle_nats"), ""),
     ]
 
 
 def _latent_lines(figures: Mapping[str, Any]) -> list[Line]:
     """What the latent space is like."""
-    most = _said(figures, "mutual_information_nats_max")
+    most = _format_figure(figures, "mutual_information_nats_max")
     latent = figures["latent"]
     return [
         (
             f"mutual information, nats (at most {most})",
-            _said(figures, "mutual_information_nats"),
+            _format_figure(figures, "mutual_information_nats"),
             "",
         ),
-        ("aggregate posterior to N(0, I), nats", _said(figures, "aggregate_kl_nats"), ""),
+        ("aggregate posterior to N(0, I), nats", _format_figure(figures, "aggregate_kl_nats"), ""),
         ("active units (variance over 0.01)", f"{figures['active_units']} of {latent}", ""),
         ("  over 0.2", f"{figures['active_units_02']} of {latent}", ""),
     ]
@@ -94,23 +98,25 @@ def _latent_lines(figures: Mapping[str, Any]) -> list[Line]:
 def _written_lines(figures: Mapping[str, Any]) -> list[Line]:
     """What is written from posterior means, between them, and from the priors' draws."""
     lines = [
-        ("reconstruction BLEU", _said(figures, "reconstruction_bleu", ".1f"), ""),
-        ("reconstruction exact", _said(figures, "reconstruction_exact", ".1%"), ""),
+        ("reconstruction BLEU", _format_figure(figures, "reconstruction_bleu", ".1f"), ""),
+        ("reconstruction exact", _format_figure(figures, "reconstruction_exact", ".1%"), ""),
     ]
     kinds = [("reconstruction", "reconstructions", ""), ("segment", "between sentences", "")]
     for prior in ("standard", "fitted"):
         if f"distinct_share_{prior}" in figures:
             kinds.append(("draws", f"{prior} prior", f"_{prior}"))
-            distinct = _said(figures, f"distinct_share_{prior}", ".1%")
+            distinct = _format_figure(figures, f"distinct_share_{prior}", ".1%")
             lines.append((f"distinct, {prior} prior", distinct, ""))
     for kind, name, end in kinds:
-        lines.append((f"valid, {name}", _said(figures, f"{kind}_valid_share{end}", ".1%"), ""))
-        ratio = _said(figures, f"{kind}_perplexity_ratio{end}", ".3g")
+        lines.append(
+            (f"valid, {name}", _format_figure(figures, f"{kind}_valid_share{end}", ".1%"), "")
+        )
+        ratio = _format_figure(figures, f"{kind}_perplexity_ratio{end}", ".3g")
         lines.append(("  perplexity over real text's", ratio, ""))
     return lines
 
 
-def _said(figures: Mapping[str, Any], name: str, form: str = ".2f", sign: int = 1) -> str:
+def _format_figure(figures: Mapping[str, Any], name: str, form: str = ".2f", sign: int = 1) -> str:
     """The figure in few digits; a dash where it is no number, as JSON has none for some."""
     value = figures.get(name)
     return "-" if value is None else f"{sign * value:{form}}"

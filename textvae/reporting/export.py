@@ -32,7 +32,7 @@ class Curve(NamedTuple):
     points: Sequence[Point]
 
 
-class Exported(NamedTuple):
+class VersionExport(NamedTuple):
     """A version and its training, as others are told of them."""
 
     version: Version
@@ -56,7 +56,7 @@ class Exported(NamedTuple):
         }
 
 
-def gathered(registry: Path, version: Version, run: Path | None) -> Exported:
+def collect_export(registry: Path, version: Version, run: Path | None) -> VersionExport:
     """All that is known of a version; of its steps, where the folder of its run is given.
 
     NotFoundError where that folder has no metrics.jsonl; CorruptError for what is damaged.
@@ -66,10 +66,10 @@ def gathered(registry: Path, version: Version, run: Path | None) -> Exported:
     measured = read_attachment(registry, version, evaluation) if evaluation else None
     told = read_attachment(registry, version, report) if report else None
     config = tomllib.loads((version.folder / "config.toml").read_text(encoding="utf-8"))
-    return Exported(
+    return VersionExport(
         version,
         settings={
-            f"{section}.{name}": _spelled(value)
+            f"{section}.{name}": _spell_setting(value)
             for section, values in config.items()
             for name, value in values.items()
         },
@@ -91,6 +91,6 @@ def curves(lines: Iterable[Mapping[str, Any]]) -> list[Curve]:
     return [Curve(*key, points) for key, points in found.items()]
 
 
-def _spelled(value: Any) -> str:
+def _spell_setting(value: Any) -> str:
     """A setting as JSON and TOML spell it; text without its quotes."""
     return value if isinstance(value, str) else json.dumps(value)

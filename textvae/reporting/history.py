@@ -8,7 +8,7 @@ from typing import NamedTuple
 from textvae.errors import CorruptError
 from textvae.sealed import read_manifest
 from textvae.store.decisions import pruned_decisions, read_decisions
-from textvae.store.promotions import history
+from textvae.store.promotions import promotion_history
 from textvae.store.versions import Version, list_versions, model_folder
 
 log = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ PROMOTIONS_MAX = 100
 GATE = "the gate"
 
 
-class Entry(NamedTuple):
+class HistoryEntry(NamedTuple):
     """A version that came to serve, or that was turned away."""
 
     number: int
@@ -31,26 +31,28 @@ class Entry(NamedTuple):
     reason: str
 
 
-def timeline(registry: Path, model: str, promotions_max: int = PROMOTIONS_MAX) -> list[Entry]:
+def timeline(
+    registry: Path, model: str, promotions_max: int = PROMOTIONS_MAX
+) -> list[HistoryEntry]:
     """Newest first: each promotion, and before it those that were rejected while it was in force.
 
     A version is rejected where the gate never said yes against that champion; pruned ones are told
     too. CorruptError where the log of promotions is damaged.
     """
-    promotions = history(registry, model)
+    promotions = promotion_history(registry, model)
     first = max(len(promotions) - promotions_max, 0)
     served = [
-        Entry(one.number, False, one.version, one.at, one.actor, one.reason)
+        HistoryEntry(one.number, False, one.version, one.at, one.actor, one.reason)
         for one in promotions[first:]
     ]
-    rejected = [one for one in _rejected(registry, model) if one.number >= first]
+    rejected = [one for one in _rejected_entries(registry, model) if one.number >= first]
     # Both in their own order; of equal numbers the promotion is the older.
     return sorted(
         [*served, *rejected], key=lambda one: (one.number, one.rejected, one.at), reverse=True
     )
 
 
-def _rejected(registry: Path, model: str) -> Iterator[Entry]:
+def _rejected_entries(registry: Path, model: str) -> Iterator[HistoryEntry]:
     """The versions that the gate said no to, once for each champion that they were judged against;
     what is damaged is passed over and named in the log."""
     known = pruned_decisions(registry, model)
@@ -67,4 +69,4 @@ def _rejected(registry: Path, model: str) -> Iterator[Entry]:
             if all(one["decision"] == "rejected" for one in said):
                 last = max(said, key=lambda one: str(one.get("at", "")))
                 reason = "; ".join(last["reasons"])
-                yield Entry(number, True, name, str(last.get("at", "")), GATE, reason)
+                yield HistoryEntry(number, True, name, str(last.get("at", "")), GATE, reason)

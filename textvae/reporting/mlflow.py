@@ -9,7 +9,7 @@ import time
 from typing import Any, NamedTuple
 
 from textvae.errors import InputError, TextVaeError, UnavailableError
-from textvae.reporting.export import HELD_OUT, Exported
+from textvae.reporting.export import HELD_OUT, VersionExport
 
 ALIAS = "champion"
 PROOF = "textvae.manifest_sha256"
@@ -23,7 +23,7 @@ RETRIES = "2"
 TOO_MANY_REQUESTS, SERVER_ERROR = 429, 500
 
 
-class Handed(NamedTuple):
+class MlflowExport(NamedTuple):
     """Where a version is in MLflow, and what this export added."""
 
     run: str
@@ -37,7 +37,7 @@ class Handed(NamedTuple):
     """How many files were sent."""
 
 
-def hand_to_mlflow(found: Exported, uri: str, serves: bool) -> Handed:
+def export_to_mlflow(found: VersionExport, uri: str, serves: bool) -> MlflowExport:
     """The version is a run and a registered model's version at `uri`, and the alias `champion` is
     on it if and only if it `serves`.
 
@@ -68,7 +68,7 @@ def hand_to_mlflow(found: Exported, uri: str, serves: bool) -> Handed:
         raise InputError("mlflow", f"{uri} needs more to be installed here: {error}") from None
 
 
-def _handed(client: Any, found: Exported, serves: bool) -> Handed:
+def _handed(client: Any, found: VersionExport, serves: bool) -> MlflowExport:
     """All of it; a model's version is registered when its files are there."""
     run = _run(client, found)
     points = _send_figures(client, run, found)
@@ -77,10 +77,10 @@ def _handed(client: Any, found: Exported, serves: bool) -> Handed:
         client.set_terminated(run.info.run_id)
     model_version = _model_version(client, run, found)
     _set_alias(client, found.version.model, model_version, serves)
-    return Handed(run.info.run_id, model_version, serves, points, artifacts)
+    return MlflowExport(run.info.run_id, model_version, serves, points, artifacts)
 
 
-def _run(client: Any, found: Exported) -> Any:
+def _run(client: Any, found: VersionExport) -> Any:
     """The run of this version, or a new one; its experiment has the model's name."""
     version = found.version
     experiment = client.get_experiment_by_name(version.model)
@@ -92,7 +92,7 @@ def _run(client: Any, found: Exported) -> Any:
     return client.create_run(place, run_name=version.name, tags=_tags(found))
 
 
-def _tags(found: Exported) -> dict[str, str]:
+def _tags(found: VersionExport) -> dict[str, str]:
     """What a version is and what it was made of."""
     version = found.version
     names = list(version.manifest.get("spans", {}))
@@ -107,7 +107,7 @@ def _tags(found: Exported) -> dict[str, str]:
     }
 
 
-def _send_figures(client: Any, run: Any, found: Exported) -> int:
+def _send_figures(client: Any, run: Any, found: VersionExport) -> int:
     """Settings, figures and curves that the run lacks; how many figures were sent."""
     from mlflow.entities import Metric, Param
 
@@ -133,7 +133,7 @@ def _send_figures(client: Any, run: Any, found: Exported) -> int:
     return len(metrics)
 
 
-def _send_files(client: Any, run: Any, found: Exported) -> int:
+def _send_files(client: Any, run: Any, found: VersionExport) -> int:
     """The files of the version that the run lacks, and its newest report; how many were sent."""
     number, sent = run.info.run_id, 0
     there = {file.path: file.file_size for file in client.list_artifacts(number, VERSION_FOLDER)}
@@ -149,7 +149,7 @@ def _send_files(client: Any, run: Any, found: Exported) -> int:
     return sent
 
 
-def _model_version(client: Any, run: Any, found: Exported) -> str:
+def _model_version(client: Any, run: Any, found: VersionExport) -> str:
     """The number of the registered model's version that this run is, or a new one's."""
     name, number = found.version.model, run.info.run_id
     if not client.search_registered_models(f"name = '{name}'"):

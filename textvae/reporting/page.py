@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from textvae import files
-from textvae.release.model_drift import under_lines
-from textvae.reporting.history import Entry
+from textvae.release.model_drift import model_drift_lines
+from textvae.reporting.history import HistoryEntry
 from textvae.reporting.plots import draw_differences, draw_kl, draw_losses
-from textvae.reporting.probes import Voice
+from textvae.reporting.probes import ProbeOutputs
 from textvae.store.versions import Version
 
 STYLE = (
@@ -80,7 +80,7 @@ class Side(NamedTuple):
     figures: Mapping[str, Any]
     elbo_nats: Sequence[float]
     """Of the same held-out sentences on both sides."""
-    voice: Voice
+    voice: ProbeOutputs
 
 
 class Findings(NamedTuple):
@@ -98,7 +98,7 @@ class Findings(NamedTuple):
     """The lines of each span's data report."""
     metrics: Path | None
     """metrics.jsonl of its training, where that is still there."""
-    timeline: Sequence[Entry] = ()
+    timeline: Sequence[HistoryEntry] = ()
     """The promotions of its model, newest first, and what was rejected between them."""
 
 
@@ -122,7 +122,7 @@ def _page(found: Findings) -> str:
         "<h2>Figures on held-out sentences</h2>",
         _figures(found),
         "<h2>What changed in its voice</h2>",
-        _voices(found),
+        _probe_tables(found),
         *_pictures(found),
         *_promotions(found.timeline),
         "<h2>The text</h2>",
@@ -144,21 +144,21 @@ def _decision(decision: Mapping[str, Any]) -> str:
 def _drift(decision: Mapping[str, Any]) -> str:
     """How the newest text drifted, to the champion of that decision."""
     title = f"The newest text under {decision['against']}, {decision['at']}"
-    return f"<h3>{html.escape(title)}</h3>{_list(under_lines(decision['drift']))}"
+    return f"<h3>{html.escape(title)}</h3>{_list(model_drift_lines(decision['drift']))}"
 
 
 def _figures(found: Findings) -> str:
     """Both sides' figures."""
     sides = [found.candidate, *([found.champion] if found.champion else [])]
     rows = [
-        (words, *(_said(side.figures.get(key)) for side in sides))
+        (words, *(_format_figure(side.figures.get(key)) for side in sides))
         for key, words in FIGURES.items()
         if key in found.candidate.figures
     ]
     return _table(("", *(side.version.name for side in sides)), rows)
 
 
-def _voices(found: Findings) -> str:
+def _probe_tables(found: Findings) -> str:
     """What both write of the same sentences; what differs stands out."""
     new, old = found.candidate.voice, found.champion.voice if found.champion else None
     tables = []
@@ -181,7 +181,7 @@ def _voices(found: Findings) -> str:
     return "".join(tables)
 
 
-def _promotions(timeline: Sequence[Entry]) -> list[str]:
+def _promotions(timeline: Sequence[HistoryEntry]) -> list[str]:
     """What served when, and what was turned away; nothing where nothing was ever promoted."""
     if not timeline:
         return []
@@ -225,7 +225,7 @@ def card(found: Findings) -> str:
     version, figures = found.candidate.version, found.candidate.figures
     manifest = version.manifest
     rows = [
-        f"| {words} | {_said(figures.get(key))} |"
+        f"| {words} | {_format_figure(figures.get(key))} |"
         for key, words in FIGURES.items()
         if key in figures
     ]
@@ -252,7 +252,7 @@ def _sizes(manifest: Mapping[str, Any]) -> str:
     )
 
 
-def _said(value: Any) -> str:
+def _format_figure(value: Any) -> str:
     """A figure in few digits; a dash for what is no number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "-"

@@ -16,7 +16,7 @@ SAMPLES, STEPS = 8, 7
 SEED = 0
 
 
-class Voice(NamedTuple):
+class ProbeOutputs(NamedTuple):
     """What a version writes, greedily."""
 
     reconstructions: list[str]
@@ -27,18 +27,18 @@ class Voice(NamedTuple):
     """From the first probe to the second."""
 
 
-SILENT = Voice([], [], [])
+NO_OUTPUTS = ProbeOutputs([], [], [])
 """Of a version that cannot write."""
 
 
-def voice_of(registry: Path, version: Version, probes: Sequence[str]) -> Voice:
+def probe_outputs(registry: Path, version: Version, probes: Sequence[str]) -> ProbeOutputs:
     """What the version makes of the probes, two or more that it can read."""
     engine = start_engine(registry, version, ServeConfig())
     try:
         means = engine.answer(EncodeRequest(tuple(probes))).mean
-        rebuilt = engine.answer(DecodeRequest(means)).written
-        drawn = engine.answer(SampleRequest(SAMPLES, seed=SEED)).written
-        path = engine.answer(InterpolateRequest((probes[0], probes[1]), STEPS)).written
+        rebuilt = engine.answer(DecodeRequest(means)).sentences
+        drawn = engine.answer(SampleRequest(SAMPLES, seed=SEED)).sentences
+        path = engine.answer(InterpolateRequest((probes[0], probes[1]), STEPS)).sentences
     finally:
         engine.close()
-    return Voice(*([one.text for one in written] for written in (rebuilt, drawn, path)))
+    return ProbeOutputs(*([one.text for one in written] for written in (rebuilt, drawn, path)))

@@ -8,7 +8,7 @@ import numpy as np
 
 from textvae import files
 from textvae.errors import InputError
-from textvae.reporting.export import Curve, Exported
+from textvae.reporting.export import Curve, VersionExport
 
 # One name for ever, so that an export takes the place of the one before; TensorBoard asks for no
 # more than `tfevents` in it.
@@ -16,7 +16,7 @@ EVENTS = "events.out.tfevents.textvae"
 BY_DIMENSION = ("kl_nats_by_dimension", "marginal_kl_nats_by_dimension")
 
 
-def write_events(found: Exported, folder: Path) -> list[Path]:
+def write_events(found: VersionExport, folder: Path) -> list[Path]:
     """Writes `FOLDER/<model>/<version>/` with three runs of TensorBoard, and returns their files.
 
     `train` and `held-out` share a chart for each figure of each phase, where curves are known;
@@ -56,7 +56,7 @@ def _draw(writer: Any, curves: list[Curve]) -> None:
             writer.add_scalar(f"{curve.phase}/{curve.figure}", point.value, point.step)
 
 
-def _describe(writer: Any, found: Exported) -> None:
+def _describe(writer: Any, found: VersionExport) -> None:
     """Settings and figures as text, and how the KL is spread over the dimensions."""
     manifest = found.version.manifest
     step = int(manifest.get("steps", {}).get("vae", 0))

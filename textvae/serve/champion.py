@@ -12,7 +12,7 @@ from textvae.engine.engine import Engine
 from textvae.engine.start import load_engine, start_engine
 from textvae.errors import CorruptError, NotFoundError, UnavailableError
 from textvae.store import promotions
-from textvae.store.leases import leased
+from textvae.store.leases import hold_lease
 from textvae.store.promotions import Promotion, promoted_version
 
 _log = logging.getLogger(__name__)
@@ -105,7 +105,9 @@ class Champion:
 
     async def _look(self) -> None:
         """Swaps engines if another version was promoted; one that cannot load changes nothing."""
-        promotion = await asyncio.to_thread(promotions.current, self._registry, self._model)
+        promotion = await asyncio.to_thread(
+            promotions.current_promotion, self._registry, self._model
+        )
         if promotion is None or self._is_refused(promotion):
             return
         serving = self.engine.version
@@ -132,7 +134,10 @@ class Champion:
         except Exception as error:
             self._refuse(promotion, error)
             return None
-        if await asyncio.to_thread(promotions.current, self._registry, self._model) != promotion:
+        if (
+            await asyncio.to_thread(promotions.current_promotion, self._registry, self._model)
+            != promotion
+        ):
             _log.info("%s was superseded while it loaded", promotion.version)
             self._retire(held, self._config.drain_s)
             return None
@@ -170,7 +175,7 @@ class Champion:
         """A lease of the version; where the registry takes none, a warning, once."""
         lease = contextlib.ExitStack()
         try:
-            lease.enter_context(leased(self._registry, self._model, name, "serve"))
+            lease.enter_context(hold_lease(self._registry, self._model, name, "serve"))
         except (OSError, NotImplementedError) as error:  # read-only, or a disk without locks
             if not self._unprotected:
                 _log.warning("what is served here is not protected from a prune: %s", error)

@@ -52,12 +52,12 @@ async def serve(registry: Path, model: str, version: str, config: ServeConfig) -
     firewall, checks = Firewall(), HealthServicer()
     server = _build(champion, firewall, checks, registry, config)
     address = _bind(server, config)
-    await _tell(checks, health_pb2.HealthCheckResponse.NOT_SERVING)
+    await _set_health(checks, health_pb2.HealthCheckResponse.NOT_SERVING)
     await server.start()
     try:
         await champion.load()
         following = asyncio.create_task(champion.follow(stop))
-        await _tell(checks, health_pb2.HealthCheckResponse.SERVING)
+        await _set_health(checks, health_pb2.HealthCheckResponse.SERVING)
         ready = f"textvae serves {champion.engine.version.name} of {model} at {address}"
         print(ready, flush=True)  # noqa: T201 - whoever started the server waits for this line
         await stop.wait()
@@ -134,7 +134,7 @@ def _bind(server: grpc.aio.Server, config: ServeConfig) -> str:
     return f"{host}:{port}"
 
 
-async def _tell(
+async def _set_health(
     checks: HealthServicer, status: health_pb2.HealthCheckResponse.ServingStatus
 ) -> None:
     """Sets the health of the server, "", and of each service."""

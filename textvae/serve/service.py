@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import grpc
 
-from textvae.engine.answers import Done
+from textvae.engine.answers import Reply
 from textvae.engine.engine import Request
-from textvae.serve import reading, writing
+from textvae.serve import requests, responses
 from textvae.serve.champion import Champion
 from textvae.v1 import textvae_pb2 as pb
 from textvae.v1 import textvae_pb2_grpc
@@ -28,40 +28,40 @@ class TextVaeService(textvae_pb2_grpc.TextVaeServiceServicer):
 
     async def Encode(self, request: pb.EncodeRequest, context: Context) -> pb.EncodeResponse:
         """Sentences to posteriors."""
-        return await self._answer(request, reading.encode, writing.encode)
+        return await self._answer(request, requests.encode, responses.encode)
 
     async def Decode(self, request: pb.DecodeRequest, context: Context) -> pb.DecodeResponse:
         """Latents to sentences."""
-        return await self._answer(request, reading.decode, writing.decode)
+        return await self._answer(request, requests.decode, responses.decode)
 
     async def Sample(self, request: pb.SampleRequest, context: Context) -> pb.SampleResponse:
         """Draws of a prior to sentences."""
-        return await self._answer(request, reading.sample, writing.sample)
+        return await self._answer(request, requests.sample, responses.sample)
 
     async def Interpolate(
         self, request: pb.InterpolateRequest, context: Context
     ) -> pb.InterpolateResponse:
         """Sentences along a path."""
-        return await self._answer(request, reading.interpolate, writing.interpolate)
+        return await self._answer(request, requests.interpolate, responses.interpolate)
 
     async def Paraphrase(
         self, request: pb.ParaphraseRequest, context: Context
     ) -> pb.ParaphraseResponse:
         """Variations of sentences."""
-        return await self._answer(request, reading.paraphrase, writing.paraphrase)
+        return await self._answer(request, requests.paraphrase, responses.paraphrase)
 
     async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:
         """Nats of sentences."""
-        return await self._answer(request, reading.score, writing.score)
+        return await self._answer(request, requests.score, responses.score)
 
     async def _answer(
         self,
         message: Message,
-        read: Callable[[Message, reading.Space], Request[Any]],
-        write: Callable[[Done, Message, str], Response],
+        read: Callable[[Message, requests.Space], Request[Any]],
+        write: Callable[[Reply, Message, str], Response],
     ) -> Response:
         """The response; a caller who leaves takes the rows out of the engine with the call."""
         engine = self._champion.engine
-        space = reading.Space(engine.version.name, engine.latent)
+        space = requests.Space(engine.version.name, engine.latent)
         done = await asyncio.wrap_future(engine.submit(read(message, space)))
         return write(done, message, space.version)

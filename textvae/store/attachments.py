@@ -92,10 +92,10 @@ def _shelf(registry: Path, version: Version) -> Path:
     return model_folder(registry, version.model) / "attachments" / version.name
 
 
-def plain(value: Any) -> Any:
+def json_values(value: Any) -> Any:
     """The value with None in place of numbers that JSON lacks."""
     if isinstance(value, dict):
-        return {name: plain(item) for name, item in value.items()}
+        return {name: json_values(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [plain(item) for item in value]
+        return [json_values(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

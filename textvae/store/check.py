@@ -11,8 +11,8 @@ from textvae.errors import CorruptError
 from textvae.sealed import read_whole
 from textvae.store.attachments import list_attachments, read_attachment
 from textvae.store.pins import list_pins
-from textvae.store.promotions import Promotion, numbers, point_champion, read_promotion
-from textvae.store.prune import pruned
+from textvae.store.promotions import Promotion, point_champion, promotion_numbers, read_promotion
+from textvae.store.prune import pruned_versions
 from textvae.store.versions import (
     Version,
     list_models,
@@ -112,7 +112,7 @@ def _promotions(
 ) -> Iterator[Finding]:
     """The log without a gap, each version as it was promoted, and the link to the champion."""
     log: dict[int, Promotion] = {}
-    there, removed = numbers(registry, model), pruned(registry, model)
+    there, removed = promotion_numbers(registry, model), pruned_versions(registry, model)
     folder = model_folder(registry, model) / "promotions"
     for number in range(1, there[-1] + 1 if there else 1):
         path = folder / f"{number:06d}.json"

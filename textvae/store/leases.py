@@ -18,7 +18,7 @@ _TRIES = 100
 
 
 @contextmanager
-def leased(registry: Path, model: str, name: str, purpose: str) -> Iterator[None]:
+def hold_lease(registry: Path, model: str, name: str, purpose: str) -> Iterator[None]:
     """Inside, no prune removes version `name`. OSError where the registry cannot be written to."""
     folder = _folder(registry, model)
     with ExitStack() as held:

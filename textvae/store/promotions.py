@@ -16,7 +16,7 @@ from typing import NamedTuple
 from textvae import files
 from textvae.errors import BusyError, CorruptError, InputError, NotFoundError
 from textvae.sealed import corrupt
-from textvae.store.leases import leased
+from textvae.store.leases import hold_lease
 from textvae.store.versions import Version, list_versions, model_folder, open_version
 
 _RECORD = re.compile(r"[0-9]{6}\.json|[1-9][0-9]{6,}\.json")
@@ -51,15 +51,15 @@ class Promotion(NamedTuple):
     """When, in UTC, as 2026-11-23T02:15:00Z."""
 
 
-def current(registry: Path, model: str) -> Promotion | None:
+def current_promotion(registry: Path, model: str) -> Promotion | None:
     """The promotion in force, or None where nothing was promoted yet."""
     number = _newest(registry, model)
     return read_promotion(registry, model, number) if number else None
 
 
-def history(registry: Path, model: str) -> list[Promotion]:
+def promotion_history(registry: Path, model: str) -> list[Promotion]:
     """All promotions of a model, oldest first; CorruptError where one is damaged or missing."""
-    log = [read_promotion(registry, model, number) for number in numbers(registry, model)]
+    log = [read_promotion(registry, model, number) for number in promotion_numbers(registry, model)]
     for number, promotion in enumerate(log, 1):
         if promotion.number != number:
             raise CorruptError(
@@ -71,7 +71,7 @@ def history(registry: Path, model: str) -> list[Promotion]:
 
 def champion(registry: Path, model: str) -> Version:
     """The version that serves, verified; NotFoundError says how to make one."""
-    promotion = current(registry, model)
+    promotion = current_promotion(registry, model)
     if promotion is None:
         names = list_versions(registry, model)
         make = f"python -m jobs.promote --version {names[0]}" if names else "python -m jobs.nightly"
@@ -98,7 +98,7 @@ def promote(
     """
     assert version.model == model, f"{version.name} is of {version.model}, not of {model}"
     # Against a prune that found nobody in need of this version a moment ago.
-    with leased(registry, model, version.name, "promote"):
+    with hold_lease(registry, model, version.name, "promote"):
         if not version.folder.is_dir():
             raise NotFoundError(f"{version.folder}: was removed; promote another version")
         return _promote(registry, model, version, expected, reason, actor, at)
@@ -108,7 +108,7 @@ def _promote(
     registry: Path, model: str, version: Version, expected: int, reason: str, actor: str, at: str
 ) -> Promotion:
     """`promote`, of a version that nobody removes meanwhile."""
-    before = current(registry, model)
+    before = current_promotion(registry, model)
     promotion = Promotion(
         number=expected + 1,
         version=version.name,
@@ -122,7 +122,7 @@ def _promote(
     record = {**promotion._asdict(), "sha256": _sha256(promotion)}
     path = _path(registry, model, promotion.number)
     if moved or not files.create_by_link(path, files.canonical_json(record)):
-        now = current(registry, model)
+        now = current_promotion(registry, model)
         serves = f"{now.version} serves by promotion {now.number}" if now else "none serves"
         raise BusyError(
             f"{model}: the champion moved since promotion {expected}: {serves}, so {version.name} "
@@ -140,8 +140,8 @@ def rollback(
     The version is verified first. InputError where there is nothing to go back to, or where `to`
     serves already or never did; BusyError where a promotion came in between.
     """
-    promotions = history(registry, model)
-    way = road(promotions)
+    promotions = promotion_history(registry, model)
+    way = rollback_path(promotions)
     if len(way) < 2 and not to:
         raise InputError("to", f"{model} has no earlier champion to go back to; promote a version")
     name = to or way[-2]
@@ -161,7 +161,7 @@ def rollback(
     )
 
 
-def road(promotions: list[Promotion]) -> list[str]:
+def rollback_path(promotions: list[Promotion]) -> list[str]:
     """The versions that led to the present one, which is last.
 
     Coming back to a version forgets what came after it, so that rolling back twice goes two
@@ -179,7 +179,7 @@ def road(promotions: list[Promotion]) -> list[str]:
 def point_champion(registry: Path, model: str) -> None:
     """The link shows the promotion in force, whichever of several promoters writes it last."""
     shown = None
-    while (promotion := current(registry, model)) and promotion.number != shown:
+    while (promotion := current_promotion(registry, model)) and promotion.number != shown:
         files.point_link(
             model_folder(registry, model) / "champion", f"versions/{promotion.version}"
         )
@@ -229,12 +229,12 @@ def _newest(registry: Path, model: str) -> int:
         number += 1
     explained = number > seen.number or changed_ns == seen.changed_ns
     if not number or not explained or not _path(registry, model, number).exists():
-        number = max(numbers(registry, model), default=0)
+        number = max(promotion_numbers(registry, model), default=0)
     _seen[folder] = _Seen(number, changed_ns)
     return number
 
 
-def numbers(registry: Path, model: str) -> list[int]:
+def promotion_numbers(registry: Path, model: str) -> list[int]:
     """The numbers of all promotions of a model, ascending; none of them was read yet."""
     folder = _folder(registry, model)
     if not folder.is_dir():

@@ -19,7 +19,7 @@ from textvae.sealed import read_manifest
 from textvae.store.decisions import Decisions, read_decisions
 from textvae.store.leases import lease_holders
 from textvae.store.pins import list_pins
-from textvae.store.promotions import history, road
+from textvae.store.promotions import promotion_history, rollback_path
 from textvae.store.versions import (
     VERSION_NAME,
     Version,
@@ -53,7 +53,7 @@ def version_fates(registry: Path, model: str, config: PruneConfig, now_s: float)
     or the champion is gone: who needs what is not known then, so nothing may go.
     """
     places = _places(registry, model)
-    stays = _needed(registry, model, config)
+    stays = _needed_versions(registry, model, config)
     ages = {name: _age_days(name, place, now_s) for name, place in places.items()}
     for name, age in ages.items():
         if age < config.grace_days:
@@ -116,7 +116,7 @@ def prune_runs(runs: Path, config: PruneConfig, now_s: float) -> list[Fate]:
             except BusyError:
                 fate = Fate(fate.name, False, "has been gone on with just now")
         fates.append(fate)
-    for hidden in _marked(runs).values():
+    for hidden in _marked_paths(runs).values():
         files.sweep(hidden)
     return fates
 
@@ -135,17 +135,17 @@ def leftovers(folder: Path, now_s: float) -> list[Path]:
     return sorted(found)
 
 
-def pruned(registry: Path, model: str) -> set[str]:
+def pruned_versions(registry: Path, model: str) -> set[str]:
     """The names of all versions that a prune removed."""
     folder = model_folder(registry, model) / "pruned"
     return {path.stem for path in folder.glob("[0-9]*.json")} if folder.is_dir() else set()
 
 
-def _needed(registry: Path, model: str, config: PruneConfig) -> dict[str, str]:
+def _needed_versions(registry: Path, model: str, config: PruneConfig) -> dict[str, str]:
     """The versions that stay for what they are to others, and why."""
     # Leases before promotions: a promoter lets go of its lease after its promotion is there.
     held = lease_holders(registry, model)
-    promotions = history(registry, model)
+    promotions = promotion_history(registry, model)
     stays: dict[str, str] = {}
     if promotions:
         now = promotions[-1]
@@ -160,7 +160,7 @@ def _needed(registry: Path, model: str, config: PruneConfig) -> dict[str, str]:
     served = dict.fromkeys(promotion.version for promotion in reversed(promotions))
     for name in list(served)[:kept]:
         stays.setdefault(name, f"is one of the last {kept} that served")
-    for name in road(promotions)[-kept:]:
+    for name in rollback_path(promotions)[-kept:]:
         stays.setdefault(name, "is one of those that rollbacks go back to")
     for name in list_pins(registry, model):
         stays.setdefault(name, "is pinned")
@@ -175,7 +175,11 @@ def _places(registry: Path, model: str) -> dict[str, Path]:
     shelves = folder / "attachments"
     left = shelves.iterdir() if shelves.is_dir() else []
     there = {name: folder / "versions" / name for name in list_versions(registry, model)}
-    places = {path.name: path for path in left} | _marked(shelves) | _marked(folder / "versions")
+    places = (
+        {path.name: path for path in left}
+        | _marked_paths(shelves)
+        | _marked_paths(folder / "versions")
+    )
     return {name: place for name, place in (places | there).items() if VERSION_NAME.fullmatch(name)}
 
 
@@ -203,7 +207,7 @@ def _mark(path: Path) -> None:
     files.move(path, hidden)
 
 
-def _marked(folder: Path) -> dict[str, Path]:
+def _marked_paths(folder: Path) -> dict[str, Path]:
     """What is marked in a folder, by the name that it had."""
     found = folder.glob(f".*{_REMOVED}") if folder.is_dir() else []
     return {path.name[1:].removesuffix(_REMOVED): path for path in found}
@@ -212,14 +216,14 @@ def _marked(folder: Path) -> dict[str, Path]:
 def _sweep_version(folder: Path, fate: Fate, at: str) -> None:
     """A version that goes is gone, and then its attachments."""
     versions, shelves = folder / "versions", folder / "attachments"
-    if hidden := _marked(versions).get(fate.name):
+    if hidden := _marked_paths(versions).get(fate.name):
         said = _decisions(folder, fate.name, hidden)
         line = {"version": fate.name, "why": fate.why, "at": at, "decisions": said}
         files.create_by_link(folder / "pruned" / f"{fate.name}.json", files.canonical_json(line))
         files.sweep(hidden)
     if (shelves / fate.name).is_dir():
         _mark(shelves / fate.name)
-    if hidden := _marked(shelves).get(fate.name):
+    if hidden := _marked_paths(shelves).get(fate.name):
         files.sweep(hidden)
 
 
@@ -236,7 +240,7 @@ def _decisions(folder: Path, name: str, hidden: Path) -> Decisions:
 def _bring_back(folder: Path, fate: Fate, at: str) -> None:
     """A version that stays is in its place, and so are its attachments."""
     for place in (folder / "versions", folder / "attachments"):
-        if hidden := _marked(place).get(fate.name):
+        if hidden := _marked_paths(place).get(fate.name):
             if (place / fate.name).exists():  # made anew since it was marked
                 files.sweep(hidden)
             else:

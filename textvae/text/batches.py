@@ -66,7 +66,7 @@ class Batch(NamedTuple):
     """(batch,) each sentence's own number in the store."""
 
 
-class Stored(NamedTuple):
+class StoredTokens(NamedTuple):
     """What `store_tokens` gives back."""
 
     store: TokenStore
@@ -74,7 +74,7 @@ class Stored(NamedTuple):
     """Sentences that were longer than `tokens_max` and lost their end."""
 
 
-def store_tokens(sentences: Iterable[Sequence[int]], tokens_max: int) -> Stored:
+def store_tokens(sentences: Iterable[Sequence[int]], tokens_max: int) -> StoredTokens:
     """The sentences' ids, flat, each cut after `tokens_max` ids (BOS and EOS not counted).
 
     Read once and in order, so that a generator of them need never be whole in memory.
@@ -95,7 +95,7 @@ def store_tokens(sentences: Iterable[Sequence[int]], tokens_max: int) -> Stored:
     large = any(part.size and part.max() > np.iinfo(np.uint16).max for part in parts)
     width = np.int32 if large else np.uint16
     tokens = np.concatenate([part.astype(width) for part in parts] or [np.zeros(0, width)])
-    return Stored(TokenStore(tokens, offsets), truncated)
+    return StoredTokens(TokenStore(tokens, offsets), truncated)
 
 
 def gather(store: TokenStore, rows: Ints) -> Batch:

@@ -76,7 +76,7 @@ def train_tokenizer(sentences: Iterable[str], config: TokenizerConfig) -> bytes:
     return model
 
 
-def drawn(sentences: Sequence[Item], most: int, seed: int) -> Sequence[Item]:
+def draw_sentences(sentences: Sequence[Item], most: int, seed: int) -> Sequence[Item]:
     """All of the sentences, or `most` of them without repeats, in their own order."""
     if len(sentences) <= most:
         return sentences

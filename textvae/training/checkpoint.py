@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from textvae import files
-from textvae.model.schedules import RateHolder
+from textvae.model.schedules import KLController
 from textvae.sealed import read_whole
 from textvae.training.ranks import Ranks
 
@@ -30,7 +30,7 @@ class Progress(NamedTuple):
 
     step: int
     """Steps done."""
-    holder: RateHolder
+    controller: KLController
     """State of the controller of the KL."""
     best_nats: float = math.inf
     """Score of the weights in the best file; nothing is kept there yet at infinity."""
@@ -67,12 +67,12 @@ def _publish(
         return
     state = {
         "step": progress.step,
-        "holder": progress.holder._asdict(),
+        "holder": progress.controller._asdict(),
         "best_nats": None if math.isinf(progress.best_nats) else progress.best_nats,
         "generators": [state.numpy().tobytes().hex() for state in generators],
     }
     parts = {
-        "model.safetensors": save(_owned(model.state_dict())),
+        "model.safetensors": save(_own_copy(model.state_dict())),
         "optimizer.safetensors": save(_optimizer_tensors(model, optimizer)),
         "state.json": files.canonical_json(state),
     }
@@ -109,7 +109,7 @@ def load_checkpoint(
         bits = bytearray.fromhex(state["generators"][ranks.number])
         generator.set_state(torch.frombuffer(bits, dtype=torch.uint8))
         best = math.inf if state["best_nats"] is None else state["best_nats"]
-        return Progress(state["step"], RateHolder(**state["holder"]), best)
+        return Progress(state["step"], KLController(**state["holder"]), best)
     return None
 
 
@@ -119,7 +119,7 @@ def save_best(path: Path, model: nn.Module) -> None:
     A run that goes on from a checkpoint before these weights comes by them again and writes the
     same bytes, so the file needs no place in the checkpoint.
     """
-    files.write_bytes(path, save(_owned(model.state_dict())))
+    files.write_bytes(path, save(_own_copy(model.state_dict())))
 
 
 def load_best(path: Path, model: nn.Module) -> None:
@@ -127,7 +127,7 @@ def load_best(path: Path, model: nn.Module) -> None:
     model.load_state_dict(load(path.read_bytes()))
 
 
-def _owned(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _own_copy(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors, each contiguous and in memory of its own."""
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
 

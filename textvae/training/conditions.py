@@ -17,7 +17,7 @@ from textvae.config.training import TrainingConfig
 from textvae.errors import InputError
 from textvae.model.native import native_to_learn
 from textvae.training.loop import arithmetic
-from textvae.training.ranks import Ranks, current
+from textvae.training.ranks import Ranks, current_ranks
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def conditions(config: TrainingConfig) -> dict[str, str]:
         "textvae": importlib.metadata.version("textvae"),
         "torch": str(torch.__version__),
         "arithmetic": arithmetic(config.precision, config.device),
-        "processes": str(current().world),
+        "processes": str(current_ranks().world),
     }
     if config.device == "cuda":
         return {**found, "processor": torch.cuda.get_device_name()}
@@ -44,13 +44,15 @@ def conditions(config: TrainingConfig) -> dict[str, str]:
     }
 
 
-def settle(checkpoints: Path, now: Mapping[str, str], restart: bool, ranks: Ranks) -> None:
+def check_conditions(
+    checkpoints: Path, now: Mapping[str, str], restart: bool, ranks: Ranks
+) -> None:
     """The checkpoints of a run are of the conditions `now`, or there are none yet.
 
     InputError says what differs from the conditions that they were begun under; with `restart`
     they are removed instead, and the log says so. All ranks come here, and the first decides.
     """
-    differing = _differing(checkpoints, now) if ranks.first else ""
+    differing = _differences(checkpoints, now) if ranks.first else ""
     (others,) = ranks.any(bool(differing))
     if others and not restart:
         raise InputError(
@@ -68,7 +70,7 @@ def settle(checkpoints: Path, now: Mapping[str, str], restart: bool, ranks: Rank
     ranks.wait()
 
 
-def _differing(checkpoints: Path, now: Mapping[str, str]) -> str:
+def _differences(checkpoints: Path, now: Mapping[str, str]) -> str:
     """What of the conditions is not as it was, in words; empty where nothing was begun yet."""
     path = checkpoints / RECORD
     if not path.exists():

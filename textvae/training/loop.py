@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from textvae.config.training import TrainingConfig
 from textvae.errors import InputError
-from textvae.model.schedules import RATE_STEPS, RateHolder
+from textvae.model.schedules import RATE_STEPS, KLController
 from textvae.model.tensors import tensors_of
+from textvae.progress import ProgressCallback
 from textvae.text.batches import Batch, Batches
 from textvae.training.checkpoint import (
     Progress,
@@ -32,15 +33,12 @@ from textvae.training.checkpoint import (
     save_checkpoint,
 )
 from textvae.training.metrics import Metrics
-from textvae.training.ranks import SEED_STRIDE, current
+from textvae.training.ranks import SEED_STRIDE, current_ranks
 
 log = logging.getLogger(__name__)
 
 # The peak falls along half a cosine to this share of itself.
 LEARNING_RATE_END = 0.1
-
-Tell = Callable[[str, int, int, Mapping[str, float]], None]
-"""Called after a step with the phase's name, steps done, steps in all, and the newest figures."""
 
 
 class Step(NamedTuple):
@@ -60,7 +58,7 @@ class Phase(NamedTuple):
     steps: int
     step: Callable[[Tensor, Tensor, int, float, torch.Generator], Step]
     """(tokens (batch, time), lengths (batch,), step, the KL weight's factor, generator) -> Step."""
-    hold: Callable[[RateHolder], RateHolder] | None = None
+    hold: Callable[[KLController], KLController] | None = None
     """The controller of the KL after its look at the held-out side, every RATE_STEPS steps."""
     validate: Callable[[int], Mapping[str, float]] | None = None
     """Figures of the held-out side after a step; may raise CollapsedError."""
@@ -68,19 +66,19 @@ class Phase(NamedTuple):
     """Steps after which the held-out side is looked at, beside every `validation_steps`."""
     score: str = ""
     """The held-out figure whose smallest value marks the weights to keep; empty: the last ones."""
-    begin: RateHolder = RateHolder()
+    begin: KLController = KLController()
     """The controller of the KL before the first step."""
 
 
 def fit(
-    phase: Phase, batches: Batches, config: TrainingConfig, run: Path, tell: Tell
-) -> RateHolder:
+    phase: Phase, batches: Batches, config: TrainingConfig, run: Path, on_progress: ProgressCallback
+) -> KLController:
     """Train `phase.model` in place to its last step; checkpoints and metrics go to `run`.
 
     Goes on from the newest whole checkpoint; returns the KL's controller in the end. On SIGTERM or
     Ctrl-C it saves one and raises KeyboardInterrupt. Raises CollapsedError, InputError, OSError.
     """
-    ranks = current()
+    ranks = current_ranks()
     generator = torch.Generator().manual_seed(config.seed + SEED_STRIDE * ranks.number)
     optimizer = torch.optim.Adam(phase.model.parameters(), lr=config.learning_rate, fused=True)
     folder = run / "checkpoints" / phase.name
@@ -94,10 +92,12 @@ def fit(
         for step in range(progress.step, phase.steps):
             batch = batches.at(*divmod(step, batches.per_epoch))
             rate = learning_rate(config, step, phase.steps)
-            made = _differentiated(phase, config, batch, progress, generator)
+            made = _differentiate(phase, config, batch, progress, generator)
             norm = _descend(phase.model, optimizer, rate, config.clip)
-            progress = progress._replace(step=step + 1, holder=_held(phase, progress, step + 1))
-            tell(phase.name, step + 1, phase.steps, made.figures)
+            progress = progress._replace(
+                step=step + 1, controller=_control_kl(phase, progress, step + 1)
+            )
+            on_progress(phase.name, step + 1, phase.steps, made.figures)
             now_s = time.monotonic()
             if (step + 1) % config.log_steps == 0:
                 figures = {**made.figures, "learning_rate": rate, "gradient_norm": norm}
@@ -108,7 +108,7 @@ def fit(
                 with _in_use(phase.model):
                     seen = phase.validate(step + 1)
                 metrics.write(step + 1, seen)
-                progress = _looked(progress, seen, phase, best)
+                progress = _keep_best(progress, seen, phase, best)
             ending, due = ranks.any(stopped(), now_s - saved_s >= config.checkpoint_s)
             if ending or due:
                 save_checkpoint(folder, progress, phase.model, optimizer, generator, ranks)
@@ -121,7 +121,7 @@ def fit(
         load_best(best, phase.model)
     _give_memory_back()
     phase.model.eval()
-    return progress.holder
+    return progress.controller
 
 
 def learning_rate(config: TrainingConfig, step: int, steps: int) -> float:
@@ -149,13 +149,13 @@ def _progress(
     phase: Phase, folder: Path, optimizer: torch.optim.Optimizer, generator: torch.Generator
 ) -> Progress:
     """Where the phase stands: at its newest whole checkpoint, or at its beginning."""
-    found = load_checkpoint(folder, phase.model, optimizer, generator, current())
+    found = load_checkpoint(folder, phase.model, optimizer, generator, current_ranks())
     progress = found or Progress(0, phase.begin)
     log.info("%s: begins at step %d of %d", phase.name, progress.step, phase.steps)
     return progress
 
 
-def _differentiated(
+def _differentiate(
     phase: Phase,
     config: TrainingConfig,
     batch: Batch,
@@ -163,11 +163,11 @@ def _differentiated(
     generator: torch.Generator,
 ) -> Step:
     """What the next step makes of a batch, with the gradients of the whole batch on all ranks."""
-    ranks = current()
+    ranks = current_ranks()
     own = ranks.share_of(batch)
     with autocast(config.precision, config.device):
         tensors = tensors_of(own, config.device)
-        made = phase.step(*tensors, progress.step, progress.holder.factor, generator)
+        made = phase.step(*tensors, progress.step, progress.controller.factor, generator)
     made.loss.backward()  # type: ignore[no-untyped-call]  # torch's own annotation is missing
     ranks.average(phase.model, len(own.rows) / len(batch.rows))
     return made
@@ -212,18 +212,20 @@ def _in_use(model: nn.Module) -> Iterator[None]:
     model.train()
 
 
-def _held(phase: Phase, progress: Progress, step: int) -> RateHolder:
+def _control_kl(phase: Phase, progress: Progress, step: int) -> KLController:
     """The controller of the KL after a step."""
     if phase.hold is None or step % RATE_STEPS:
-        return progress.holder
+        return progress.controller
     with _in_use(phase.model):
-        return phase.hold(progress.holder)
+        return phase.hold(progress.controller)
 
 
-def _looked(progress: Progress, figures: Mapping[str, float], phase: Phase, best: Path) -> Progress:
+def _keep_best(
+    progress: Progress, figures: Mapping[str, float], phase: Phase, best: Path
+) -> Progress:
     """The progress after a look; the best weights so far are in the file `best`."""
     if phase.score and figures[phase.score] < progress.best_nats:
-        if current().first:
+        if current_ranks().first:
             save_best(best, phase.model)
         progress = progress._replace(best_nats=figures[phase.score])
     return progress

@@ -7,24 +7,24 @@ import torch
 from torch import Tensor
 
 from textvae.model.losses import vae_loss
-from textvae.model.network import Dropped, LanguageModel, SentenceVae
-from textvae.model.schedules import RateHolder, kl_weight
+from textvae.model.network import DropoutSpec, LanguageModel, SentenceVae
+from textvae.model.schedules import KLController, kl_weight
 from textvae.text.batches import TokenSource
 from textvae.training.loop import Phase, Step
 from textvae.training.recipe import Recipe
 from textvae.training.validation import (
+    check_collapse,
     held_out_kl_nats,
-    look,
-    look_at_language_model,
-    watch,
+    validate_language_model,
+    validate_vae,
     watched_steps,
 )
 
-BEGIN = RateHolder()
+BEGIN = KLController()
 
 
 def vae_phase(
-    vae: SentenceVae, recipe: Recipe, valid: TokenSource, begin: RateHolder = BEGIN
+    vae: SentenceVae, recipe: Recipe, valid: TokenSource, begin: KLController = BEGIN
 ) -> Phase:
     """How the VAE learns; `begin` is the controller of its KL before the first step."""
     config = recipe.training
@@ -40,7 +40,9 @@ def vae_phase(
             objective=config.objective,
             kl_weight=weight,
             free_bits=config.free_bits,
-            dropped=Dropped(recipe.model.dropout, config.word_noise, config.word_dropout, chance),
+            dropped=DropoutSpec(
+                recipe.model.dropout, config.word_noise, config.word_dropout, chance
+            ),
         )
         figures = {
             "reconstruction_nats": float(loss.reconstruction.detach()),
@@ -49,13 +51,13 @@ def vae_phase(
         }
         return Step(loss.total, figures)
 
-    def hold(holder: RateHolder) -> RateHolder:
-        return holder.after(held_out_kl_nats(vae, valid, config), config.target_kl_nats)
+    def hold(controller: KLController) -> KLController:
+        return controller.after(held_out_kl_nats(vae, valid, config), config.target_kl_nats)
 
     def validate(number: int) -> Mapping[str, float]:
-        figures = look(vae, valid, config)
+        figures = validate_vae(vae, valid, config)
         if config.objective != "autoencoder":
-            watch(figures, number, config)
+            check_collapse(figures, number, config)
         return figures
 
     looks = watched_steps(config) if config.objective != "autoencoder" else frozenset[int]()
@@ -83,12 +85,12 @@ def language_model_phase(model: LanguageModel, recipe: Recipe, valid: TokenSourc
     def step(
         tokens: Tensor, lengths: Tensor, number: int, factor: float, chance: torch.Generator
     ) -> Step:
-        dropped = Dropped(recipe.model.dropout, 0.0, 0.0, chance)
+        dropped = DropoutSpec(recipe.model.dropout, 0.0, 0.0, chance)
         nats = model.mean_nats(tokens, lengths, None, dropped)
         return Step(nats, {"reconstruction_nats": float(nats.detach())})
 
     def validate(number: int) -> Mapping[str, float]:
-        return look_at_language_model(model, valid, recipe.training)
+        return validate_language_model(model, valid, recipe.training)
 
     steps = recipe.training.language_model_steps
     return Phase("language-model", model, steps, step, validate=validate, score="valid_nats")

@@ -75,7 +75,7 @@ class Ranks(NamedTuple):
 
 
 @contextlib.contextmanager
-def joined(device: str) -> Iterator[Ranks]:
+def join_ranks(device: str) -> Iterator[Ranks]:
     """Inside, this process is one of those that torchrun started; alone without torchrun."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
@@ -85,12 +85,12 @@ def joined(device: str) -> Iterator[Ranks]:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
     try:
-        yield current()
+        yield current_ranks()
     finally:
         distributed.destroy_process_group()
 
 
-def current() -> Ranks:
+def current_ranks() -> Ranks:
     """Which of the joined processes this is."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return Ranks()

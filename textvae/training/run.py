@@ -18,20 +18,21 @@ from textvae.model.native import native_to_learn
 from textvae.model.network import (
     LanguageModel,
     SentenceVae,
-    begin_as,
     fold_batchnorm,
+    initialize_from_language_model,
     reset_decoder,
 )
 from textvae.model.products import PANEL
 from textvae.model.schedules import kl_weight
+from textvae.progress import ProgressCallback
 from textvae.settings import to_mapping, to_toml
 from textvae.text.batches import Batches, TokenSource
 from textvae.text.token_source import token_source
-from textvae.text.tokenizer import Tokenizer, drawn, train_tokenizer
-from textvae.training.conditions import conditions, settle
-from textvae.training.loop import Tell, arithmetic, fit
+from textvae.text.tokenizer import Tokenizer, draw_sentences, train_tokenizer
+from textvae.training.conditions import check_conditions, conditions
+from textvae.training.loop import arithmetic, fit
 from textvae.training.phases import language_model_phase, vae_phase, warm_up_phase
-from textvae.training.ranks import current
+from textvae.training.ranks import current_ranks
 from textvae.training.recipe import Recipe
 from textvae.training.start import (
     FRESH,
@@ -39,11 +40,11 @@ from textvae.training.start import (
     TOKENIZER_FILE,
     VAE_FILE,
     Start,
-    as_begun,
-    begin_from,
-    facts_of,
-    holder_of,
-    text_of,
+    initial_controller,
+    load_start_weights,
+    recipe_from_start,
+    start_facts,
+    training_text,
 )
 
 log = logging.getLogger(__name__)
@@ -63,11 +64,11 @@ def run_name(recipe: Recipe, corpus: Corpus, parent: str, start: Start = FRESH) 
     """The same recipe on the same text from the same start has the same run, so a killed job finds
     its checkpoints."""
     said = [to_mapping(part) for part in recipe.resolved()]
-    what = [said, corpus.hashes, parent, start.kind, current().world]
+    what = [said, corpus.hashes, parent, start.kind, current_ranks().world]
     return hashlib.sha256(files.canonical_json(what)).hexdigest()[:12]
 
 
-class Tokenized(NamedTuple):
+class TokenizedCorpus(NamedTuple):
     """What a run learns from."""
 
     tokenizer: bytes
@@ -76,7 +77,7 @@ class Tokenized(NamedTuple):
     valid: TokenSource
 
 
-class LearnedVae(NamedTuple):
+class TrainedVae(NamedTuple):
     """A VAE, and what its KL weighed in the end."""
 
     vae: SentenceVae
@@ -84,7 +85,12 @@ class LearnedVae(NamedTuple):
 
 
 def train(
-    recipe: Recipe, corpus: Corpus, run: Path, parent: str, tell: Tell, start: Start = FRESH
+    recipe: Recipe,
+    corpus: Corpus,
+    run: Path,
+    parent: str,
+    on_progress: ProgressCallback,
+    start: Start = FRESH,
 ) -> Candidate:
     """Learn a version; goes on from the checkpoints in the folder `run`, if there are any.
 
@@ -94,27 +100,29 @@ def train(
     """
     given = recipe.resolved()
     config = dataclasses.replace(given.training, restart=recipe.training.restart)
-    recipe = as_begun(given._replace(training=config), start)
-    text = text_of(given, corpus, start)
+    recipe = recipe_from_start(given._replace(training=config), start)
+    text = training_text(given, corpus, start)
     if start.ancestor is not None:
         _keep_tokenizer(start.ancestor.folder / TOKENIZER_FILE, run)
-    learned = tokenized(recipe, text.corpus, run)
+    learned = tokenize_corpus(recipe, text.corpus, run)
     if recipe.training.decoder_start == "language-model":
-        language_model = train_language_model(recipe, learned, run, tell, start)
-        made = learn_vae(recipe, learned, run, tell, language_model)
+        language_model = train_language_model(recipe, learned, run, on_progress, start)
+        made = train_vae_from(recipe, learned, run, on_progress, language_model)
     else:
         # The VAE first: where it collapses, the language model is not paid for.
-        made = learn_vae(recipe, learned, run, tell, None, start)
-        language_model = train_language_model(recipe, learned, run, tell, start)
-    version = candidate(given, text.corpus, parent, learned.tokenizer, made.vae, language_model)
-    began = facts_of(given, start, text, learned.tokenizer)
+        made = train_vae_from(recipe, learned, run, on_progress, None, start)
+        language_model = train_language_model(recipe, learned, run, on_progress, start)
+    version = build_candidate(
+        given, text.corpus, parent, learned.tokenizer, made.vae, language_model
+    )
+    began = start_facts(given, start, text, learned.tokenizer)
     steps = _steps(recipe)
     return version._replace(
         facts={**version.facts, **began, "kl_weight": made.kl_weight, "steps": steps}
     )
 
 
-def tokenized(recipe: Recipe, corpus: Corpus, run: Path) -> Tokenized:
+def tokenize_corpus(recipe: Recipe, corpus: Corpus, run: Path) -> TokenizedCorpus:
     """The run's tokenizer, new or the one it began with, and both sides in its tokens."""
     for side in ("valid", "test"):
         if not getattr(corpus, side):
@@ -125,72 +133,76 @@ def tokenized(recipe: Recipe, corpus: Corpus, run: Path) -> Tokenized:
     train = token_source(corpus.train, tokenizer, tokens_max)
     # Some hundreds of a held-out side are looked at, however large it is.
     valid = token_source(corpus.valid, tokenizer, tokens_max, kept_max=VALID_KEPT_MAX)
-    return Tokenized(data, tokenizer.vocab, train, valid)
+    return TokenizedCorpus(data, tokenizer.vocab, train, valid)
 
 
 def train_vae(
     recipe: Recipe,
-    learned: Tokenized,
+    learned: TokenizedCorpus,
     run: Path,
-    tell: Tell,
+    on_progress: ProgressCallback,
     language_model: LanguageModel | None = None,
 ) -> SentenceVae:
-    """The VAE of a fresh start, as `learn_vae`."""
-    return learn_vae(recipe, learned, run, tell, language_model).vae
+    """The VAE of a fresh start, as `train_vae_from`."""
+    return train_vae_from(recipe, learned, run, on_progress, language_model).vae
 
 
-def learn_vae(
+def train_vae_from(
     recipe: Recipe,
-    learned: Tokenized,
+    learned: TokenizedCorpus,
     run: Path,
-    tell: Tell,
+    on_progress: ProgressCallback,
     language_model: LanguageModel | None = None,
     start: Start = FRESH,
-) -> LearnedVae:
+) -> TrainedVae:
     """The VAE, its BatchNorm folded, in evaluation mode on the CPU.
 
     `language_model` is needed where the decoder starts as it.
     """
     config = recipe.training
-    _settle(recipe, run)
+    _check_conditions(recipe, run)
     batches = Batches(learned.train, config.batch, config.seed)
     torch.manual_seed(config.seed)  # the first weights; all else draws from the loop's generator
     vae = SentenceVae(recipe.model, learned.vocab).to(config.device)
-    begin_from(vae, start, VAE_FILE, recipe)
+    load_start_weights(vae, start, VAE_FILE, recipe)
     if config.decoder_start == "language-model":
         assert language_model is not None, "the decoder starts as a language model"
-        begin_as(vae, language_model)
+        initialize_from_language_model(vae, language_model)
     if config.autoencoder_steps and config.objective == "vae":
-        fit(warm_up_phase(vae, recipe, learned.valid), batches, config, run, tell)
+        fit(warm_up_phase(vae, recipe, learned.valid), batches, config, run, on_progress)
         reset_decoder(vae, recipe.model, config.seed)
-    phase = vae_phase(vae, recipe, learned.valid, holder_of(recipe, start))
-    holder = fit(phase, batches, config, run, tell)
+    phase = vae_phase(vae, recipe, learned.valid, initial_controller(recipe, start))
+    controller = fit(phase, batches, config, run, on_progress)
     vae.to("cpu")
     fold_batchnorm(vae)
-    return LearnedVae(vae, kl_weight(config, config.steps) * holder.multiplier)
+    return TrainedVae(vae, kl_weight(config, config.steps) * controller.multiplier)
 
 
 def train_language_model(
-    recipe: Recipe, learned: Tokenized, run: Path, tell: Tell, start: Start = FRESH
+    recipe: Recipe,
+    learned: TokenizedCorpus,
+    run: Path,
+    on_progress: ProgressCallback,
+    start: Start = FRESH,
 ) -> LanguageModel:
     """The language model with the best held-out nats of its run, in evaluation mode on the CPU."""
     config = recipe.training
-    _settle(recipe, run)
+    _check_conditions(recipe, run)
     batches = Batches(learned.train, config.batch, config.seed)
     torch.manual_seed(config.seed)
     model = LanguageModel(recipe.model, learned.vocab).to(config.device)
-    begin_from(model, start, LANGUAGE_MODEL_FILE, recipe)
-    fit(language_model_phase(model, recipe, learned.valid), batches, config, run, tell)
+    load_start_weights(model, start, LANGUAGE_MODEL_FILE, recipe)
+    fit(language_model_phase(model, recipe, learned.valid), batches, config, run, on_progress)
     return model.to("cpu")
 
 
-def _settle(recipe: Recipe, run: Path) -> None:
+def _check_conditions(recipe: Recipe, run: Path) -> None:
     """The run's checkpoints are of this arithmetic; InputError where they are not."""
     config = recipe.training
-    settle(run / "checkpoints", conditions(config), config.restart, current())
+    check_conditions(run / "checkpoints", conditions(config), config.restart, current_ranks())
 
 
-def candidate(
+def build_candidate(
     recipe: Recipe,
     corpus: Corpus,
     parent: str,
@@ -220,7 +232,7 @@ def candidate(
             "textvae": importlib.metadata.version("textvae"),
             "torch": torch.__version__,
             "train_sentences": len(corpus.train),
-            "world_size": current().world,
+            "world_size": current_ranks().world,
         },
     )
 
@@ -245,7 +257,7 @@ def _steps(recipe: Recipe) -> dict[str, int]:
 
 def _keep_tokenizer(known: Path, run: Path) -> None:
     """The run's tokenizer is the known one."""
-    path, ranks = run / TOKENIZER_FILE, current()
+    path, ranks = run / TOKENIZER_FILE, current_ranks()
     if ranks.first and not path.exists():
         files.copy_file(known, path)
     ranks.wait()
@@ -253,10 +265,10 @@ def _keep_tokenizer(known: Path, run: Path) -> None:
 
 def _tokenizer(recipe: Recipe, corpus: Corpus, run: Path) -> bytes:
     """The run's tokenizer: the one it began with, or a new one."""
-    path, ranks = run / TOKENIZER_FILE, current()
+    path, ranks = run / TOKENIZER_FILE, current_ranks()
     if ranks.first and not path.exists():
         config, seed = recipe.tokenizer, recipe.training.seed
-        texts = [row.text for row in drawn(corpus.train, config.sentences_max, seed)]
+        texts = [row.text for row in draw_sentences(corpus.train, config.sentences_max, seed)]
         files.write_bytes(path, train_tokenizer(texts, config))
     ranks.wait()
     return path.read_bytes()

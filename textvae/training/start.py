@@ -18,11 +18,11 @@ from torch import nn
 
 from textvae.config.data import TokenizerConfig
 from textvae.config.training import ModelConfig
-from textvae.corpus.replay import Replay, replayed
+from textvae.corpus.replay import Replay, mix_replay
 from textvae.corpus.spans import Corpus
 from textvae.errors import TextVaeError
 from textvae.model.network import LanguageModel, SentenceVae
-from textvae.model.schedules import RateHolder
+from textvae.model.schedules import KLController
 from textvae.settings import read_toml, to_mapping
 from textvae.text.tokenizer import Tokenizer
 from textvae.training.recipe import Recipe
@@ -61,7 +61,7 @@ class Start(NamedTuple):
 FRESH = Start("fresh: nothing else was asked for")
 
 
-def start_of(
+def choose_start(
     recipe: Recipe, corpus: Corpus, ancestor: Ancestor | None, *, obstacle: str = ""
 ) -> Start:
     """Whether this training begins from the ancestor (None: there is none), or fresh, and why.
@@ -77,12 +77,12 @@ def start_of(
         return Start(f"fresh: {obstacle}")
     if ancestor is None:
         return Start("fresh: no version serves yet")
-    if problem := _misfit(recipe, ancestor) or _forgotten(corpus, ancestor):
+    if problem := _misfit(recipe, ancestor) or _missing_span(corpus, ancestor):
         return Start(f"fresh: {ancestor.name} serves, but {problem}")
     return Start(f"champion: the weights and the vocabulary of {ancestor.name}", ancestor)
 
 
-def as_begun(recipe: Recipe, start: Start) -> Recipe:
+def recipe_from_start(recipe: Recipe, start: Start) -> Recipe:
     """The recipe as it runs from this start.
 
     A model that was trained needs neither annealing, which would empty its latent again, nor an
@@ -105,17 +105,17 @@ def as_begun(recipe: Recipe, start: Start) -> Recipe:
     return recipe._replace(training=training)
 
 
-def text_of(recipe: Recipe, corpus: Corpus, start: Start) -> Replay:
+def training_text(recipe: Recipe, corpus: Corpus, start: Start) -> Replay:
     """The text that is learned from: all of it, or all new and a draw of the old sentences."""
     config = recipe.training
     if start.ancestor is None:
         return Replay(corpus, len(corpus.train), 0, 0)
     known = start.ancestor.manifest["spans"]
-    return replayed(corpus, known, config.replay, config.replay_min, config.seed)
+    return mix_replay(corpus, known, config.replay, config.replay_min, config.seed)
 
 
 @torch.no_grad()
-def begin_from(model: nn.Module, start: Start, file: str, recipe: Recipe) -> None:
+def load_start_weights(model: nn.Module, start: Start, file: str, recipe: Recipe) -> None:
     """Give the model, which has its first weights, those of the ancestor, shrunk and perturbed.
 
     The noise of Ash & Adams (2020) is the first weights themselves, which are of each layer's size
@@ -129,17 +129,17 @@ def begin_from(model: nn.Module, start: Start, file: str, recipe: Recipe) -> Non
         value.mul_(perturb).add_(known[name].to(value.device), alpha=shrink)
 
 
-def holder_of(recipe: Recipe, start: Start) -> RateHolder:
+def initial_controller(recipe: Recipe, start: Start) -> KLController:
     """The controller of the KL as it begins: at the weight that the ancestor's KL had in the end.
 
     At 1 where nothing holds the KL, where the ancestor is fresh, or where it does not say.
     """
     if start.ancestor is None or recipe.training.target_kl_nats <= 0:
-        return RateHolder()
-    return RateHolder(float(start.ancestor.manifest.get("kl_weight", 1.0)))
+        return KLController()
+    return KLController(float(start.ancestor.manifest.get("kl_weight", 1.0)))
 
 
-def facts_of(recipe: Recipe, start: Start, text: Replay, tokenizer: bytes) -> dict[str, Any]:
+def start_facts(recipe: Recipe, start: Start, text: Replay, tokenizer: bytes) -> dict[str, Any]:
     """What a manifest says of the start: with its parent and config.toml enough to repeat it."""
     facts: dict[str, Any] = {"start": start.kind, "lineage": lineage_of(tokenizer)}
     if start.ancestor is not None:
@@ -198,7 +198,7 @@ def _other_tokenizer(wanted: TokenizerConfig, config: Path) -> str:
     return ""
 
 
-def _forgotten(corpus: Corpus, ancestor: Ancestor) -> str:
+def _missing_span(corpus: Corpus, ancestor: Ancestor) -> str:
     """Which text the ancestor learned that is no longer there; what is gone must not live on."""
     there = dict(zip(corpus.names, corpus.hashes, strict=True))
     for name, sha256 in ancestor.manifest["spans"].items():

@@ -27,7 +27,9 @@ WATCHED_SHARES = (0.5, 0.625, 0.75, 0.875, 1.0)
 WAKING_STEPS = 300
 
 
-def look(model: SentenceVae, source: TokenSource, config: TrainingConfig) -> Mapping[str, float]:
+def validate_vae(
+    model: SentenceVae, source: TokenSource, config: TrainingConfig
+) -> Mapping[str, float]:
     """Means over some held-out sentences, in nats per sentence, at KL weight 1.
 
     Without dropout and noise, whatever the run trains with.
@@ -59,7 +61,7 @@ def held_out_kl_nats(model: SentenceVae, source: TokenSource, config: TrainingCo
 
 
 @torch.no_grad()
-def look_at_language_model(
+def validate_language_model(
     model: LanguageModel, source: TokenSource, config: TrainingConfig
 ) -> Mapping[str, float]:
     """The mean over the same sentences, in nats per sentence, without dropout."""
@@ -92,7 +94,7 @@ def is_watched(step: int, config: TrainingConfig) -> bool:
     return step >= min(max(WATCHED_SHARES[0] * config.kl_steps, WAKING_STEPS), config.steps)
 
 
-def watch(figures: Mapping[str, float], step: int, config: TrainingConfig) -> None:
+def check_collapse(figures: Mapping[str, float], step: int, config: TrainingConfig) -> None:
     """Say, or raise CollapsedError, when the decoder ignores the latent."""
     if not is_watched(step, config) or not is_ignored(figures["valid_shuffle_nats"]):
         return

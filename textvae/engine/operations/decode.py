@@ -6,18 +6,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textvae.engine.answers import Written
+from textvae.engine.answers import GeneratedSentence
 from textvae.engine.limits import Limits, check_address, check_finite, check_width
-from textvae.engine.loaded import Loaded
-from textvae.engine.plan import Address, Plan, Planning, decoder_rows, written_sentences
+from textvae.engine.load import LoadedVersion
+from textvae.engine.plan import Address, Plan, Planning, decoder_rows, generated_sentences
 from textvae.options import GREEDY, Options
 from textvae.ranges import check_within
 
 
-class Decoded(NamedTuple):
+class DecodeResult(NamedTuple):
     """Sentences and the latents they were written from, (n, latent)."""
 
-    written: list[Written]
+    sentences: list[GeneratedSentence]
     latents: np.ndarray
 
 
@@ -42,7 +42,7 @@ class DecodeRequest:
         self.options.check(limits.tokens_max)
         check_address(self.seed, self.first_index)
 
-    def plan(self, loaded: Loaded, limits: Limits, owner: object) -> Planning[Decoded]:
+    def plan(self, loaded: LoadedVersion, limits: Limits, owner: object) -> Planning[DecodeResult]:
         """A row a latent."""
         address = Address(self.seed, self.first_index)
         yield from ()
@@ -50,14 +50,16 @@ class DecodeRequest:
         rows = decoder_rows(owner, latents, address, self.options, limits)
         return Plan(
             rows,
-            lambda done: Decoded(written_sentences(loaded.tokenizer, done, self.options), latents),
+            lambda done: DecodeResult(
+                generated_sentences(loaded.tokenizer, done, self.options), latents
+            ),
             0,
         )
 
 
 def decode_all(
-    answer: Callable[[DecodeRequest], Decoded], limits: Limits, latents: np.ndarray
-) -> list[Written]:
+    answer: Callable[[DecodeRequest], DecodeResult], limits: Limits, latents: np.ndarray
+) -> list[GeneratedSentence]:
     """(n, latent) -> the greedy sentence of each, in order, however many there are; `answer` is an
     engine's."""
     step = limits.sentences_max
@@ -65,4 +67,4 @@ def decode_all(
         answer(DecodeRequest(latents[first : first + step]))
         for first in range(0, len(latents), step)
     ]
-    return [written for part in parts for written in part.written]
+    return [written for part in parts for written in part.sentences]

@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from textvae.engine.limits import Limits, check_address, check_rows, check_sentences
-from textvae.engine.loaded import Loaded
-from textvae.engine.plan import Address, Plan, Planning, draw_latents, numbered
+from textvae.engine.load import LoadedVersion
+from textvae.engine.plan import Address, Plan, Planning, draw_latents, name_sentences
 from textvae.ranges import check_within
 
 
-class Encoded(NamedTuple):
+class EncodeResult(NamedTuple):
     """Posteriors: (n, latent) float32 each, samples (n * count, latent), a sentence's in a row."""
 
     mean: np.ndarray
@@ -41,23 +41,26 @@ class EncodeRequest:
         check_rows("sample_count" if self.samples else "sentences", self.rows, limits)
         check_address(self.seed, self.first_index)
 
-    def plan(self, loaded: Loaded, limits: Limits, owner: object) -> Planning[Encoded]:
+    def plan(self, loaded: LoadedVersion, limits: Limits, owner: object) -> Planning[EncodeResult]:
         """No rows: the posteriors are all of the answer."""
         address = Address(self.seed, self.first_index)
-        ids = loaded.tokens(numbered(self.sentences), limits.tokens_max)
+        ids = loaded.tokens(name_sentences(self.sentences), limits.tokens_max)
         posteriors = yield from loaded.encoding(ids)
         samples = draw_latents(*posteriors, self.samples, address, loaded.library)
-        result = Encoded(posteriors.mean, posteriors.logvar, samples)
+        result = EncodeResult(posteriors.mean, posteriors.logvar, samples)
         return Plan([], lambda _: result, sum(map(len, ids)))
 
 
 def encode_all(
-    answer: Callable[[EncodeRequest], Encoded], limits: Limits, sentences: Sequence[str], seed: int
-) -> Encoded:
+    answer: Callable[[EncodeRequest], EncodeResult],
+    limits: Limits,
+    sentences: Sequence[str],
+    seed: int,
+) -> EncodeResult:
     """The posteriors of any number of sentences, with one draw of each; `answer` is an engine's."""
     step = limits.sentences_max
     parts = [
         answer(EncodeRequest(tuple(sentences[first : first + step]), 1, seed, first))
         for first in range(0, len(sentences), step)
     ]
-    return Encoded(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    return EncodeResult(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

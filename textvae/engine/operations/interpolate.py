@@ -5,21 +5,21 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from textvae.decode.rows import Finished
-from textvae.engine.answers import Written
+from textvae.decode.rows import FinishedRow
+from textvae.engine.answers import GeneratedSentence
 from textvae.engine.limits import Limits, check_address, check_finite, check_sentence, check_width
-from textvae.engine.loaded import Loaded
-from textvae.engine.plan import Address, Plan, Planning, decoder_rows, written_sentences
+from textvae.engine.load import LoadedVersion
+from textvae.engine.plan import Address, Plan, Planning, decoder_rows, generated_sentences
 from textvae.latent.paths import path
 from textvae.options import GREEDY, Options
 from textvae.ranges import check_within
 
 
-class Interpolated(NamedTuple):
+class InterpolateResult(NamedTuple):
     """A path: positions 0 to 1, one sentence and one latent each."""
 
     positions: list[float]
-    written: list[Written]
+    sentences: list[GeneratedSentence]
     latents: np.ndarray
 
 
@@ -51,7 +51,9 @@ class InterpolateRequest:
         self.options.check(limits.tokens_max)
         check_address(self.seed, self.first_index)
 
-    def plan(self, loaded: Loaded, limits: Limits, owner: object) -> Planning[Interpolated]:
+    def plan(
+        self, loaded: LoadedVersion, limits: Limits, owner: object
+    ) -> Planning[InterpolateResult]:
         """A row a step."""
         address = Address(self.seed, self.first_index)
         points = np.empty((len(self.points), loaded.latent), np.float32)
@@ -66,8 +68,8 @@ class InterpolateRequest:
         way = path(points, self.steps, self.path)
         rows = decoder_rows(owner, way.latents, address, self.options, limits)
 
-        def finish(done: list[Finished]) -> Interpolated:
-            written = written_sentences(loaded.tokenizer, done, self.options)
-            return Interpolated(way.positions.tolist(), written, way.latents)
+        def finish(done: list[FinishedRow]) -> InterpolateResult:
+            written = generated_sentences(loaded.tokenizer, done, self.options)
+            return InterpolateResult(way.positions.tolist(), written, way.latents)
 
         return Plan(rows, finish, sum(map(len, ids)))

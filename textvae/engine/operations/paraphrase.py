@@ -5,28 +5,28 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textvae.decode.rows import Finished
-from textvae.engine.answers import Written
+from textvae.decode.rows import FinishedRow
+from textvae.engine.answers import GeneratedSentence
 from textvae.engine.limits import RADIUS_MAX, Limits, check_address, check_rows, check_sentences
-from textvae.engine.loaded import Loaded
+from textvae.engine.load import LoadedVersion
 from textvae.engine.plan import (
     Address,
     Plan,
     Planning,
     decoder_rows,
     draw_latents,
-    numbered,
-    written_sentences,
+    generated_sentences,
+    name_sentences,
 )
 from textvae.options import GREEDY, Options
 from textvae.ranges import check_within
 from textvae.text.sentence import normalise
 
 
-class Paraphrased(NamedTuple):
+class ParaphraseResult(NamedTuple):
     """Per asked sentence its variations, their latents and distances (in posterior deviations)."""
 
-    variations: list[list[Written]]
+    variations: list[list[GeneratedSentence]]
     latents: list[np.ndarray]
     distances: list[list[float]]
 
@@ -57,10 +57,12 @@ class ParaphraseRequest:
         self.options.check(limits.tokens_max)
         check_address(self.seed, self.first_index)
 
-    def plan(self, loaded: Loaded, limits: Limits, owner: object) -> Planning[Paraphrased]:
+    def plan(
+        self, loaded: LoadedVersion, limits: Limits, owner: object
+    ) -> Planning[ParaphraseResult]:
         """`count` rows a sentence."""
         address = Address(self.seed, self.first_index)
-        ids = loaded.tokens(numbered(self.sentences), limits.tokens_max)
+        ids = loaded.tokens(name_sentences(self.sentences), limits.tokens_max)
         mean, logvar = yield from loaded.encoding(ids)
         latents = draw_latents(mean, logvar, self.count, address, loaded.library, self.radius)
         moved = (latents - np.repeat(mean, self.count, 0)) / np.exp(
@@ -69,9 +71,9 @@ class ParaphraseRequest:
         distances = np.sqrt(np.mean(moved.astype(np.float64) ** 2, 1))
         rows = decoder_rows(owner, latents, address, self.options, limits, self.count)
 
-        def finish(done: list[Finished]) -> Paraphrased:
-            written = written_sentences(loaded.tokenizer, done, self.options)
-            answer = Paraphrased([], [], [])
+        def finish(done: list[FinishedRow]) -> ParaphraseResult:
+            written = generated_sentences(loaded.tokenizer, done, self.options)
+            answer = ParaphraseResult([], [], [])
             for number, sentence in enumerate(map(normalise, self.sentences)):
                 first = number * self.count
                 order = np.argsort(distances[first : first + self.count], kind="stable")
@@ -86,7 +88,7 @@ class ParaphraseRequest:
         return Plan(rows, finish, sum(map(len, ids)))
 
 
-def _distinct(indices: np.ndarray, written: list[Written], sentence: str) -> np.ndarray:
+def _distinct(indices: np.ndarray, written: list[GeneratedSentence], sentence: str) -> np.ndarray:
     """Those whose text is neither the sentence nor that of an earlier one."""
     seen = {sentence}
     kept = []

@@ -6,20 +6,20 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from textvae.decode.counter import Purpose, normals, uniforms
-from textvae.decode.rows import Finished
-from textvae.engine.answers import Written
+from textvae.decode.rows import FinishedRow
+from textvae.engine.answers import GeneratedSentence
 from textvae.engine.limits import RADIUS_MAX, Limits, check_address
-from textvae.engine.loaded import Loaded
-from textvae.engine.plan import Address, Plan, Planning, decoder_rows, written_sentences
+from textvae.engine.load import LoadedVersion
+from textvae.engine.plan import Address, Plan, Planning, decoder_rows, generated_sentences
 from textvae.errors import InputError
 from textvae.options import GREEDY, Options
 from textvae.ranges import check_within
 
 
-class Sampled(NamedTuple):
+class SampleResult(NamedTuple):
     """Sentences and the latents they were written from, (n, latent)."""
 
-    written: list[Written]
+    sentences: list[GeneratedSentence]
     latents: np.ndarray
     prior: str
     """Prior the latents were drawn from: standard or fitted."""
@@ -48,7 +48,7 @@ class SampleRequest:
         self.options.check(limits.tokens_max)
         check_address(self.seed, self.first_index)
 
-    def plan(self, loaded: Loaded, limits: Limits, owner: object) -> Planning[Sampled]:
+    def plan(self, loaded: LoadedVersion, limits: Limits, owner: object) -> Planning[SampleResult]:
         """A row a draw."""
         address = Address(self.seed, self.first_index)
         yield from ()
@@ -68,7 +68,9 @@ class SampleRequest:
             latents = loaded.prior.draw(chosen, noise, self.scale)
         rows = decoder_rows(owner, latents, address, self.options, limits)
 
-        def finish(done: list[Finished]) -> Sampled:
-            return Sampled(written_sentences(loaded.tokenizer, done, self.options), latents, prior)
+        def finish(done: list[FinishedRow]) -> SampleResult:
+            return SampleResult(
+                generated_sentences(loaded.tokenizer, done, self.options), latents, prior
+            )
 
         return Plan(rows, finish, 0)

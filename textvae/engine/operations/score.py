@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textvae.decode.rows import Finished
+from textvae.decode.rows import FinishedRow
 from textvae.engine.limits import Limits, check_address, check_rows, check_sentences
-from textvae.engine.loaded import Loaded
-from textvae.engine.plan import Address, Plan, Planning, decoder_rows, draw_latents, numbered
+from textvae.engine.load import LoadedVersion
+from textvae.engine.plan import Address, Plan, Planning, decoder_rows, draw_latents, name_sentences
 from textvae.options import GREEDY
 from textvae.ranges import check_within
 
@@ -16,7 +16,7 @@ IMPORTANCE_SAMPLES = 100
 """Draws a sentence where nothing is said."""
 
 
-class Scored(NamedTuple):
+class ScoreResult(NamedTuple):
     """Nats per sentence, (n,) each; `elbo_nats` is negative: -(reconstruction + KL)."""
 
     reconstruction_nats: np.ndarray
@@ -48,10 +48,10 @@ class ScoreRequest:
         check_rows(name, self.rows, limits)
         check_address(self.seed, self.first_index)
 
-    def plan(self, loaded: Loaded, limits: Limits, owner: object) -> Planning[Scored]:
+    def plan(self, loaded: LoadedVersion, limits: Limits, owner: object) -> Planning[ScoreResult]:
         """A row a draw, which judges the sentence's own tokens."""
         address = Address(self.seed, self.first_index)
-        ids = loaded.tokens(numbered(self.sentences), limits.tokens_max)
+        ids = loaded.tokens(name_sentences(self.sentences), limits.tokens_max)
         mean, logvar = yield from loaded.encoding(ids)
         count = self.importance_samples
         latents = draw_latents(mean, logvar, count, address, loaded.library)
@@ -60,7 +60,7 @@ class ScoreRequest:
         variance = np.exp(logvar.astype(np.float64))
         kl = 0.5 * (mean.astype(np.float64) ** 2 + variance - 1 - logvar).sum(1)
 
-        def finish(done: list[Finished]) -> Scored:
+        def finish(done: list[FinishedRow]) -> ScoreResult:
             likelihood = np.array([row.log_prob for row in done]).reshape(-1, count)
             # log w = log p(x|z) + log p(z) - log q(z|x); the constants of the two Gaussians cancel.
             z = latents.astype(np.float64).reshape(-1, count, loaded.latent)
@@ -70,6 +70,6 @@ class ScoreRequest:
             iw_nll = -(peak[:, 0] + np.log(np.exp(weights - peak).mean(1)))
             reconstruction = -likelihood.mean(1)
             tokens = np.array([len(one) for one in ids])
-            return Scored(reconstruction, kl, -(reconstruction + kl), iw_nll, tokens)
+            return ScoreResult(reconstruction, kl, -(reconstruction + kl), iw_nll, tokens)
 
         return Plan(rows, finish, sum(map(len, ids)))

@@ -10,27 +10,27 @@ import numpy as np
 
 from textvae.client.messages import (
     LIMITS,
-    Ask,
-    Talk,
+    CallProtocol,
+    CallRequest,
     check_list,
     endpoint,
     facts_of,
+    generated_sentences_of,
     in_chunks,
     latents_of,
     message,
     number_of,
     options_message,
     rows_message,
-    written_of,
 )
 from textvae.client.results import (
-    Decoded,
-    Encoded,
-    Interpolated,
+    DecodeResult,
+    EncodeResult,
+    InterpolateResult,
     Latents,
-    Paraphrased,
-    Sampled,
-    Scored,
+    ParaphraseResult,
+    SampleResult,
+    ScoreResult,
     Variations,
 )
 from textvae.options import GREEDY, Options
@@ -51,7 +51,7 @@ def encode(
     samples: int = 0,
     seed: int | None = None,
     first_index: int = 0,
-) -> Talk[Encoded]:
+) -> CallProtocol[EncodeResult]:
     """The posteriors of sentences, with `samples` draws of each; log-variances if asked for.
 
     `first_index` is the number of the first sentence among all that the caller has.
@@ -71,7 +71,7 @@ def encode(
     limits = (yield LIMITS).limits
     size = min(limits.sentences_max, limits.rows_max // max(samples, 1))
     parts = yield from in_chunks("Encode", request, len(sentences), size)
-    return Encoded(
+    return EncodeResult(
         latents_of(part.mean for part in parts),
         latents_of(part.logvar for part in parts) if logvar else None,
         latents_of(part.samples for part in parts) if samples else None,
@@ -85,7 +85,7 @@ def decode(
     options: Options = GREEDY,
     seed: int | None = None,
     first_index: int = 0,
-) -> Talk[Decoded]:
+) -> CallProtocol[DecodeResult]:
     """A sentence per latent. VersionError where their version no longer serves."""
 
     def request(start: int, end: int) -> pb.DecodeRequest:
@@ -102,7 +102,7 @@ def decode(
     limits = (yield LIMITS).limits
     size = min(limits.sentences_max, limits.message_bytes_max // 2 // row_bytes)
     parts = yield from in_chunks("Decode", request, len(latents.values), size)
-    return Decoded(written_of(part.sentences for part in parts), facts_of(parts))
+    return DecodeResult(generated_sentences_of(part.sentences for part in parts), facts_of(parts))
 
 
 def sample(
@@ -113,7 +113,7 @@ def sample(
     options: Options = GREEDY,
     seed: int | None = None,
     first_index: int = 0,
-) -> Talk[Sampled]:
+) -> CallProtocol[SampleResult]:
     """`count` draws of a prior: auto (fitted where the version has one), standard or fitted."""
 
     def request(start: int, end: int) -> pb.SampleRequest:
@@ -130,8 +130,8 @@ def sample(
     limits = (yield LIMITS).limits
     size = min(limits.count_max, limits.rows_max // max(options.beam, 1))
     parts = yield from in_chunks("Sample", request, count, size)
-    return Sampled(
-        written_of(part.sentences for part in parts),
+    return SampleResult(
+        generated_sentences_of(part.sentences for part in parts),
         latents_of(part.latents for part in parts),
         pb.Prior.Name(parts[0].prior).removeprefix("PRIOR_").lower(),
         facts_of(parts),
@@ -146,7 +146,7 @@ def interpolate(
     options: Options = GREEDY,
     seed: int | None = None,
     first_index: int = 0,
-) -> Talk[Interpolated]:
+) -> CallProtocol[InterpolateResult]:
     """`steps` sentences on the path (lerp or slerp) through sentences or latents of one row."""
     check_list("points", points)
     request = message(
@@ -158,10 +158,10 @@ def interpolate(
         seed=seed,
         first_index=first_index,
     )
-    part = yield Ask("Interpolate", request)
-    return Interpolated(
+    part = yield CallRequest("Interpolate", request)
+    return InterpolateResult(
         [step.position for step in part.steps],
-        written_of([[step.sentence for step in part.steps]]),
+        generated_sentences_of([[step.sentence for step in part.steps]]),
         latents_of([part.latents]),
         facts_of([part]),
     )
@@ -176,7 +176,7 @@ def paraphrase(
     options: Options = GREEDY,
     seed: int | None = None,
     first_index: int = 0,
-) -> Talk[Paraphrased]:
+) -> CallProtocol[ParaphraseResult]:
     """`count` variations of each sentence, or fewer where `distinct` leaves repeats out."""
     check_list("sentences", sentences)
 
@@ -198,14 +198,14 @@ def paraphrase(
     parts = yield from in_chunks("Paraphrase", request, len(sentences), size)
     variations = [
         Variations(
-            written_of([[variation.sentence for variation in result.variations]]),
+            generated_sentences_of([[variation.sentence for variation in result.variations]]),
             [variation.distance for variation in result.variations],
             latents_of([result.latents]),
         )
         for part in parts
         for result in part.results
     ]
-    return Paraphrased(variations, facts_of(parts))
+    return ParaphraseResult(variations, facts_of(parts))
 
 
 def score(
@@ -214,7 +214,7 @@ def score(
     importance_samples: int = 100,
     seed: int | None = None,
     first_index: int = 0,
-) -> Talk[Scored]:
+) -> CallProtocol[ScoreResult]:
     """How likely the model finds sentences; time and precision grow with `importance_samples`."""
     check_list("sentences", sentences)
 
@@ -231,7 +231,7 @@ def score(
     size = min(limits.sentences_max, limits.rows_max // max(importance_samples, 1))
     parts = yield from in_chunks("Score", request, len(sentences), size)
     scores = [score for part in parts for score in part.scores]
-    return Scored(
+    return ScoreResult(
         np.array([score.reconstruction_nats for score in scores]),
         np.array([score.kl_nats for score in scores]),
         np.array([score.elbo_nats for score in scores]),

@@ -9,7 +9,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from textvae import files
-from textvae.client.messages import Ask, Talk
+from textvae.client.messages import CallProtocol, CallRequest
 from textvae.errors import DataError, NotFoundError
 from textvae.v1 import textvae_pb2 as pb
 
@@ -68,7 +68,7 @@ def _exchange(method: str, request: dict[str, Any], response: dict[str, Any]) ->
     )
 
 
-def replay(exchange: Exchange) -> Talk[list[str]]:
+def replay(exchange: Exchange) -> CallProtocol[list[str]]:
     """Ask again what was asked, with the seed that the server drew and of the version that
     answered -> the fields of the response that are not what they were; none is the same answer.
 
@@ -81,7 +81,7 @@ def replay(exchange: Exchange) -> Talk[list[str]]:
         asked.prior = exchange.response.prior
     if exchange.method != "Decode":  # whose latents bring the version with them
         asked.version = made.version
-    answer = yield Ask(exchange.method, asked)
+    answer = yield CallRequest(exchange.method, asked)
     return differing(exchange.response, answer)
 
 

@@ -11,10 +11,17 @@ from typing import Any, NamedTuple
 import torch
 
 from textvae.decode.native import native as native_picks
-from textvae.engine.loaded import Loaded
-from textvae.model.exact import ExactDecoder, Make, padded
+from textvae.engine.load import LoadedVersion
+from textvae.model.exact import ExactDecoder, Make, pad_rows
 from textvae.model.native import native
-from textvae.model.products import LANES_MIN, Linear, Product, in_int8, in_panels, packed
+from textvae.model.products import (
+    LANES_MIN,
+    Linear,
+    Product,
+    pack_onednn,
+    pack_panels,
+    quantize_int8,
+)
 
 log = logging.getLogger(__name__)
 
@@ -23,10 +30,10 @@ STEPS = 4
 PROBED = (1, 2, 3, 8, 21, 64)
 
 
-class Proven(NamedTuple):
+class BatchInvariance(NamedTuple):
     """What the self-test found."""
 
-    loaded: Loaded
+    loaded: LoadedVersion
     """The version in the arithmetic that holds, with the numbers of rows that it may run in."""
     exact: bool
     """Whether rows are the same to the bit beside any neighbours."""
@@ -36,7 +43,7 @@ class Proven(NamedTuple):
     """Of the weights in the decoder's steps: that or `int8`."""
 
 
-def prove(loaded: Loaded, int8: bool = False) -> Proven:
+def check_batch_invariance(loaded: LoadedVersion, int8: bool = False) -> BatchInvariance:
     """Choose an arithmetic in which rows do not depend on their neighbours.
 
     Products by our own C, or with weights that oneDNN has laid out, in any number of rows; else
@@ -55,19 +62,19 @@ def prove(loaded: Loaded, int8: bool = False) -> Proven:
         for way, made in _in_any_number(loaded, library, int8):
             if _products_agree(made) and _agree(made, PROBED):
                 words = f"{way.precision}, rows exact in any number; products {way.name}, {rest}"
-                return Proven(made, True, words, way.precision)
+                return BatchInvariance(made, True, words, way.precision)
             log.warning("rows depend on their neighbours here with products %s", way.name)
         if _agree(loaded, loaded.buckets):
             sizes = ", ".join(map(str, loaded.buckets))
-            return Proven(loaded, True, f"fp32, rows exact in buckets of {sizes}; {rest}")
+            return BatchInvariance(loaded, True, f"fp32, rows exact in buckets of {sizes}; {rest}")
         largest = loaded._replace(buckets=loaded.buckets[-1:])
         if _agree(largest, largest.buckets):
             words = f"fp32, rows exact in one bucket of {largest.buckets[0]}; {rest}"
-            return Proven(largest, True, words)
+            return BatchInvariance(largest, True, words)
     log.warning(
         "rows depend on their neighbours on this machine; equal requests may differ in bits"
     )
-    return Proven(loaded, False, f"fp32, rows may differ in their last bits; {rest}")
+    return BatchInvariance(loaded, False, f"fp32, rows may differ in their last bits; {rest}")
 
 
 def _by(library: Any) -> str:
@@ -84,18 +91,20 @@ class _Way(NamedTuple):
     of_steps: Make
 
 
-def _in_any_number(loaded: Loaded, library: Any, int8: bool) -> Iterator[tuple[_Way, Loaded]]:
+def _in_any_number(
+    loaded: LoadedVersion, library: Any, int8: bool
+) -> Iterator[tuple[_Way, LoadedVersion]]:
     """The version in each such way that there is here, the fastest first."""
     largest = loaded.buckets[-1]
 
     def in_c(layer: Linear) -> Product:
-        return in_panels(layer, library)
+        return pack_panels(layer, library)
 
     def in_8_bits(layer: Linear) -> Product:
-        return in_int8(layer, library)
+        return quantize_int8(layer, library)
 
     def by_onednn(layer: Linear) -> Product:
-        return packed(layer, largest)
+        return pack_onednn(layer, largest)
 
     ways = [_Way("fp32", "by oneDNN", by_onednn, by_onednn)]
     if library is not None and library.lanes_best() >= LANES_MIN:
@@ -115,7 +124,7 @@ def _in_any_number(loaded: Loaded, library: Any, int8: bool) -> Iterator[tuple[_
             yield way, made
 
 
-def _products_agree(loaded: Loaded) -> bool:
+def _products_agree(loaded: LoadedVersion) -> bool:
     """Whether every product gives a row the same bits in any number of rows, and at any place."""
     largest = loaded.buckets[-1]
     generator = torch.Generator().manual_seed(1)
@@ -131,7 +140,7 @@ def _products_agree(loaded: Loaded) -> bool:
     return True
 
 
-def _agree(loaded: Loaded, buckets: tuple[int, ...]) -> bool:
+def _agree(loaded: LoadedVersion, buckets: tuple[int, ...]) -> bool:
     """Whether probe rows give the same bits in every bucket, in any place."""
     largest = loaded.buckets[-1]
     buckets = tuple(size for size in buckets if size <= largest)
@@ -154,7 +163,11 @@ def _agree(loaded: Loaded, buckets: tuple[int, ...]) -> bool:
 
 
 def _traces(
-    loaded: Loaded, latents: torch.Tensor, tokens: torch.Tensor, lengths: torch.Tensor, size: int
+    loaded: LoadedVersion,
+    latents: torch.Tensor,
+    tokens: torch.Tensor,
+    lengths: torch.Tensor,
+    size: int,
 ) -> torch.Tensor:
     """(rows, latent), (rows, steps), (rows,) -> (rows, all numbers that a client could see)."""
     rows = len(latents)
@@ -168,8 +181,8 @@ def _logits(
     decoder: ExactDecoder, latents: torch.Tensor, tokens: torch.Tensor, size: int
 ) -> torch.Tensor:
     """(rows, latent), (rows, steps) -> (size, vocab) after the steps."""
-    carried = decoder.start(padded(latents, size))
-    fed = padded(tokens, size)
+    carried = decoder.start(pad_rows(latents, size))
+    fed = pad_rows(tokens, size)
     logits = torch.empty(0)
     for step in range(tokens.shape[1]):
         logits, carried = decoder.step(fed[:, step], carried)

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from textvae import files
-from textvae.client.results import Encoded, Latents
+from textvae.client.results import EncodeResult, Latents
 from textvae.errors import DataError, NotFoundError
 
 PARTS = ("mean", "samples")
 
 
-def save(path: Path, sentences: Sequence[str], encoded: Encoded) -> None:
+def save(path: Path, sentences: Sequence[str], encoded: EncodeResult) -> None:
     """Writes mean, logvar and samples where there are any, the sentences, version and seed."""
     parts = {name: getattr(encoded, name) for name in ("mean", "logvar", "samples")}
     arrays = {name: latents.values for name, latents in parts.items() if latents is not None}

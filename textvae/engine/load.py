@@ -32,7 +32,7 @@ class Posteriors(NamedTuple):
     logvar: np.ndarray
 
 
-class Loaded(NamedTuple):
+class LoadedVersion(NamedTuple):
     """The parts of one version."""
 
     tokenizer: Tokenizer
@@ -85,7 +85,7 @@ class Loaded(NamedTuple):
         return Posteriors(mean, logvar)
 
 
-def load_version(registry: Path, version: Version) -> Loaded:
+def load_version(registry: Path, version: Version) -> LoadedVersion:
     """The parts of a verified version, with its fitted prior where one is attached."""
     config = from_mapping(ModelConfig, version.manifest["model_config"], "manifest.model_config")
     tokenizer = Tokenizer((version.folder / "tokenizer.model").read_bytes())
@@ -94,7 +94,9 @@ def load_version(registry: Path, version: Version) -> Loaded:
     attached = read_attachment(registry, version, PRIOR_ATTACHMENT)
     prior = prior_of(attached[PRIOR_FILE], config.latent) if attached else None
     with torch.inference_mode():
-        return Loaded(tokenizer, ExactEncoder(model), ExactDecoder(model), config.latent, prior)
+        return LoadedVersion(
+            tokenizer, ExactEncoder(model), ExactDecoder(model), config.latent, prior
+        )
 
 
 def load_networks(version: Version) -> tuple[SentenceVae, LanguageModel]:

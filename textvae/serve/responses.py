@@ -1,22 +1,22 @@
 """The engine's results to messages."""
 
-from textvae.engine.answers import Done, Written
-from textvae.engine.operations.decode import Decoded
-from textvae.engine.operations.encode import Encoded
-from textvae.engine.operations.interpolate import Interpolated
-from textvae.engine.operations.paraphrase import Paraphrased
-from textvae.engine.operations.sample import Sampled
-from textvae.engine.operations.score import Scored
+from textvae.engine.answers import GeneratedSentence, Reply
+from textvae.engine.operations.decode import DecodeResult
+from textvae.engine.operations.encode import EncodeResult
+from textvae.engine.operations.interpolate import InterpolateResult
+from textvae.engine.operations.paraphrase import ParaphraseResult
+from textvae.engine.operations.sample import SampleResult
+from textvae.engine.operations.score import ScoreResult
 from textvae.v1 import textvae_pb2 as pb
 from textvae.wire import latents_message
 
 _PRIORS = {"standard": pb.PRIOR_STANDARD, "fitted": pb.PRIOR_FITTED}
 
 
-def encode(done: Done, message: pb.EncodeRequest, version: str) -> pb.EncodeResponse:
+def encode(done: Reply, message: pb.EncodeRequest, version: str) -> pb.EncodeResponse:
     """The posteriors; `message` says which of their parts were asked for."""
     result = done.result
-    assert isinstance(result, Encoded)
+    assert isinstance(result, EncodeResult)
     # Handed over whole: CopyFrom would take as long for every float as a list does.
     asked = {"logvar": message.include_logvar, "samples": message.sample_count}
     parts = {name: latents_message(getattr(result, name), version) for name in asked if asked[name]}
@@ -24,45 +24,47 @@ def encode(done: Done, message: pb.EncodeRequest, version: str) -> pb.EncodeResp
     return pb.EncodeResponse(mean=mean, metadata=_metadata(done, version), **parts)
 
 
-def decode(done: Done, message: pb.DecodeRequest, version: str) -> pb.DecodeResponse:
+def decode(done: Reply, message: pb.DecodeRequest, version: str) -> pb.DecodeResponse:
     """The sentences."""
     result = done.result
-    assert isinstance(result, Decoded)
+    assert isinstance(result, DecodeResult)
     return pb.DecodeResponse(
-        sentences=map(_sentence, result.written), metadata=_metadata(done, version)
+        sentences=map(_sentence, result.sentences), metadata=_metadata(done, version)
     )
 
 
-def sample(done: Done, message: pb.SampleRequest, version: str) -> pb.SampleResponse:
+def sample(done: Reply, message: pb.SampleRequest, version: str) -> pb.SampleResponse:
     """The sentences, their latents and the prior they came from."""
     result = done.result
-    assert isinstance(result, Sampled)
+    assert isinstance(result, SampleResult)
     return pb.SampleResponse(
-        sentences=map(_sentence, result.written),
+        sentences=map(_sentence, result.sentences),
         latents=latents_message(result.latents, version),
         prior=_PRIORS[result.prior],
         metadata=_metadata(done, version),
     )
 
 
-def interpolate(done: Done, message: pb.InterpolateRequest, version: str) -> pb.InterpolateResponse:
+def interpolate(
+    done: Reply, message: pb.InterpolateRequest, version: str
+) -> pb.InterpolateResponse:
     """The steps and their latents."""
     result = done.result
-    assert isinstance(result, Interpolated)
+    assert isinstance(result, InterpolateResult)
     return pb.InterpolateResponse(
         steps=(
             pb.Step(position=position, sentence=_sentence(written))
-            for position, written in zip(result.positions, result.written, strict=True)
+            for position, written in zip(result.positions, result.sentences, strict=True)
         ),
         latents=latents_message(result.latents, version),
         metadata=_metadata(done, version),
     )
 
 
-def paraphrase(done: Done, message: pb.ParaphraseRequest, version: str) -> pb.ParaphraseResponse:
+def paraphrase(done: Reply, message: pb.ParaphraseRequest, version: str) -> pb.ParaphraseResponse:
     """The variations of each sentence."""
     result = done.result
-    assert isinstance(result, Paraphrased)
+    assert isinstance(result, ParaphraseResult)
     results = (
         pb.Variations(
             variations=(
@@ -76,10 +78,10 @@ def paraphrase(done: Done, message: pb.ParaphraseRequest, version: str) -> pb.Pa
     return pb.ParaphraseResponse(results=results, metadata=_metadata(done, version))
 
 
-def score(done: Done, message: pb.ScoreRequest, version: str) -> pb.ScoreResponse:
+def score(done: Reply, message: pb.ScoreRequest, version: str) -> pb.ScoreResponse:
     """The scores."""
     result = done.result
-    assert isinstance(result, Scored)
+    assert isinstance(result, ScoreResult)
     scores = (
         pb.Score(
             reconstruction_nats=reconstruction,
@@ -93,7 +95,7 @@ def score(done: Done, message: pb.ScoreRequest, version: str) -> pb.ScoreRespons
     return pb.ScoreResponse(scores=scores, metadata=_metadata(done, version))
 
 
-def _sentence(written: Written) -> pb.GeneratedSentence:
+def _sentence(written: GeneratedSentence) -> pb.GeneratedSentence:
     """A sentence that the decoder wrote."""
     reason = pb.FINISH_REASON_ENDED if written.ended else pb.FINISH_REASON_TOKENS_MAX
     return pb.GeneratedSentence(
@@ -105,7 +107,7 @@ def _sentence(written: Written) -> pb.GeneratedSentence:
     )
 
 
-def _metadata(done: Done, version: str) -> pb.Metadata:
+def _metadata(done: Reply, version: str) -> pb.Metadata:
     """How a response was made."""
     return pb.Metadata(
         version=version,
