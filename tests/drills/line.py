@@ -33,6 +33,9 @@ def run_drill(name: str, drill: Callable[..., Found], *flags: Flag) -> NoReturn:
     parser = argparse.ArgumentParser(prog=f"python -m tests.drills.{name}")
     parser.add_argument("--quick", action="store_true", help="under a minute or two")
     for flag in flags:
+        if flag.default is False:
+            parser.add_argument(f"--{flag.name}", action="store_true", help=flag.help)
+            continue
         kind = type(flag.default)
         parser.add_argument(f"--{flag.name}", type=kind, default=flag.default, help=flag.help)
     given = vars(parser.parse_args())
