@@ -35,6 +35,7 @@ DRILLS = (
     "fuzz",
     "gate",
     "kill",
+    "mutants",
     "nightly",
     "overhead",
     "promotions",

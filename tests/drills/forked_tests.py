@@ -158,6 +158,7 @@ def _settle(tree: Path) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
     os.chdir(tree)
     here = str(Path(__file__).parents[2])
     # Other folders stay, for that is where packages may be.
