@@ -88,6 +88,12 @@ def test_a_mutant_can_be_read_and_is_another_program() -> None:
         assert ast.dump(mutated) != ast.dump(program), mutant
 
 
+def test_mutants_of_equal_lines_are_told_apart() -> None:
+    first, second = mutants_of("a.py", b"x = a + b\nx = a + b\n")
+    assert (first.number, second.number) == (1, 2)
+    assert first.rank(0) != second.rank(0)
+
+
 def test_every_room_has_its_share_and_no_fewer_than_30() -> None:
     given = shares({"large": 700, "middle": 400, "small": 90}, 300)
     assert sum(given.values()) == 300
