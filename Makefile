@@ -7,8 +7,11 @@ BIN := .venv/bin
 demo: .venv/demo
 	$(BIN)/python -m jobs.demo
 
+# A process a core; each computes with one thread, and what is trained is trained once for all.
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(TEST)
 
 lint: .venv/dev
 	$(BIN)/ruff format --check
@@ -18,7 +21,7 @@ lint: .venv/dev
 
 # All optional packages; a test that skips for want of one fails.
 test-extras: .venv/extras
-	$(BIN)/python -m pytest -p tests.no_skips
+	$(TEST) -p tests.no_skips
 
 # All of them, though one misses its target.
 bench: .venv/dev

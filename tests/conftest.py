@@ -2,14 +2,18 @@
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 import textvae
 from tests import toys
 from tests.conftest_serving import channel, toy_server  # noqa: F401 - fixtures of every test
+from textvae import files
+from textvae.store.promotions import champion
 from textvae.store.versions import Version
 
 
@@ -38,11 +42,19 @@ def runs(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session")
 def toy_version(tmp_path_factory: pytest.TempPathFactory, runs: Path) -> tuple[Path, Version]:
-    """A registry with one promoted version of the model `toy`, and that version."""
-    registry = tmp_path_factory.mktemp("registry")
-    version = toys.published(registry, runs / "vae", toys.recipe())
-    toys.promoted(registry, version)
-    return registry, version
+    """A registry with one promoted version of the model `toy`, and that version.
+
+    It is trained once for all processes that test at the same time; each has a copy of its own.
+    """
+    made = runs / "registry"
+    with FileLock(runs / "registry.lock"):
+        if not made.exists():
+            with files.new_folder(made) as unfinished:
+                version = toys.published(unfinished, runs / "vae", toys.recipe())
+                toys.promoted(unfinished, version)
+    registry = tmp_path_factory.mktemp("toy") / "registry"
+    shutil.copytree(made, registry, symlinks=True)
+    return registry, champion(registry, toys.MODEL)
 
 
 @pytest.fixture(scope="session")
