@@ -29,36 +29,36 @@ def told(metrics: Metrics) -> list[tuple[str, int, bool]]:
 
 
 def test_a_run_that_goes_on_forgets_later_steps_and_is_marked(metrics: Metrics) -> None:
-    metrics.go_on(13, STEPS)
+    metrics.resume(13, STEPS)
     steps = [("vae", step, False) for step in (4, 8, 12)]
     assert told(metrics) == [*steps, ("vae", 13, True)]
 
 
 def test_a_run_that_goes_on_twice_from_one_checkpoint_has_one_mark(metrics: Metrics) -> None:
-    metrics.go_on(12, STEPS)
+    metrics.resume(12, STEPS)
     metrics.write(16, {"kl_nats": 1.0})
-    metrics.go_on(12, STEPS)
-    metrics.go_on(12, STEPS)
+    metrics.resume(12, STEPS)
+    metrics.resume(12, STEPS)
     assert told(metrics)[2:] == [("vae", 12, False), ("vae", 12, True)]
     metrics.write(16, {"kl_nats": 1.0})
-    metrics.go_on(18, STEPS)
+    metrics.resume(18, STEPS)
     assert [step for _, step, mark in told(metrics) if mark] == [12, 18], "both cuts are told"
 
 
 @pytest.mark.parametrize("step", [0, STEPS])
 def test_neither_a_beginning_nor_an_end_is_marked(metrics: Metrics, step: int) -> None:
     before = told(metrics)
-    metrics.go_on(step, STEPS)
+    metrics.resume(step, STEPS)
     assert told(metrics) == (before if step else [])
 
 
 def test_the_marks_of_one_phase_stand_when_another_goes_on(metrics: Metrics) -> None:
-    metrics.go_on(20, STEPS)
+    metrics.resume(20, STEPS)
     metrics.write(24, {"kl_nats": 1.0})
     later = metrics._replace(phase="language-model")
-    metrics.go_on(STEPS, STEPS)
+    metrics.resume(STEPS, STEPS)
     later.write(4, {"reconstruction_nats": 1.0})
-    later.go_on(5, STEPS)
+    later.resume(5, STEPS)
     marks = [(phase, step) for phase, step, mark in told(metrics) if mark]
     assert marks == [("vae", 20), ("language-model", 5)]
 
@@ -87,7 +87,9 @@ def test_a_line_that_is_being_written_is_left_out_and_a_broken_one_is_named(
     assert told(metrics) == whole
     for broken in ("{]", "[]", '{"step": 3}', '{"phase": "vae", "step": null}', "\udcff"):
         metrics.path.write_text(text + broken + "\n", errors="surrogateescape")
-        with pytest.raises(CorruptError, match=r"metrics\.jsonl: line 7 is none of a run's"):
+        with pytest.raises(
+            CorruptError, match=r"metrics\.jsonl: line 7 is not an entry of metrics"
+        ):
             told(metrics)
     with pytest.raises(NotFoundError, match=r"nothing\.jsonl: cannot be read: No such file"):
         read_metrics(tmp_path / "nothing.jsonl")

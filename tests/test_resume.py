@@ -93,7 +93,7 @@ def test_another_number_of_threads_is_another_arithmetic(what: Recipe, tmp_path:
         torch.set_num_threads(2)
         with (
             threadpool_limits(2),
-            pytest.raises(InputError, match=r"threads 1 \(now 2\), and going on"),
+            pytest.raises(InputError, match=r"threads 1 \(now 2\), and resuming"),
         ):
             learned(what, corpus(200), tmp_path)
     finally:
