@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from textvae.progress import ProgressCallback
 
@@ -43,11 +44,12 @@ def show_progress() -> Iterator[ProgressCallback]:
 def _bars(console: Console) -> Iterator[ProgressCallback]:
     """Yield a callback that shows a bar for each kind of work."""
     columns = (
-        TextColumn("{task.description:32}"),
-        BarColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(20),
         MofNCompleteColumn(),
         TimeRemainingColumn(compact=True),
-        TextColumn("{task.fields[figures]}"),
+        # The one column that may wrap, so that a narrow terminal shows all the others in full.
+        TextColumn("{task.fields[figures]}", table_column=Column()),
     )
     with Progress(*columns, console=console) as progress:
         bars = {}
@@ -56,7 +58,7 @@ def _bars(console: Console) -> Iterator[ProgressCallback]:
             what: str, done: int, total: int, figures: Mapping[str, float] | None = None, /
         ) -> None:
             if what not in bars:
-                bars[what] = progress.add_task(what, completed=done, total=total, figures="")
+                bars[what] = progress.add_task(what, figures="")
             progress.update(
                 bars[what], completed=done, total=total, figures=format_figures(figures)
             )
