@@ -62,7 +62,7 @@ def test_two_processes_make_one_version_and_say_one_line(folder: Path) -> None:
 
 
 def test_two_processes_make_the_same_version_every_time_and_after_a_kill(folder: Path) -> None:
-    whole = train_by_two(folder).line["version"]
+    uninterrupted = train_by_two(folder).line["version"]
     files = sorted(folder.rglob("runs/*/metrics.jsonl"))
     assert len(files) == 1, "one process writes"
     (folder / "registry").rename(folder / "registry-before")
@@ -80,7 +80,7 @@ def test_two_processes_make_the_same_version_every_time_and_after_a_kill(folder:
             os.kill(each, signal.SIGKILL)
     again = train_by_two(folder, "--training.checkpoint-s", "0.01")
     assert "begins at step 0 of 20" not in again.stderr, "nothing was left to resume from"
-    first = folder / "registry-before" / MODEL / "versions" / whole / "model.safetensors"
+    first = folder / "registry-before" / MODEL / "versions" / uninterrupted / "model.safetensors"
     version = again.line["version"]
     second = folder / "registry" / MODEL / "versions" / version / "model.safetensors"
     assert first.read_bytes() == second.read_bytes()

@@ -47,9 +47,9 @@ def what() -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def whole(what: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Candidate:
+def uninterrupted(what: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Candidate:
     """What an uninterrupted run learns."""
-    return learn(what, corpus(200), tmp_path_factory.mktemp("whole"))
+    return learn(what, corpus(200), tmp_path_factory.mktemp("uninterrupted"))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def whole(what: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Candidate:
     ],
 )
 def test_a_run_that_was_begun_otherwise_is_refused_with_what_differs(
-    what: Recipe, whole: Candidate, tmp_path: Path, name: str, value: str
+    what: Recipe, uninterrupted: Candidate, tmp_path: Path, name: str, value: str
 ) -> None:
     """And stays as it is: under its own conditions it goes on."""
     checkpoints = interrupted_run(what, tmp_path / "run")
@@ -73,7 +73,7 @@ def test_a_run_that_was_begun_otherwise_is_refused_with_what_differs(
     assert f"run was begun with {name} {value} (now {now})" in str(refused.value)
     assert "--training.restart or without its folder" in str(refused.value)
     rewrite_record(checkpoints, **{name: now})
-    assert learn(what, corpus(200), tmp_path / "run").files == whole.files
+    assert learn(what, corpus(200), tmp_path / "run").files == uninterrupted.files
 
 
 def test_a_finished_phase_of_another_arithmetic_is_not_joined_with_a_new_one(
@@ -108,7 +108,7 @@ def test_bf16_does_not_resume_what_fp32_began(what: Recipe) -> None:
 
 
 def test_a_restart_begins_anew_and_its_weights_are_those_of_a_run_left_alone(
-    what: Recipe, whole: Candidate, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    what: Recipe, uninterrupted: Candidate, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The setting is no part of what is learned: the version says nothing of it."""
     rewrite_record(interrupted_run(what, tmp_path / "run"), threads="64")
@@ -118,7 +118,7 @@ def test_a_restart_begins_anew_and_its_weights_are_those_of_a_run_left_alone(
     def on_progress(phase: str, done: int, steps: int, figures: Mapping[str, float]) -> None:
         seen.append((phase, done))
 
-    assert learn(again, corpus(200), tmp_path / "run", on_progress=on_progress) == whole
+    assert learn(again, corpus(200), tmp_path / "run", on_progress=on_progress) == uninterrupted
     assert seen[0] == ("vae", 1), "nothing of the old run is left"
     assert "begun anew, it was begun with threads 64" in caplog.text
 

@@ -233,9 +233,9 @@ def test_weights_of_another_network_or_of_no_numbers_are_not_begun_from(
     """As after an upgrade that changed the network: no nightly run ends with a traceback for it."""
     from safetensors.torch import save
 
-    whole = load((champion.folder / "model.safetensors").read_bytes())
-    fewer = {name: value for name, value in whole.items() if name != "decoder.bias"}
-    broken = {**whole, "decoder.bias": torch.full_like(whole["decoder.bias"], np.nan)}
+    complete = load((champion.folder / "model.safetensors").read_bytes())
+    fewer = {name: value for name, value in complete.items() if name != "decoder.bias"}
+    broken = {**complete, "decoder.bias": torch.full_like(complete["decoder.bias"], np.nan)}
     for number, (tensors, why) in enumerate(
         ((fewer, "is of another network"), (broken, "has values that are not finite"))
     ):

@@ -122,15 +122,15 @@ def test_the_toy_grammar_is_learned_and_an_autoencoder_does_not_sample_it(
 
 def test_a_run_that_is_killed_and_goes_on_ends_with_the_same_bytes(tmp_path: Path) -> None:
     """Whatever phase it was killed in; metrics.jsonl has no step twice, and marks the resume."""
-    whole = learn(tiny(), tmp_path / "whole")
+    uninterrupted = learn(tiny(), tmp_path / "uninterrupted")
     for stop in (("vae", 1), ("vae", 13), ("vae", 24), ("language-model", 5)):
         run = tmp_path / f"{stop[0]}-{stop[1]}"
         with pytest.raises(KilledError):
             learn(tiny(), run, stop)
-        assert learn(tiny(), run).files == whole.files
+        assert learn(tiny(), run).files == uninterrupted.files
         steps = steps_of(run)
         assert len(set(steps)) == len(steps)
-        assert steps == steps_of(tmp_path / "whole")
+        assert steps == steps_of(tmp_path / "uninterrupted")
         marks = [(line["phase"], line["step"]) for line in lines(run) if "resumed" in line]
         assert marks == ([(stop[0], stop[1] - 1)] if stop[1] > 1 else [])
 
@@ -140,14 +140,16 @@ def test_a_run_with_a_warm_up_and_a_choice_of_weights_goes_on_to_the_same_bytes(
 ) -> None:
     """The best weights of the run are stored, and computed again whenever it was killed."""
     recipe = tiny(autoencoder_steps=8, select="iw-nll", validation_steps=4, steps=16)
-    whole = learn(recipe, tmp_path / "whole")
-    steps = [line["step"] for line in lines(tmp_path / "whole") if "valid_iw_nll_nats" in line]
+    uninterrupted = learn(recipe, tmp_path / "uninterrupted")
+    steps = [
+        line["step"] for line in lines(tmp_path / "uninterrupted") if "valid_iw_nll_nats" in line
+    ]
     assert steps[:2] == [4, 8], "the warm-up is validated too"
     for stop in (("autoencoder", 5), ("vae", 3), ("vae", 10), ("language-model", 9)):
         run = tmp_path / f"{stop[0]}-{stop[1]}"
         with pytest.raises(KilledError):
             learn(recipe, run, stop)
-        assert learn(recipe, run).files == whole.files
+        assert learn(recipe, run).files == uninterrupted.files
 
 
 def test_a_decoder_begins_as_the_language_model_and_goes_on_to_the_same_bytes(
@@ -155,16 +157,19 @@ def test_a_decoder_begins_as_the_language_model_and_goes_on_to_the_same_bytes(
 ) -> None:
     """The language model comes first then, and is the one of a run that begins anew."""
     recipe = tiny(decoder_start="language-model")
-    whole = learn(recipe, tmp_path / "whole")
-    assert steps_of(tmp_path / "whole")[0][0] == "language-model"
+    uninterrupted = learn(recipe, tmp_path / "uninterrupted")
+    assert steps_of(tmp_path / "uninterrupted")[0][0] == "language-model"
     for stop in (("language-model", 9), ("vae", 13)):
         run = tmp_path / f"{stop[0]}-{stop[1]}"
         with pytest.raises(KilledError):
             learn(recipe, run, stop)
-        assert learn(recipe, run).files == whole.files
+        assert learn(recipe, run).files == uninterrupted.files
     anew = learn(tiny(), tmp_path / "anew")
-    assert anew.files["language_model.safetensors"] == whole.files["language_model.safetensors"]
-    assert anew.files["model.safetensors"] != whole.files["model.safetensors"]
+    assert (
+        anew.files["language_model.safetensors"]
+        == uninterrupted.files["language_model.safetensors"]
+    )
+    assert anew.files["model.safetensors"] != uninterrupted.files["model.safetensors"]
 
 
 def test_the_warm_up_is_part_of_what_is_learned(tmp_path: Path) -> None:
@@ -177,7 +182,7 @@ def test_the_warm_up_is_part_of_what_is_learned(tmp_path: Path) -> None:
 
 
 def test_a_damaged_checkpoint_costs_one_checkpoint_and_not_the_run(tmp_path: Path) -> None:
-    whole = learn(tiny(), tmp_path / "whole")
+    uninterrupted = learn(tiny(), tmp_path / "uninterrupted")
     for damage in ("truncated", "swapped", "missing"):
         run = tmp_path / damage
         with pytest.raises(KilledError):
@@ -192,7 +197,7 @@ def test_a_damaged_checkpoint_costs_one_checkpoint_and_not_the_run(tmp_path: Pat
             case "missing":
                 shutil.rmtree(newest)
                 newest.mkdir()
-        assert learn(tiny(), run).files == whole.files
+        assert learn(tiny(), run).files == uninterrupted.files
 
 
 def test_the_same_recipe_gives_the_same_version_and_another_seed_another(tmp_path: Path) -> None:

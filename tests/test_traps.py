@@ -59,8 +59,8 @@ def recipe(dropout: float = 0.1, **training: Any) -> Recipe:
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> TokenizedCorpus:
     """The toy grammar, small, in tokens."""
-    whole = toys.corpus()
-    corpus = whole._replace(train=whole.train[:600], valid=whole.valid[:60])
+    toy_corpus = toys.corpus()
+    corpus = toy_corpus._replace(train=toy_corpus.train[:600], valid=toy_corpus.valid[:60])
     return tokenize_corpus(recipe(), corpus, tmp_path_factory.mktemp("tokens"))
 
 
@@ -159,18 +159,18 @@ def test_the_optimizer_is_one_adam_from_the_first_step_to_the_last(
             raise KilledError
 
     what = recipe(checkpoint_s=0.0)
-    whole = learn(what, prepared, tmp_path / "whole")
+    uninterrupted = learn(what, prepared, tmp_path / "uninterrupted")
     with pytest.raises(KilledError):
         learn(what, prepared, tmp_path / "killed", stop)
     resumed = learn(what, prepared, tmp_path / "killed")
-    for name, value in whole.state_dict().items():
+    for name, value in uninterrupted.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name])
-    for run in ("whole", "killed"):
+    for run in ("uninterrupted", "killed"):
         newest = max((tmp_path / run / "checkpoints" / "vae").glob("[0-9]*"))
         state = load_file(newest / "optimizer.safetensors")
         assert set(state) == {
             f"{name}|{key}"
-            for name, _ in whole.named_parameters()
+            for name, _ in uninterrupted.named_parameters()
             for key in ("exp_avg", "exp_avg_sq", "step")
         }
         assert {float(value) for key, value in state.items() if key.endswith("|step")} == {STEPS}

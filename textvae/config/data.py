@@ -77,7 +77,7 @@ class TokenizerConfig:
     kind: Literal["unigram", "bpe"] = "unigram"
     """Algorithm of SentencePiece."""
     sentences_max: int = 100_000
-    """Most training sentences, drawn by the seed, that the vocabulary is learned from."""
+    """Most training sentences, chosen by the seed, that the vocabulary is learned from."""
 
     def __post_init__(self) -> None:
         """Raise InputError for a value out of its range."""

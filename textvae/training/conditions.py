@@ -74,8 +74,8 @@ def _differences(checkpoints: Path, current: Mapping[str, str]) -> str:
     """Return which conditions have changed, in words; empty for none, or where no run has begun."""
     path = checkpoints / RECORD
     if not path.exists():
-        begun = any(checkpoints.glob("*/[0-9]*"))
-        return "a textvae that wrote no conditions.json" if begun else ""
+        has_checkpoints = any(checkpoints.glob("*/[0-9]*"))
+        return "a textvae that wrote no conditions.json" if has_checkpoints else ""
     recorded = json.loads(path.read_bytes())
     names = sorted(
         name for name in {*recorded, *current} if recorded.get(name) != current.get(name)

@@ -20,7 +20,7 @@ class TrainingPlan(NamedTuple):
 
 def plan_training(requested: Recipe, start: Start) -> TrainingPlan:
     """Return the plan of a run from this start whose settings are `requested`."""
-    manifest = requested.resolved()
+    manifest = requested.resolve()
     training = dataclasses.replace(manifest.training, restart=requested.training.restart)
     run = recipe_from_start(manifest._replace(training=training), start)
     return TrainingPlan(manifest, run)

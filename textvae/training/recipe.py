@@ -14,7 +14,7 @@ class Recipe(NamedTuple):
     model: ModelConfig
     training: TrainingConfig
 
-    def resolved(self) -> "Recipe":
+    def resolve(self) -> "Recipe":
         """Return the recipe without the settings that its objective overrides: only that of a VAE
         has BatchNorm, free bits, a target KL, a selection by IW-NLL and a start of the decoder.
 

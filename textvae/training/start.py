@@ -165,7 +165,7 @@ def _misfit(recipe: Recipe, ancestor: Ancestor) -> str:
         size = getattr(recipe.model, name)
         if sizes.get(name) != size:
             return f"model.{name} is {size} now and {sizes.get(name)} there"
-    if recipe.resolved().model.batchnorm_scale > 0:
+    if recipe.resolve().model.batchnorm_scale > 0:
         return "a published version has no BatchNorm, which model.batchnorm_scale asks for"
     if difference := _tokenizer_difference(recipe.tokenizer, ancestor.folder / "config.toml"):
         return difference
