@@ -36,7 +36,7 @@ def published(folder: Path, evaluated: bool = True) -> tuple[Path, Version, Path
     for step in (4, 8, 12):
         vae.write(step, {"kl_nats": 30 / step, "kl_weight": 0.5})
         if step == 8:
-            vae.go_on(8, 12)
+            vae.resume(8, 12)
     vae.write(12, {"valid_kl_nats": 2.25})
     language_model = vae._replace(phase="language-model")
     language_model.write(4, {"reconstruction_nats": 10.25})

@@ -1,4 +1,4 @@
-"""metrics.jsonl: whole lines, no step twice, and a mark wherever a run went on."""
+"""metrics.jsonl: complete lines, no step twice, and a mark wherever a run was resumed."""
 
 from pathlib import Path
 
@@ -15,55 +15,57 @@ STEPS = 24
 @pytest.fixture
 def metrics(tmp_path: Path) -> Metrics:
     """Six lines of a phase, every fourth step."""
-    written = Metrics(tmp_path / "metrics.jsonl", "vae", current_ranks())
+    metrics = Metrics(tmp_path / "metrics.jsonl", "vae", current_ranks())
     for step in range(4, STEPS + 1, 4):
         figures = {"kl_nats": 30.0 / step, "reconstruction_nats": 40.0 / step, "kl_weight": 0.5}
-        written.write(step, figures)
-    return written
+        metrics.write(step, figures)
+    return metrics
 
 
-def told(metrics: Metrics) -> list[tuple[str, int, bool]]:
+def read_entries(metrics: Metrics) -> list[tuple[str, int, bool]]:
     """Phase and step of each line, and whether it is a mark."""
-    found = read_metrics(metrics.path)
-    return [(line["phase"], line["step"], "resumed" in line) for line in found]
+    lines = read_metrics(metrics.path)
+    return [(line["phase"], line["step"], "resumed" in line) for line in lines]
 
 
-def test_a_run_that_goes_on_forgets_later_steps_and_is_marked(metrics: Metrics) -> None:
-    metrics.go_on(13, STEPS)
+def test_a_resumed_run_drops_later_steps_and_is_marked(metrics: Metrics) -> None:
+    metrics.resume(13, STEPS)
     steps = [("vae", step, False) for step in (4, 8, 12)]
-    assert told(metrics) == [*steps, ("vae", 13, True)]
+    assert read_entries(metrics) == [*steps, ("vae", 13, True)]
 
 
-def test_a_run_that_goes_on_twice_from_one_checkpoint_has_one_mark(metrics: Metrics) -> None:
-    metrics.go_on(12, STEPS)
+def test_a_run_that_is_resumed_twice_from_one_checkpoint_has_one_mark(metrics: Metrics) -> None:
+    metrics.resume(12, STEPS)
     metrics.write(16, {"kl_nats": 1.0})
-    metrics.go_on(12, STEPS)
-    metrics.go_on(12, STEPS)
-    assert told(metrics)[2:] == [("vae", 12, False), ("vae", 12, True)]
+    metrics.resume(12, STEPS)
+    metrics.resume(12, STEPS)
+    assert read_entries(metrics)[2:] == [("vae", 12, False), ("vae", 12, True)]
     metrics.write(16, {"kl_nats": 1.0})
-    metrics.go_on(18, STEPS)
-    assert [step for _, step, mark in told(metrics) if mark] == [12, 18], "both cuts are told"
+    metrics.resume(18, STEPS)
+    assert [step for _, step, mark in read_entries(metrics) if mark] == [12, 18], (
+        "both cuts are marked"
+    )
 
 
 @pytest.mark.parametrize("step", [0, STEPS])
 def test_neither_a_beginning_nor_an_end_is_marked(metrics: Metrics, step: int) -> None:
-    before = told(metrics)
-    metrics.go_on(step, STEPS)
-    assert told(metrics) == (before if step else [])
+    before = read_entries(metrics)
+    metrics.resume(step, STEPS)
+    assert read_entries(metrics) == (before if step else [])
 
 
-def test_the_marks_of_one_phase_stand_when_another_goes_on(metrics: Metrics) -> None:
-    metrics.go_on(20, STEPS)
+def test_the_marks_of_one_phase_stand_when_another_is_resumed(metrics: Metrics) -> None:
+    metrics.resume(20, STEPS)
     metrics.write(24, {"kl_nats": 1.0})
     later = metrics._replace(phase="language-model")
-    metrics.go_on(STEPS, STEPS)
+    metrics.resume(STEPS, STEPS)
     later.write(4, {"reconstruction_nats": 1.0})
-    later.go_on(5, STEPS)
-    marks = [(phase, step) for phase, step, mark in told(metrics) if mark]
+    later.resume(5, STEPS)
+    marks = [(phase, step) for phase, step, mark in read_entries(metrics) if mark]
     assert marks == [("vae", 20), ("language-model", 5)]
 
 
-def test_the_picture_of_losses_shows_where_the_run_went_on(
+def test_the_picture_of_losses_shows_where_the_run_was_resumed(
     metrics: Metrics, tmp_path: Path
 ) -> None:
     """And is the same picture for the same lines."""
@@ -81,13 +83,15 @@ def test_the_picture_of_losses_shows_where_the_run_went_on(
 def test_a_line_that_is_being_written_is_left_out_and_a_broken_one_is_named(
     metrics: Metrics, tmp_path: Path
 ) -> None:
-    whole = told(metrics)
+    complete = read_entries(metrics)
     text = metrics.path.read_text()
     metrics.path.write_text(text + '{"phase": "vae", "st')
-    assert told(metrics) == whole
+    assert read_entries(metrics) == complete
     for broken in ("{]", "[]", '{"step": 3}', '{"phase": "vae", "step": null}', "\udcff"):
         metrics.path.write_text(text + broken + "\n", errors="surrogateescape")
-        with pytest.raises(CorruptError, match=r"metrics\.jsonl: line 7 is none of a run's"):
-            told(metrics)
+        with pytest.raises(
+            CorruptError, match=r"metrics\.jsonl: line 7 is not an entry of metrics"
+        ):
+            read_entries(metrics)
     with pytest.raises(NotFoundError, match=r"nothing\.jsonl: cannot be read: No such file"):
         read_metrics(tmp_path / "nothing.jsonl")

@@ -26,7 +26,7 @@ FAST = ("--training.batch", "5", "--training.learning-rate", "0.02", "--training
 EXACT = (*QUIET, *FAST, "--training.objective", "autoencoder")
 
 
-def learned(folder: Path, *flags: str) -> Ended:
+def train_by_two(folder: Path, *flags: str) -> Ended:
     """`jobs.train` by two processes."""
     return ran(folder, *TORCHRUN, "jobs.train", "--config", "toy.toml", *flags)
 
@@ -40,8 +40,8 @@ def children(parent: int) -> list[int]:
 
 def weights(folder: Path, version: str) -> dict[str, torch.Tensor]:
     """The VAE's weights of a version."""
-    place = folder / "registry" / MODEL / "versions" / version
-    return load_file(place / "model.safetensors")
+    path = folder / "registry" / MODEL / "versions" / version
+    return load_file(path / "model.safetensors")
 
 
 @pytest.fixture
@@ -52,17 +52,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_two_processes_make_one_version_and_say_one_line(folder: Path) -> None:
-    ended = learned(folder)
+    ended = train_by_two(folder)
     assert ended.code == 0, ended.stderr
     assert ended.line["outcome"] == "trained"
-    place = folder / "registry" / MODEL / "versions"
-    assert [path.name for path in place.iterdir()] == [ended.line["version"]]
-    manifest = json.loads((place / ended.line["version"] / "manifest.json").read_bytes())
+    versions = folder / "registry" / MODEL / "versions"
+    assert [path.name for path in versions.iterdir()] == [ended.line["version"]]
+    manifest = json.loads((versions / ended.line["version"] / "manifest.json").read_bytes())
     assert manifest["world_size"] == 2
 
 
 def test_two_processes_make_the_same_version_every_time_and_after_a_kill(folder: Path) -> None:
-    whole = learned(folder).line["version"]
+    uninterrupted = train_by_two(folder).line["version"]
     files = sorted(folder.rglob("runs/*/metrics.jsonl"))
     assert len(files) == 1, "one process writes"
     (folder / "registry").rename(folder / "registry-before")
@@ -78,9 +78,9 @@ def test_two_processes_make_the_same_version_every_time_and_after_a_kill(folder:
             time.sleep(0.02)
         for each in (process.pid, *children(process.pid)):
             os.kill(each, signal.SIGKILL)
-    again = learned(folder, "--training.checkpoint-s", "0.01")
-    assert "begins at step 0 of 20" not in again.stderr, "nothing was left to go on with"
-    first = folder / "registry-before" / MODEL / "versions" / whole / "model.safetensors"
+    again = train_by_two(folder, "--training.checkpoint-s", "0.01")
+    assert "begins at step 0 of 20" not in again.stderr, "nothing was left to resume from"
+    first = folder / "registry-before" / MODEL / "versions" / uninterrupted / "model.safetensors"
     version = again.line["version"]
     second = folder / "registry" / MODEL / "versions" / version / "model.safetensors"
     assert first.read_bytes() == second.read_bytes()
@@ -88,7 +88,7 @@ def test_two_processes_make_the_same_version_every_time_and_after_a_kill(folder:
 
 def test_two_processes_learn_what_one_learns(folder: Path) -> None:
     """Without noise their steps are those of whole batches, but for the last bits."""
-    together = weights(folder, learned(folder, *EXACT).line["version"])
+    together = weights(folder, train_by_two(folder, *EXACT).line["version"])
     alone = weights(folder, ran_job(folder, "train", *EXACT).line["version"])
     for name, value in alone.items():
         torch.testing.assert_close(together[name], value, rtol=1e-3, atol=1e-4)

@@ -1,4 +1,4 @@
-"""What a night begins from: the champion where it fits, else new weights, with the reason."""
+"""What a run begins from: the champion where it fits, else new weights, with the reason."""
 
 import dataclasses
 from pathlib import Path
@@ -39,8 +39,8 @@ def corpus(*counts: int) -> Corpus:
     """Spans of so many training sentences each."""
     names = tuple(f"{number:06d}-{number:012x}" for number in range(1, len(counts) + 1))
     hashes = tuple(str(number) * 64 for number in range(1, len(counts) + 1))
-    learned = ROWS[100 : 100 + sum(counts)]
-    return Corpus(learned, ROWS[:50], ROWS[50:100], names, hashes, counts)
+    rows = ROWS[100 : 100 + sum(counts)]
+    return Corpus(rows, ROWS[:50], ROWS[50:100], names, hashes, counts)
 
 
 def recipe(**settings: Any) -> Recipe:
@@ -65,7 +65,7 @@ def recipe(**settings: Any) -> Recipe:
     )
 
 
-def learned(
+def learn(
     what: Recipe, text: Corpus, run: Path, start: Start = FRESH, on_progress: Any = lambda *_: None
 ) -> Candidate:
     """A candidate, as the job makes it."""
@@ -80,9 +80,11 @@ def ancestor_of(version: Version) -> Ancestor:
 @pytest.fixture(scope="module")
 def champion(tmp_path_factory: pytest.TempPathFactory) -> Ancestor:
     """A version that learned from one span of 200 sentences."""
-    place = tmp_path_factory.mktemp("champion")
-    made = learned(recipe(), corpus(200), place / "run")
-    return ancestor_of(publish(place / "registry", "toy", "20260101", made.files, made.facts))
+    folder = tmp_path_factory.mktemp("champion")
+    candidate = learn(recipe(), corpus(200), folder / "run")
+    return ancestor_of(
+        publish(folder / "registry", "toy", "20260101", candidate.files, candidate.facts)
+    )
 
 
 def warm(champion: Ancestor, what: Recipe, text: Corpus) -> Start:
@@ -92,31 +94,31 @@ def warm(champion: Ancestor, what: Recipe, text: Corpus) -> Start:
     return start
 
 
-def test_a_night_goes_on_from_the_champion_in_its_lineage(
+def test_a_warm_run_begins_from_the_champion_in_its_lineage(
     champion: Ancestor, tmp_path: Path
 ) -> None:
-    """Its tokenizer is kept, and the manifest says what is needed to do the same again."""
+    """Its tokenizer is the champion's, and the manifest has what is needed to repeat the run."""
     what = recipe(warm_steps=5, shrink=0.9, perturb=0.1)
     start = warm(champion, what, corpus(200, 60))
-    made = learned(what, corpus(200, 60), tmp_path, start)
-    kept = (champion.folder / "tokenizer.model").read_bytes()
-    assert made.files["tokenizer.model"] == kept
-    assert made.facts["lineage"] == champion.manifest["lineage"] == lineage_of(kept)
-    assert made.facts["parent"] == champion.name
-    assert made.facts["start"] == "champion"
-    assert made.facts["steps"] == {"vae": 5, "language-model": 5}
-    assert made.facts["replay"] == {"new": 60, "old": 60, "known": 200}
-    assert made.facts["train_sentences"] == 120
-    assert (made.facts["shrink"], made.facts["perturb"]) == (0.9, 0.1)
-    assert list(made.facts["spans"]) == list(corpus(200, 60).names)
+    candidate = learn(what, corpus(200, 60), tmp_path, start)
+    tokenizer = (champion.folder / "tokenizer.model").read_bytes()
+    assert candidate.files["tokenizer.model"] == tokenizer
+    assert candidate.facts["lineage"] == champion.manifest["lineage"] == lineage_of(tokenizer)
+    assert candidate.facts["parent"] == champion.name
+    assert candidate.facts["start"] == "champion"
+    assert candidate.facts["steps"] == {"vae": 5, "language-model": 5}
+    assert candidate.facts["replay"] == {"new": 60, "old": 60, "known": 200}
+    assert candidate.facts["train_sentences"] == 120
+    assert (candidate.facts["shrink"], candidate.facts["perturb"]) == (0.9, 0.1)
+    assert list(candidate.facts["spans"]) == list(corpus(200, 60).names)
 
 
-def test_the_same_night_twice_gives_the_same_bytes_and_each_setting_another_run(
+def test_the_same_warm_run_twice_gives_the_same_bytes_and_each_setting_another_run(
     champion: Ancestor, tmp_path: Path
 ) -> None:
     text = corpus(200, 60)
-    one = learned(recipe(), text, tmp_path / "one", warm(champion, recipe(), text))
-    assert learned(recipe(), text, tmp_path / "two", warm(champion, recipe(), text)) == one
+    one = learn(recipe(), text, tmp_path / "one", warm(champion, recipe(), text))
+    assert learn(recipe(), text, tmp_path / "two", warm(champion, recipe(), text)) == one
     names = {run_name(recipe(), text, champion.name, warm(champion, recipe(), text))}
     assert run_name(recipe(), text, champion.name, FRESH) not in names
     changes: list[dict[str, Any]] = [
@@ -130,7 +132,7 @@ def test_the_same_night_twice_gives_the_same_bytes_and_each_setting_another_run(
         what = recipe(**change)
         start = warm(champion, what, text)
         names.add(run_name(what, text, champion.name, start))
-        other = learned(what, text, tmp_path / f"other-{number}", start)
+        other = learn(what, text, tmp_path / f"other-{number}", start)
         same_text = other.facts["replay"] == one.facts["replay"]
         assert same_text == ("replay" not in str(change))
         assert other.files["model.safetensors"] != one.files["model.safetensors"], change
@@ -138,7 +140,7 @@ def test_the_same_night_twice_gives_the_same_bytes_and_each_setting_another_run(
 
 
 def test_a_champion_goes_on_where_it_stood(champion: Ancestor, tmp_path: Path) -> None:
-    """The first step of a warm night is the champion's, not a new model's: its loss says so."""
+    """The first step of a warm run is the champion's, not a new model's: its loss says so."""
     losses: dict[str, float] = {}
     what = recipe(replay_min=1000)  # the same batches for both
     for start in (FRESH, warm(champion, what, corpus(200, 60))):
@@ -149,7 +151,7 @@ def test_a_champion_goes_on_where_it_stood(champion: Ancestor, tmp_path: Path) -
             if done == 1:
                 losses[f"{phase} {key}"] = figures["reconstruction_nats"]
 
-        learned(what, corpus(200, 60), tmp_path / start.kind, start, on_progress)
+        learn(what, corpus(200, 60), tmp_path / start.kind, start, on_progress)
     for phase in ("vae", "language-model"):
         assert losses[f"{phase} champion"] < losses[f"{phase} fresh"] - 4, losses
 
@@ -178,14 +180,14 @@ def test_the_kl_goes_on_at_the_weight_that_it_had(champion: Ancestor, tmp_path: 
     what = recipe(autoencoder_steps=4, kl_schedule="cyclical", kl_cycle_steps=50)
     start = warm(champion, what, corpus(200, 60))
     weight = champion.manifest["kl_weight"]
-    assert weight != 1, "the champion's KL was held, so its weight must have moved"
+    assert weight != 1, "the champion had a target KL, so its weight must have moved"
     assert initial_controller(what, start).factor == weight
     seen = []
 
     def on_progress(phase: str, done: int, steps: int, figures: Any) -> None:
         seen.append((phase, figures.get("kl_weight")))
 
-    learned(what, corpus(200, 60), tmp_path, start, on_progress)
+    learn(what, corpus(200, 60), tmp_path, start, on_progress)
     assert seen[0] == ("vae", pytest.approx(weight)), "no warm-up comes first, nor weight 0"
     assert recipe_from_start(what, FRESH) == what
     assert initial_controller(recipe(target_kl_nats=0.0), start).factor == 1
@@ -213,27 +215,27 @@ def test_what_the_champion_cannot_be_is_begun_anew_with_the_reason(
     assert why in start.why
 
 
-def test_what_is_gone_from_the_text_does_not_live_on_in_weights(champion: Ancestor) -> None:
+def test_weights_of_text_that_was_removed_are_not_begun_from(champion: Ancestor) -> None:
     text = corpus(200, 60)
-    gone = text._replace(names=text.names[1:], hashes=text.hashes[1:], counts=(60,))
-    rewritten = text._replace(hashes=("9" * 64, text.hashes[1]))
-    for left in (gone, rewritten):
-        start = choose_start(recipe(), left, champion)
+    removed = text._replace(names=text.names[1:], hashes=text.hashes[1:], counts=(60,))
+    changed = text._replace(hashes=("9" * 64, text.hashes[1]))
+    for rest in (removed, changed):
+        start = choose_start(recipe(), rest, champion)
         assert start.kind == "fresh"
         assert f"it learned from {text.names[0]}" in start.why
-    told = choose_start(recipe(), text, champion, obstacle="3 sentences were forgotten")
-    assert told.why == "fresh: 3 sentences were forgotten"
+    start = choose_start(recipe(), text, champion, obstacle="3 sentences were forgotten")
+    assert start.why == "fresh: 3 sentences were forgotten"
 
 
 def test_weights_of_another_network_or_of_no_numbers_are_not_begun_from(
     champion: Ancestor, tmp_path: Path
 ) -> None:
-    """As after an upgrade that changed the network: no night ends with a traceback for it."""
+    """As after an upgrade that changed the network: no nightly run ends with a traceback for it."""
     from safetensors.torch import save
 
-    whole = load((champion.folder / "model.safetensors").read_bytes())
-    fewer = {name: value for name, value in whole.items() if name != "decoder.bias"}
-    broken = {**whole, "decoder.bias": torch.full_like(whole["decoder.bias"], np.nan)}
+    complete = load((champion.folder / "model.safetensors").read_bytes())
+    fewer = {name: value for name, value in complete.items() if name != "decoder.bias"}
+    broken = {**complete, "decoder.bias": torch.full_like(complete["decoder.bias"], np.nan)}
     for number, (tensors, why) in enumerate(
         ((fewer, "is of another network"), (broken, "has values that are not finite"))
     ):

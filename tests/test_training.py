@@ -1,4 +1,4 @@
-"""Training: what it learns, what it writes down, and what a kill does to it."""
+"""Training: what it learns, what it records, and what a kill does to it."""
 
 import dataclasses
 import json
@@ -47,7 +47,7 @@ def tiny(**settings: object) -> Recipe:
     )
 
 
-def learned(recipe: Recipe, run: Path, stop: tuple[str, int] | None = None) -> Candidate:
+def learn(recipe: Recipe, run: Path, stop: tuple[str, int] | None = None) -> Candidate:
     """Train on the toy grammar; `stop` ends the process's part of it after a phase's step."""
 
     def on_progress(what: str, done: int, steps: int, figures: object) -> None:
@@ -67,7 +67,7 @@ def lines(run: Path) -> list[dict[str, float | str]]:
 
 
 def steps_of(run: Path) -> list[tuple[object, object, bool]]:
-    """The phase and step of each line, and whether it is a look at the held-out side; no marks."""
+    """The phase and step of each line, and whether it is of a validation; no marks."""
     return [
         (line["phase"], line["step"], any(name.startswith("valid") for name in line))
         for line in lines(run)
@@ -81,7 +81,7 @@ def valid_share(texts: list[str]) -> float:
 
 
 class Quality(dict[str, float]):
-    """Shares of sentences, by what was asked."""
+    """Shares of sentences, by the operation."""
 
 
 def quality(registry: Path) -> Quality:
@@ -92,14 +92,14 @@ def quality(registry: Path) -> Quality:
     halfway = (means[0::2] + means[1::2]) / 2
     rebuilt = [one.text for one in engine.answer(DecodeRequest(means)).sentences]
     middles = [one.text for one in engine.answer(DecodeRequest(halfway)).sentences]
-    drawn = [one.text for one in engine.answer(SampleRequest(1000, "standard")).sentences]
+    samples = [one.text for one in engine.answer(SampleRequest(1000, "standard")).sentences]
     engine.close()
     return Quality(
         exact=float(np.mean([one == other for one, other in zip(rebuilt, sentences, strict=True)])),
         ends=valid_share(rebuilt),
         middles=valid_share(middles),
-        samples=valid_share(drawn),
-        distinct=len(set(drawn)) / len(drawn),
+        samples=valid_share(samples),
+        distinct=len(set(samples)) / len(samples),
     )
 
 
@@ -122,15 +122,15 @@ def test_the_toy_grammar_is_learned_and_an_autoencoder_does_not_sample_it(
 
 def test_a_run_that_is_killed_and_goes_on_ends_with_the_same_bytes(tmp_path: Path) -> None:
     """Whatever phase it was killed in; metrics.jsonl has no step twice, and marks the resume."""
-    whole = learned(tiny(), tmp_path / "whole")
+    uninterrupted = learn(tiny(), tmp_path / "uninterrupted")
     for stop in (("vae", 1), ("vae", 13), ("vae", 24), ("language-model", 5)):
         run = tmp_path / f"{stop[0]}-{stop[1]}"
         with pytest.raises(KilledError):
-            learned(tiny(), run, stop)
-        assert learned(tiny(), run).files == whole.files
+            learn(tiny(), run, stop)
+        assert learn(tiny(), run).files == uninterrupted.files
         steps = steps_of(run)
         assert len(set(steps)) == len(steps)
-        assert steps == steps_of(tmp_path / "whole")
+        assert steps == steps_of(tmp_path / "uninterrupted")
         marks = [(line["phase"], line["step"]) for line in lines(run) if "resumed" in line]
         assert marks == ([(stop[0], stop[1] - 1)] if stop[1] > 1 else [])
 
@@ -138,16 +138,18 @@ def test_a_run_that_is_killed_and_goes_on_ends_with_the_same_bytes(tmp_path: Pat
 def test_a_run_with_a_warm_up_and_a_choice_of_weights_goes_on_to_the_same_bytes(
     tmp_path: Path,
 ) -> None:
-    """The best weights of the run are kept aside, and found again whenever it was killed."""
+    """The best weights of the run are stored, and computed again whenever it was killed."""
     recipe = tiny(autoencoder_steps=8, select="iw-nll", validation_steps=4, steps=16)
-    whole = learned(recipe, tmp_path / "whole")
-    looks = [line["step"] for line in lines(tmp_path / "whole") if "valid_iw_nll_nats" in line]
-    assert looks[:2] == [4, 8], "the warm-up is looked at too"
+    uninterrupted = learn(recipe, tmp_path / "uninterrupted")
+    steps = [
+        line["step"] for line in lines(tmp_path / "uninterrupted") if "valid_iw_nll_nats" in line
+    ]
+    assert steps[:2] == [4, 8], "the warm-up is validated too"
     for stop in (("autoencoder", 5), ("vae", 3), ("vae", 10), ("language-model", 9)):
         run = tmp_path / f"{stop[0]}-{stop[1]}"
         with pytest.raises(KilledError):
-            learned(recipe, run, stop)
-        assert learned(recipe, run).files == whole.files
+            learn(recipe, run, stop)
+        assert learn(recipe, run).files == uninterrupted.files
 
 
 def test_a_decoder_begins_as_the_language_model_and_goes_on_to_the_same_bytes(
@@ -155,33 +157,36 @@ def test_a_decoder_begins_as_the_language_model_and_goes_on_to_the_same_bytes(
 ) -> None:
     """The language model comes first then, and is the one of a run that begins anew."""
     recipe = tiny(decoder_start="language-model")
-    whole = learned(recipe, tmp_path / "whole")
-    assert steps_of(tmp_path / "whole")[0][0] == "language-model"
+    uninterrupted = learn(recipe, tmp_path / "uninterrupted")
+    assert steps_of(tmp_path / "uninterrupted")[0][0] == "language-model"
     for stop in (("language-model", 9), ("vae", 13)):
         run = tmp_path / f"{stop[0]}-{stop[1]}"
         with pytest.raises(KilledError):
-            learned(recipe, run, stop)
-        assert learned(recipe, run).files == whole.files
-    anew = learned(tiny(), tmp_path / "anew")
-    assert anew.files["language_model.safetensors"] == whole.files["language_model.safetensors"]
-    assert anew.files["model.safetensors"] != whole.files["model.safetensors"]
+            learn(recipe, run, stop)
+        assert learn(recipe, run).files == uninterrupted.files
+    anew = learn(tiny(), tmp_path / "anew")
+    assert (
+        anew.files["language_model.safetensors"]
+        == uninterrupted.files["language_model.safetensors"]
+    )
+    assert anew.files["model.safetensors"] != uninterrupted.files["model.safetensors"]
 
 
 def test_the_warm_up_is_part_of_what_is_learned(tmp_path: Path) -> None:
     """And the manifest says how long it was."""
-    without = learned(tiny(), tmp_path / "without")
-    warmed = learned(tiny(autoencoder_steps=8), tmp_path / "warmed")
+    without = learn(tiny(), tmp_path / "without")
+    warmed = learn(tiny(autoencoder_steps=8), tmp_path / "warmed")
     assert warmed.files["model.safetensors"] != without.files["model.safetensors"]
     assert warmed.files["language_model.safetensors"] == without.files["language_model.safetensors"]
     assert warmed.facts["steps"]["autoencoder"] == 8
 
 
 def test_a_damaged_checkpoint_costs_one_checkpoint_and_not_the_run(tmp_path: Path) -> None:
-    whole = learned(tiny(), tmp_path / "whole")
+    uninterrupted = learn(tiny(), tmp_path / "uninterrupted")
     for damage in ("truncated", "swapped", "missing"):
         run = tmp_path / damage
         with pytest.raises(KilledError):
-            learned(tiny(), run, ("vae", 14))
+            learn(tiny(), run, ("vae", 14))
         newest = max((run / "checkpoints" / "vae").iterdir())
         weights = newest / "model.safetensors"
         match damage:
@@ -192,13 +197,13 @@ def test_a_damaged_checkpoint_costs_one_checkpoint_and_not_the_run(tmp_path: Pat
             case "missing":
                 shutil.rmtree(newest)
                 newest.mkdir()
-        assert learned(tiny(), run).files == whole.files
+        assert learn(tiny(), run).files == uninterrupted.files
 
 
 def test_the_same_recipe_gives_the_same_version_and_another_seed_another(tmp_path: Path) -> None:
-    one = learned(tiny(), tmp_path / "one")
-    assert learned(tiny(), tmp_path / "other") == one
-    assert learned(tiny(seed=1), tmp_path / "seed").files != one.files
+    one = learn(tiny(), tmp_path / "one")
+    assert learn(tiny(), tmp_path / "other") == one
+    assert learn(tiny(seed=1), tmp_path / "seed").files != one.files
 
 
 def test_a_run_is_named_by_recipe_text_and_parent() -> None:
@@ -219,8 +224,8 @@ def test_a_version_says_what_it_was_made_of(toy_version: tuple[Path, Version]) -
     assert manifest["spans"] == {"toy": "0" * 64}
     assert manifest["model_config"]["latent"] == 16
     assert manifest["steps"] == {"vae": 1200, "language-model": 400}
-    way = "by torch" if native_to_learn() is None else "in C"
-    assert manifest["arithmetic"] == f"fp32, recurrence {way}, softmax {way}"
+    spelled = "by torch" if native_to_learn() is None else "in C"
+    assert manifest["arithmetic"] == f"fp32, recurrence {spelled}, softmax {spelled}"
     assert set(manifest["files"]) == {
         "model.safetensors",
         "language_model.safetensors",
@@ -243,7 +248,7 @@ def test_a_collapsed_posterior_ends_the_run_with_the_remedy(tmp_path: Path) -> N
     with pytest.raises(
         CollapsedError, match=r"step 60: the posterior has collapsed: .* set training\."
     ):
-        learned(doomed, tmp_path)
+        learn(doomed, tmp_path)
     assert CollapsedError.exit_code == 4
 
 
@@ -252,22 +257,22 @@ def test_a_run_that_diverges_stops_before_it_spoils_its_checkpoints(tmp_path: Pa
     with pytest.raises(
         InputError, match=r"training\.learning_rate: the loss or its gradient is no"
     ):
-        learned(tiny(learning_rate=1e18, warmup_steps=0, clip=1e18), tmp_path)
+        learn(tiny(learning_rate=1e18, warmup_steps=0, clip=1e18), tmp_path)
     for weights in tmp_path.rglob("model.safetensors"):
         assert all(np.isfinite(part).all() for part in load_file(weights).values())
 
 
 def test_a_healthy_run_is_not_called_collapsed(runs: Path, registry: Path) -> None:
-    """The toy run has the watchdog on; its last look at the held-out side found a used latent."""
+    """The toy run has the watchdog on; its last validation found a used latent."""
     assert registry.exists()
-    looks = [line for line in lines(runs / "vae") if "valid_shuffle_nats" in line]
-    assert float(looks[-1]["valid_shuffle_nats"]) > 10
+    validations = [line for line in lines(runs / "vae") if "valid_shuffle_nats" in line]
+    assert float(validations[-1]["valid_shuffle_nats"]) > 10
 
 
-def test_the_rate_is_held_at_its_target(runs: Path, registry: Path) -> None:
+def test_the_kl_is_held_at_its_target(runs: Path, registry: Path) -> None:
     assert registry.exists()
-    looks = [line for line in lines(runs / "vae") if "valid_kl_nats" in line]
-    assert float(looks[-1]["valid_kl_nats"]) == pytest.approx(9.5, rel=0.1)
+    validations = [line for line in lines(runs / "vae") if "valid_kl_nats" in line]
+    assert float(validations[-1]["valid_kl_nats"]) == pytest.approx(9.5, rel=0.1)
 
 
 def test_a_corpus_without_a_validation_side_is_refused(tmp_path: Path) -> None:

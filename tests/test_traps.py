@@ -1,4 +1,4 @@
-"""Errors that published text VAEs were measured with: none of them may be ours."""
+"""Errors that published text VAEs were measured with: this project must have none of them."""
 
 import dataclasses
 import json
@@ -31,7 +31,7 @@ STEPS, WARMUP = 12, 3
 
 
 def quiet(*_: object) -> None:
-    """Nobody is told."""
+    """Ignore the progress."""
 
 
 def recipe(dropout: float = 0.1, **training: Any) -> Recipe:
@@ -59,12 +59,12 @@ def recipe(dropout: float = 0.1, **training: Any) -> Recipe:
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> TokenizedCorpus:
     """The toy grammar, small, in tokens."""
-    whole = toys.corpus()
-    corpus = whole._replace(train=whole.train[:600], valid=whole.valid[:60])
+    toy_corpus = toys.corpus()
+    corpus = toy_corpus._replace(train=toy_corpus.train[:600], valid=toy_corpus.valid[:60])
     return tokenize_corpus(recipe(), corpus, tmp_path_factory.mktemp("tokens"))
 
 
-def learned(
+def learn(
     what: Recipe, data: TokenizedCorpus, run: Path, on_progress: ProgressCallback = quiet
 ) -> SentenceVae:
     """The VAE of a recipe."""
@@ -94,15 +94,15 @@ def test_what_is_hidden_while_training_is_shown_at_validation(
 ) -> None:
     """Word dropout that stayed on at validation flattered or spoilt a widely used repository.
 
-    At a step size of next to nothing two runs are the same model, so their looks must be the same
+    At a step size of next to nothing two runs are the same model, so their validations must agree
     whatever each hides while it learns.
     """
     still = {"learning_rate": 1e-8, "steps": 2, "validation_steps": 1}
-    learned(recipe(0.0, word_dropout=0.0, word_noise=0.0, **still), prepared, tmp_path / "shown")
-    learned(recipe(0.8, word_dropout=0.9, word_noise=0.9, **still), prepared, tmp_path / "hidden")
-    looks = [lines(tmp_path / name, "valid_iw_nll_nats") for name in ("shown", "hidden")]
-    assert len(looks[0]) == 2
-    for shown, hidden in zip(*looks, strict=True):
+    learn(recipe(0.0, word_dropout=0.0, word_noise=0.0, **still), prepared, tmp_path / "shown")
+    learn(recipe(0.8, word_dropout=0.9, word_noise=0.9, **still), prepared, tmp_path / "hidden")
+    validations = [lines(tmp_path / name, "valid_iw_nll_nats") for name in ("shown", "hidden")]
+    assert len(validations[0]) == 2
+    for shown, hidden in zip(*validations, strict=True):
         assert shown.pop("phase") == hidden.pop("phase")
         assert hidden == pytest.approx(shown, rel=1e-5)
     steps = [lines(tmp_path / name, "learning_rate") for name in ("shown", "hidden")]
@@ -111,15 +111,15 @@ def test_what_is_hidden_while_training_is_shown_at_validation(
     ), "what is hidden must matter to this model, or the test could not fail"
 
 
-def test_the_weights_kept_are_those_of_the_best_iw_nll_and_not_of_the_best_elbo(
+def test_the_weights_published_are_those_of_the_best_iw_nll_and_not_of_the_best_elbo(
     prepared: TokenizedCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four looks whose figures are given: IW-NLL is best at the second, the ELBO at the third."""
-    told = [(30.0, 5.0, 34.0), (31.0, 4.0, 31.0), (27.0, 3.0, 33.0), (28.0, 4.0, 32.0)]
+    """Four validations with given figures: IW-NLL is best at the second, the ELBO at the third."""
+    given = [(30.0, 5.0, 34.0), (31.0, 4.0, 31.0), (27.0, 3.0, 33.0), (28.0, 4.0, 32.0)]
     seen: list[dict[str, Tensor]] = []
 
-    def look(model: SentenceVae, *_: object) -> Mapping[str, float]:
-        reconstruction, kl, iw_nll = told[len(seen)]
+    def validate(model: SentenceVae, *_: object) -> Mapping[str, float]:
+        reconstruction, kl, iw_nll = given[len(seen)]
         seen.append({name: value.clone() for name, value in model.state_dict().items()})
         return {
             "valid_reconstruction_nats": reconstruction,
@@ -128,17 +128,17 @@ def test_the_weights_kept_are_those_of_the_best_iw_nll_and_not_of_the_best_elbo(
             "valid_shuffle_nats": 9.0,
         }
 
-    monkeypatch.setattr(training_phases, "look", look)
-    # The watchdog's own looks would be more than the four.
+    monkeypatch.setattr(training_phases, "validate_vae", validate)
+    # The watchdog's own steps would add to the four validations.
     monkeypatch.setattr(training_phases, "watched_steps", lambda _: frozenset[int]())
-    for select, kept in (("iw-nll", 1), ("last", 3)):
+    for select, best in (("iw-nll", 1), ("last", 3)):
         seen.clear()
-        vae = learned(recipe(select=select), prepared, tmp_path / select)
+        vae = learn(recipe(select=select), prepared, tmp_path / select)
         same = [
-            all(torch.equal(value, look[name]) for name, value in vae.state_dict().items())
-            for look in seen
+            all(torch.equal(value, weights[name]) for name, value in vae.state_dict().items())
+            for weights in seen
         ]
-        assert same == [place == kept for place in range(len(told))]
+        assert same == [index == best for index in range(len(given))]
 
 
 class KilledError(Exception):
@@ -159,18 +159,18 @@ def test_the_optimizer_is_one_adam_from_the_first_step_to_the_last(
             raise KilledError
 
     what = recipe(checkpoint_s=0.0)
-    whole = learned(what, prepared, tmp_path / "whole")
+    uninterrupted = learn(what, prepared, tmp_path / "uninterrupted")
     with pytest.raises(KilledError):
-        learned(what, prepared, tmp_path / "killed", stop)
-    resumed = learned(what, prepared, tmp_path / "killed")
-    for name, value in whole.state_dict().items():
+        learn(what, prepared, tmp_path / "killed", stop)
+    resumed = learn(what, prepared, tmp_path / "killed")
+    for name, value in uninterrupted.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name])
-    for run in ("whole", "killed"):
+    for run in ("uninterrupted", "killed"):
         newest = max((tmp_path / run / "checkpoints" / "vae").glob("[0-9]*"))
         state = load_file(newest / "optimizer.safetensors")
         assert set(state) == {
             f"{name}|{key}"
-            for name, _ in whole.named_parameters()
+            for name, _ in uninterrupted.named_parameters()
             for key in ("exp_avg", "exp_avg_sq", "step")
         }
         assert {float(value) for key, value in state.items() if key.endswith("|step")} == {STEPS}
@@ -194,12 +194,12 @@ def test_a_later_token_changes_no_earlier_tokens_nats(latent: int) -> None:
     model.eval()
     latents = torch.randn(1, latent) if latent else None
     tokens = torch.randint(4, VOCAB, (1, 10))
-    for place in range(2, 10):
+    for position in range(2, 10):
         other = tokens.clone()
-        other[0, place] = 4 + (other[0, place] - 3) % (VOCAB - 4)
-        assert other[0, place] != tokens[0, place]
-        # Lengths that end before the place ask for the nats of what stands before it alone.
-        before, after = torch.tensor([place]), torch.tensor([10])
+        other[0, position] = 4 + (other[0, position] - 3) % (VOCAB - 4)
+        assert other[0, position] != tokens[0, position]
+        # Lengths that end before the position give the nats of the tokens before it alone.
+        before, after = torch.tensor([position]), torch.tensor([10])
         with torch.no_grad():
             assert torch.equal(
                 model.nats(tokens, before, latents), model.nats(other, before, latents)
@@ -209,7 +209,7 @@ def test_a_later_token_changes_no_earlier_tokens_nats(latent: int) -> None:
             )
 
 
-def test_a_look_sees_the_whole_held_out_side_and_not_its_first_sentences() -> None:
+def test_a_validation_sees_all_of_the_held_out_side_and_not_its_first_sentences() -> None:
     """Files have neighbours that are alike: the first sentences once had 6 % less KL than all."""
     count = 4 * validation.SENTENCES
     store = store_tokens([[4 + n // 200] for n in range(count)], 9).store

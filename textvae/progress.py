@@ -1,19 +1,19 @@
-"""How long work says how far it is: one protocol for all of it, shown by whoever started it."""
+"""How long-running work reports its progress: one protocol, which the job that starts it shows."""
 
 from collections.abc import Mapping
 from typing import Protocol
 
 
 class ProgressCallback(Protocol):
-    """What long work calls now and then."""
+    """A function that long-running work calls after each part of it."""
 
     def __call__(
         self, what: str, done: int, total: int, figures: Mapping[str, float] | None = None, /
     ) -> None:
-        """Take notice of the work's name, parts done, parts in all, and its newest figures."""
+        """Take the work's name, parts done, parts in all, and its newest figures by name."""
 
 
 def no_progress(
     what: str, done: int, total: int, figures: Mapping[str, float] | None = None, /
 ) -> None:
-    """Take no notice."""
+    """Ignore the report."""

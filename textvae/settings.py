@@ -1,4 +1,4 @@
-"""Settings from TOML and plain values, and back."""
+"""Settings from TOML and JSON values, and back."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ Config = TypeVar("Config")
 
 @dataclass(frozen=True)
 class Sections:
-    """All sections a TOML file may have; every job reads the same file and takes what it needs."""
+    """All sections of a TOML file; every job reads the same file and takes those it needs."""
 
     store: StoreConfig = StoreConfig()
     data: DataConfig = DataConfig()
@@ -38,9 +38,9 @@ class Sections:
 def from_mapping(
     kind: type[Config], values: dict[str, Any], where: str, base: Config | None = None
 ) -> Config:
-    """The dataclass `kind` from plain values, the others as `base` has them or by default.
+    """Return the dataclass `kind` with these values, all others as in `base` or by default.
 
-    InputError for an unknown key or a wrong type.
+    Raise InputError for an unknown key or a wrong type; `where` is the section in the message.
     """
     hints = get_type_hints(kind)
     unknown = sorted(set(values) - set(hints))
@@ -53,7 +53,7 @@ def from_mapping(
 
 
 def _typed(hint: Any, value: Any, where: str) -> Any:
-    """`value` as the field's type, or InputError."""
+    """Return `value` as the field's type; raise InputError where it is of another."""
     if get_origin(hint) is tuple and isinstance(value, list):
         return tuple(_typed(get_args(hint)[0], item, where) for item in value)
     if get_origin(hint) is Literal:
@@ -64,21 +64,22 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
         return Path(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    wanted = hint if isinstance(hint, type) else None
+    kind = hint if isinstance(hint, type) else None
     if (
-        wanted is None
-        or not isinstance(value, wanted)
-        or (isinstance(value, bool) and wanted is not bool)
+        kind is None
+        or not isinstance(value, kind)
+        or (isinstance(value, bool) and kind is not bool)
     ):
         raise InputError(where, f"must be {getattr(hint, '__name__', hint)}, got {value!r}")
     return value
 
 
 def read_toml(path: Path, preset: str = "") -> dict[str, Any]:
-    """The sections of a TOML file as dataclasses by name; sections it lacks are absent.
+    """Return the sections of a TOML file as dataclasses by name, without those that it lacks.
 
-    Those that a preset decides are there in any case where one is named: by `preset`, or else by
-    the file itself, in a line `preset = "NAME"` before its first section.
+    With a preset, its sections are present in any case. The preset is `preset`, or else the one
+    that the file names in a line `preset = "NAME"` before its first section. Raise NotFoundError
+    where there is no file, and InputError for an unknown name or a wrong value.
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -89,10 +90,10 @@ def read_toml(path: Path, preset: str = "") -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(str(path), f"is not TOML: {error}") from None
     kinds = get_type_hints(Sections)
-    named = tables.pop("preset", "")
-    if not isinstance(named, str):
-        raise InputError("preset", f"must be a name in {path}, got {named!r}")
-    bases = sections_of(preset or named)
+    own_preset = tables.pop("preset", "")
+    if not isinstance(own_preset, str):
+        raise InputError("preset", f"must be a name in {path}, got {own_preset!r}")
+    bases = sections_of(preset or own_preset)
     unknown = sorted(set(tables) - set(kinds))
     if unknown:
         raise InputError(unknown[0], f"no such section in {path}; there are {', '.join(kinds)}")
@@ -105,26 +106,26 @@ def read_toml(path: Path, preset: str = "") -> dict[str, Any]:
 
 
 def sections_of(preset: str) -> dict[str, Any]:
-    """The sections that a preset decides, by name; none for the empty name."""
+    """Return the sections of a preset by name; none for the empty name."""
     return preset_of(preset)._asdict() if preset else {}
 
 
 def to_mapping(config: Any) -> dict[str, Any]:
-    """A dataclass as plain JSON and TOML values."""
-    plain: dict[str, Any] = {}
+    """Return the fields of a dataclass as JSON and TOML values."""
+    values: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
-            plain[field.name] = to_mapping(value)
+            values[field.name] = to_mapping(value)
         elif isinstance(value, tuple):
-            plain[field.name] = [str(item) for item in value]
+            values[field.name] = [str(item) for item in value]
         else:
-            plain[field.name] = str(value) if isinstance(value, Path) else value
-    return plain
+            values[field.name] = str(value) if isinstance(value, Path) else value
+    return values
 
 
 def to_toml(sections: dict[str, Any]) -> str:
-    """Sections as TOML text that `read_toml` gives back unchanged."""
+    """Return sections as TOML text, which `read_toml` gives back unchanged."""
     # JSON's strings, numbers, booleans and arrays are TOML's too.
     lines = []
     for name, config in sections.items():

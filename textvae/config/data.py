@@ -1,4 +1,4 @@
-"""Settings of where things lie, of text and of tokens."""
+"""Settings of folders, of text and of tokens."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from textvae.ranges import check_settings
 
 @dataclass(frozen=True)
 class StoreConfig:
-    """Where things lie."""
+    """Folders of the registry, of text and of runs, and the name of the model."""
 
     registry: Path = Path("registry")
     """Folder of published versions, one folder per model."""
@@ -23,16 +23,16 @@ class StoreConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What ingest reads and what it keeps."""
+    """Text that ingest reads, and the limits and filters that it applies."""
 
     inputs: tuple[Path, ...] = ()
-    """Files or folders of .txt, .jsonl, .csv or .parquet; split by hash."""
+    """Files or folders of .txt, .jsonl, .csv or .parquet; their sentences are split by hash."""
     train: tuple[Path, ...] = ()
-    """Files that are all training text; overrides the split."""
+    """Files whose sentences all go to training; overrides the split."""
     valid: tuple[Path, ...] = ()
-    """Files that are all validation text; overrides the split."""
+    """Files whose sentences all go to validation; overrides the split."""
     test: tuple[Path, ...] = ()
-    """Files that are all test text; overrides the split."""
+    """Files whose sentences all go to test; overrides the split."""
     text_column: str = "text"
     """Column or key that holds the sentence (.jsonl, .csv, .parquet)."""
     label_column: str = ""
@@ -40,29 +40,28 @@ class DataConfig:
     group_column: str = ""
     """Column or key of the group that must stay on one side; empty: `group` where a file has it."""
     characters_max: int = 1000
-    """Longest sentence kept, in characters after normalising."""
+    """Longest sentence that is kept, in characters after normalization."""
     words_max: int = 0
-    """Longest sentence kept, in words; 0 for no limit."""
+    """Longest sentence that is kept, in words; 0 for no limit."""
     valid_share: float = 0.02
     """Share of the groups (or sentences) that go to validation, 0 to 0.5."""
     test_share: float = 0.02
     """Share of the groups (or sentences) that go to test, 0 to 0.5."""
     bad_share_max: float = 0.2
-    """More broken rows than this share of all rows read stop the ingest, 0 to 1; fewer are set
-    aside."""
+    """Share of broken rows, 0 to 1, above which the ingest stops; up to it they are quarantined."""
     bad_files_max: int = 20
-    """More broken files than this in one ingest stop it; fewer are set aside."""
+    """Broken files in one ingest above which it stops; up to it they are quarantined."""
     drift_spans: int = 7
-    """The report compares new text with that of so many of the newest spans; 0: not at all."""
+    """Newest spans that the report compares new text with; 0 for no comparison."""
     blocklist: tuple[Path, ...] = ()
-    """Files with a word or phrase a line; a sentence that has one, in any case, is dropped."""
+    """Files with a word or phrase per line; sentences with one, in any case, are dropped."""
     pii: bool = False
     """Drop sentences with an e-mail address, a telephone, card or bank account number."""
     near_duplicates: bool = False
-    """Drop sentences that differ from another in case, punctuation and digits alone."""
+    """Drop sentences that differ from another only in case, punctuation and digits."""
 
     def __post_init__(self) -> None:
-        """InputError for a value out of its range."""
+        """Raise InputError for a value out of its range."""
         check_settings(self, "data", ("characters_max",), 1)
         check_settings(self, "data", ("words_max", "bad_files_max", "drift_spans"), 0)
         check_settings(self, "data", ("valid_share", "test_share"), 0, 0.5)
@@ -74,12 +73,12 @@ class TokenizerConfig:
     """SentencePiece: lossless, with byte fallback."""
 
     vocab: int = 8000
-    """Tokens wished for; a small corpus gets fewer, and the report says so."""
+    """Requested tokens of the vocabulary; a small corpus gives fewer, and the report says so."""
     kind: Literal["unigram", "bpe"] = "unigram"
     """Algorithm of SentencePiece."""
     sentences_max: int = 100_000
-    """At most this many training sentences, drawn by the seed, teach the vocabulary."""
+    """Most training sentences, chosen by the seed, that the vocabulary is learned from."""
 
     def __post_init__(self) -> None:
-        """InputError for a value out of its range."""
+        """Raise InputError for a value out of its range."""
         check_settings(self, "tokenizer", ("vocab", "sentences_max"), 1)

@@ -1,4 +1,4 @@
-"""Settings of how a version is measured and when it may serve."""
+"""Settings of the evaluation of a version and of the gate."""
 
 import math
 from dataclasses import dataclass
@@ -10,33 +10,33 @@ from textvae.ranges import SEED_MAX, check_settings
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """What is measured on the held-out side, always at KL weight 1."""
+    """Figures of the held-out side, always at KL weight 1."""
 
     sentences: int = 1000
-    """Held-out sentences that figures are made of, the first of the gate's holdout; 0 for all."""
+    """Held-out sentences that are evaluated, the first of the gate's holdout; 0 for all."""
     sealed_share: float = 0.2
-    """Share of the test side, by hash, that never decides: it measures the gate's optimism."""
+    """Share of the test side, by hash, that decides nothing and measures the gate's optimism."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where likelihoods are computed; sentences are written on the CPU always."""
+    """Device that likelihoods are computed on; decoding is always on the CPU."""
     importance_samples: int = 100
     """Samples k of the importance-weighted NLL (Burda et al. 2016)."""
     prior_draws: int = 200
-    """Draws of each prior that are decoded and counted for distinctness."""
+    """Draws of each prior that are decoded to measure the distinct share."""
     prior_components: int = 32
     """Components of the fitted prior, a Gaussian mixture."""
     prior_sentences: int = 20_000
     """Training sentences that the fitted prior is learned from."""
     path_pairs: int = 100
-    """Pairs of held-out sentences that are joined by paths, to look for holes between them."""
+    """Pairs of held-out sentences whose paths are checked for invalid decodes."""
     generation_sentences: int = 0
-    """Samples drawn to judge generation, and again from the language model; 0: not judged."""
+    """Samples, and as many of the language model, that generation is scored on; 0: no scores."""
     judge_steps: int = 3000
-    """Optimizer steps of the judge that learns from samples (reverse perplexity)."""
+    """Optimizer steps of the scorer that is trained on samples (reverse perplexity)."""
     seed: int = 0
     """Seed of all draws."""
 
     def __post_init__(self) -> None:
-        """InputError for a value out of its range."""
+        """Raise InputError for a value out of its range."""
         counts = ("importance_samples", "prior_components", "prior_sentences", "judge_steps")
         check_settings(self, "evaluation", (*counts, "path_pairs"), 1)
         check_settings(self, "evaluation", ("prior_draws",), 1, 1024)
@@ -47,34 +47,34 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class GateConfig:
-    """When a candidate may take the champion's place."""
+    """Conditions under which a candidate may replace the champion."""
 
     sentences: int = 10_000
-    """Held-out sentences of each set that is compared, oldest spans first, by hash; 0 for all."""
+    """Held-out sentences of each set to compare on, oldest spans first, by hash; 0 for all."""
     kl_nats_min: float = 1.0
     """Floor of the KL, in nats per sentence."""
     informed_share_min: float = 0.5
     """Floor of (language-model nats - reconstruction nats) / KL."""
     shuffle_nats_min: float = 1.0
-    """Floor of what shuffling latents among sentences must cost, in nats per sentence."""
+    """Floor of the nats per sentence that shuffling latents among sentences costs."""
     distinct_min: float = 0.5
     """Floor of the distinct share of greedy decodes of prior draws."""
     reconstruction_bleu_min: float = 0.0
-    """Floor of the BLEU of what is rebuilt, 0 to 100; 0: not asked."""
+    """Floor of the BLEU of reconstructions, 0 to 100; 0 for no floor."""
     canaries: tuple[Path, ...] = ()
-    """Files of sentences, one a line, that a version must write neither by itself nor after their
-    first half."""
+    """Files of sentences, one per line, that a version must generate neither unprompted nor from
+    their first half."""
     worse_share_max: float = 0.005
-    """The paired 95 % bound on the holdout may be worse than the champion's ELBO by this share."""
+    """Share of the champion's ELBO by which the paired 95 % bound on the holdout may be worse."""
     champion_days_max: float = 7.0
-    """From this age of the champion on (0: always) it is enough to be no worse than it."""
+    """Age of the champion, in days, from which a candidate need only be no worse; 0: always."""
     newest_valid: bool = False
-    """Judge the newest text by its validation side too, which the candidate was tuned by."""
+    """Compare on the newest text's validation side too, which the candidate was tuned on."""
     strict: bool = False
     """End with exit code 3 when the candidate is rejected."""
 
     def __post_init__(self) -> None:
-        """InputError for a floor that no figure could meet or miss."""
+        """Raise InputError for a floor that every figure passes or none."""
         floors = ("kl_nats_min", "informed_share_min", "shuffle_nats_min", "distinct_min")
         check_settings(self, "gate", (*floors, "worse_share_max"), -math.inf)
         check_settings(self, "gate", ("reconstruction_bleu_min",), 0, 100)

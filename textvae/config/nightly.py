@@ -1,4 +1,4 @@
-"""Settings of a night beside those of its jobs."""
+"""Settings of the nightly run, in addition to those of its jobs."""
 
 from dataclasses import dataclass
 
@@ -7,21 +7,21 @@ from textvae.ranges import check_settings
 
 @dataclass(frozen=True)
 class NightConfig:
-    """What a night asks of a version beside the gate, and whom it tells how it ended."""
+    """The nightly run's check of a version on a real server, and the hook that gets its result."""
 
     hook: str = ""
-    """Command run at every end, good or bad, with the result's JSON on stdin; empty: none."""
+    """Command to run after success and failure, with the result's JSON on stdin; empty: none."""
     hook_timeout_s: float = 60.0
     """Seconds that the hook may take before it is killed."""
     ask_server: bool = True
-    """Start a real server of the candidate on loopback and ask it everything before it serves."""
+    """Start a server of the candidate on loopback and call every method before it is promoted."""
     start_timeout_s: float = 120.0
-    """Seconds that this server may take to be ready."""
+    """Seconds that this server may take to become ready."""
     answer_timeout_s: float = 10.0
-    """Seconds that each of its answers may take."""
+    """Seconds that each of its responses may take."""
 
     def __post_init__(self) -> None:
-        """InputError for a value out of its range."""
+        """Raise InputError for a value out of its range."""
         check_settings(
             self, "night", ("hook_timeout_s", "start_timeout_s", "answer_timeout_s"), 0.001
         )

@@ -1,4 +1,4 @@
-"""Settings of what is kept when a registry is cleaned up."""
+"""Settings of the clean-up of a registry."""
 
 from dataclasses import dataclass
 
@@ -7,16 +7,16 @@ from textvae.ranges import check_settings
 
 @dataclass(frozen=True)
 class PruneConfig:
-    """What a prune leaves, beside the champion, what is pinned, and what a server has loaded."""
+    """Limits of what a prune removes; the champion, pinned and loaded versions always stay."""
 
     versions_kept: int = 5
-    """Versions that served last and are kept to roll back to, the champion among them."""
+    """Versions that served last, champion included, that stay for a rollback."""
     grace_days: float = 14.0
-    """Versions younger than this stay, whether they served or not."""
+    """Days for which every version stays, whether it served or not."""
     runs_days: float = 7.0
-    """Training runs, finished or not, that nothing was written to for this long go."""
+    """Days without a write after which a training run is removed, finished or not."""
 
     def __post_init__(self) -> None:
-        """InputError for a value out of its range."""
+        """Raise InputError for a value out of its range."""
         check_settings(self, "prune", ("versions_kept",), 1)
         check_settings(self, "prune", ("grace_days", "runs_days"), 0)

@@ -19,36 +19,36 @@ class ServeConfig:
     sentences_max: int = 1024
     """Most sentences or latents in one call."""
     characters_max: int = 1000
-    """Longest sentence taken, in characters."""
+    """Longest sentence accepted, in characters."""
     tokens_max: int = 128
-    """Longest sentence taken or written, in tokens."""
+    """Longest sentence accepted or generated, in tokens."""
     count_max: int = 1024
-    """Most sentences drawn by one call."""
+    """Most sentences sampled by one call."""
     steps_max: int = 64
     """Most points of one path."""
     importance_samples_max: int = 1000
     """Most importance samples per sentence of Score."""
     message_bytes_max: int = 16 * 1024 * 1024
-    """Largest message taken, in bytes."""
+    """Largest message accepted, in bytes."""
     waiting_rows_max: int = 8192
-    """Rows that may wait for the engine; more is RESOURCE_EXHAUSTED."""
+    """Rows that may wait for the engine; more are refused with RESOURCE_EXHAUSTED."""
     slots: int = 64
-    """Rows that the engine advances together."""
+    """Rows of the engine's decoding batch."""
     threads: int = 0
     """Threads of the engine's arithmetic; 0 for the processor's cores."""
     precision: Literal["fp32", "int8"] = "fp32"
-    """Of the weights that write: int8 is faster, for versions that `evaluate` found fit for it."""
+    """Precision of the decoder's weights; int8 is faster, where `evaluate` found it fit."""
     poll_s: float = 0.2
-    """Seconds between two looks at the registry for a new champion; one costs a tenth of a ms."""
+    """Seconds between two reads of the registry for a new champion; a read takes 0.1 ms."""
     retry_s: float = 60.0
     """Seconds after which a promoted version that could not be loaded is tried again."""
     warm: bool = True
-    """Keep the version that served before in memory, so that a rollback to it loads nothing."""
+    """Keep the previous champion in memory, so that a rollback to it loads nothing."""
     drain_s: float = 20.0
     """Seconds that calls may take to end after SIGTERM."""
 
     def __post_init__(self) -> None:
-        """InputError for a value out of its range."""
+        """Raise InputError for a value out of its range."""
         limits = ("sentences_max", "characters_max", "tokens_max", "count_max")
         counts = ("importance_samples_max", "message_bytes_max", "waiting_rows_max")
         check_settings(self, "serve", (*limits, *counts), 1)

@@ -1,4 +1,4 @@
-"""Settings of the network and of how it learns."""
+"""Settings of the network and of its training."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -23,7 +23,7 @@ class ModelConfig:
     """Fixed scale of a BatchNorm on the posterior means (Zhu et al. 2020); 0 for none."""
 
     def __post_init__(self) -> None:
-        """InputError for a value out of its range."""
+        """Raise InputError for a value out of its range."""
         check_settings(self, "model", ("embed", "hidden", "latent"), 1)
         check_settings(self, "model", ("dropout",), 0, 0.9)
         check_settings(self, "model", ("batchnorm_scale",), 0)
@@ -31,23 +31,23 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How the model is learned. Steps are the only budget; time never ends a run."""
+    """How the model is trained. Steps are the only budget; no time limit ends a run."""
 
     start: Literal["champion", "fresh"] = "champion"
-    """Begin with the weights and vocabulary of the version that serves, or with new ones: nights
-    go on from each other, and the first has no champion and is fresh; so are tables, always."""
+    """Begin with the weights and vocabulary of the version that serves, or with new ones; without a
+    champion a run is fresh, and so is every run of a table."""
     warm_steps: int = 0
-    """Steps of the VAE from a champion, and the most of its language model; 0: as from new."""
+    """Steps of the VAE from a champion, and most of its language model; 0: as from fresh."""
     replay: float = 4.0
-    """Sentences of old spans for each new one, drawn anew each night, from a champion."""
+    """Sentences of old spans per new one, from a champion; each run draws its own."""
     replay_min: int = 100_000
-    """Sentences of old spans that are learned again at least, where there are so many."""
+    """Fewest sentences of old spans that are learned again, where there are as many."""
     shrink: float = 1.0
-    """What a champion's weights are multiplied by first (Ash & Adams 2020), 0 to 1."""
+    """Factor on a champion's weights at the start (Ash & Adams 2020), 0 to 1."""
     perturb: float = 0.0
-    """Share of new first weights that is added to them, 0 to 1."""
+    """Share of new initial weights that is added to them, 0 to 1."""
     restart: bool = False
-    """Begin anew a run whose checkpoints are of another arithmetic, which is refused without."""
+    """Begin a run anew whose checkpoints are of another arithmetic; otherwise it is refused."""
     objective: Literal["vae", "autoencoder", "kl-only"] = "vae"
     """autoencoder: no KL, no noise; kl-only: no reconstruction; both: no BatchNorm, free bits."""
     steps: int = 20_000
@@ -55,23 +55,23 @@ class TrainingConfig:
     autoencoder_steps: int = 0
     """Steps without KL before the VAE's, after which the decoder is reset (Li et al. 2019)."""
     decoder_start: Literal["new", "language-model"] = "new"
-    """Begin the VAE's decoder anew, or as the trained language model (no autoencoder_steps)."""
+    """Initial decoder of the VAE: new, or the trained language model (no autoencoder_steps)."""
     language_model_steps: int = 20_000
-    """Optimizer steps of the language model; as many as the VAE's make a fair limit to beat."""
+    """Optimizer steps of the language model; as many as the VAE's make a fair baseline."""
     select: Literal["last", "iw-nll"] = "last"
-    """Which weights of the VAE are kept: the last, or those of the best held-out IW-NLL."""
+    """Weights of the VAE that are published: the last, or those of the best held-out IW-NLL."""
     batch: int = 128
-    """Sentences a step."""
+    """Sentences per step."""
     tokens_max: int = 128
     """Longest sentence learned from, in tokens; longer ones are cut and counted in the log."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where the network learns; all chance is drawn on the CPU, the same for both."""
+    """Device of the network; random numbers come from the CPU, the same for both."""
     learning_rate: float = 1e-3
-    """Peak step size of Adam; falls along a cosine to a tenth."""
+    """Peak step size of Adam, which falls along a cosine to a tenth."""
     warmup_steps: int = 200
     """Steps over which the learning rate rises from 0."""
     clip: float = 5.0
-    """Largest norm of a gradient."""
+    """Largest norm of the gradient; a larger one is scaled down to it."""
     word_dropout: float = 0.2
     """Share of the decoder's input tokens replaced by <unk> (Bowman et al. 2016), 0 to 1."""
     word_noise: float = 0.1
@@ -83,11 +83,11 @@ class TrainingConfig:
     kl_steps: int = 2000
     """Steps until the weight is 1 (logistic: it is 0.5 at half of this; cyclical: one rise)."""
     kl_cycle_steps: int = 4000
-    """Length of a cycle (cyclical only)."""
+    """Steps of a cycle (cyclical only)."""
     free_bits: float = 0.0
-    """KL per latent dimension below which there is no pressure, in nats."""
+    """KL of a latent dimension below which it is not penalized, in nats (Kingma et al. 2016)."""
     target_kl_nats: float = 16.0
-    """Hold the held-out KL at this rate by a multiplier on its weight; 0 for the plain ELBO."""
+    """Target of the held-out KL, in nats, held by a controller of its weight; 0 for the ELBO."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Arithmetic of matrix products; auto takes bf16 where the processor has it."""
     seed: int = 0
@@ -95,14 +95,14 @@ class TrainingConfig:
     checkpoint_s: float = 60.0
     """Seconds between checkpoints."""
     log_steps: int = 50
-    """Steps between two lines of metrics.jsonl."""
+    """Steps between two lines of metrics.jsonl, and of the running means that it has."""
     validation_steps: int = 2000
-    """Steps between two looks at the validation side; 0: only at the end."""
+    """Steps between two validations; 0: only at the end."""
     collapse_stops: bool = True
     """End the run with exit code 4 when the posterior has collapsed."""
 
     def __post_init__(self) -> None:
-        """InputError for a value out of its range."""
+        """Raise InputError for a value out of its range."""
         counts = ("steps", "language_model_steps", "batch", "tokens_max", "log_steps")
         check_settings(self, "training", counts, 1)
         shares = ("word_dropout", "word_noise", "kl_start", "shrink", "perturb")

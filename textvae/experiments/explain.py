@@ -125,7 +125,7 @@ def recipe_of(recipe: Recipe, objective: Objective) -> Recipe:
     # Without reconstruction the posterior must collapse: that is what this model shows.
     stops = recipe.training.collapse_stops and objective != "kl-only"
     training = dataclasses.replace(recipe.training, objective=objective, collapse_stops=stops)
-    return recipe._replace(training=training).resolved()
+    return recipe._replace(training=training).resolve()
 
 
 def panels(maps: Mapping[Objective, LatentMap]) -> list[Panel]:

@@ -1,6 +1,6 @@
-"""A checkpoint is a folder that appears whole: weights, optimizer, and every source of chance.
+"""A checkpoint is a folder that appears at once: weights, optimizer, and random states.
 
-Nothing is pickled. The sampler needs no state: batches are a function of (seed, epoch, step).
+Nothing is pickled. The sampler has no state: batches are a function of (seed, epoch, step).
 """
 
 import hashlib
@@ -21,8 +21,8 @@ from textvae.training.ranks import Ranks
 
 log = logging.getLogger(__name__)
 
-# The one before stays, so that a newest checkpoint lost to the disk costs a minute and not the run.
-KEPT = 2
+# Two, so that damage to the newest checkpoint costs the time between two and not the run.
+CHECKPOINTS_MAX = 2
 
 
 class Progress(NamedTuple):
@@ -33,7 +33,7 @@ class Progress(NamedTuple):
     controller: KLController
     """State of the controller of the KL."""
     best_nats: float = math.inf
-    """Score of the weights in the best file; nothing is kept there yet at infinity."""
+    """Score of the weights in the file of the best; infinity while there is no such file."""
 
 
 def save_checkpoint(
@@ -44,11 +44,11 @@ def save_checkpoint(
     generator: torch.Generator,
     ranks: Ranks,
 ) -> None:
-    """Publish `folder/<step>`; leaves the two newest. An OSError leaves what was there.
+    """Publish `folder/<step>` and remove all but the two newest; an OSError changes nothing.
 
-    All ranks come here, the first writes, and all leave when it has.
+    All ranks must call it; the first writes, and all return when it has.
     """
-    generators = ranks.gathered(generator.get_state())
+    generators = ranks.gather(generator.get_state())
     if ranks.first:
         _publish(folder, progress, model, optimizer, generators)
     ranks.wait()
@@ -61,7 +61,7 @@ def _publish(
     optimizer: torch.optim.Optimizer,
     generators: list[Tensor],
 ) -> None:
-    """Write the folder, unless it is there."""
+    """Write the folder of this step, unless it exists."""
     target = folder / f"{progress.step:08d}"
     if target.exists():
         return
@@ -72,7 +72,7 @@ def _publish(
         "generators": [state.numpy().tobytes().hex() for state in generators],
     }
     parts = {
-        "model.safetensors": save(_own_copy(model.state_dict())),
+        "model.safetensors": save(_cpu_copies(model.state_dict())),
         "optimizer.safetensors": save(_optimizer_tensors(model, optimizer)),
         "state.json": files.canonical_json(state),
     }
@@ -81,7 +81,7 @@ def _publish(
         for name, content in parts.items():
             files.write_bytes(new / name, content)
         files.write_json(new / "sums.json", sums)
-    for old in sorted(folder.glob("[0-9]*"))[:-KEPT]:
+    for old in sorted(folder.glob("[0-9]*"))[:-CHECKPOINTS_MAX]:
         files.remove_folder(old)
 
 
@@ -92,7 +92,10 @@ def load_checkpoint(
     generator: torch.Generator,
     ranks: Ranks,
 ) -> Progress | None:
-    """Restore from the newest checkpoint that is whole; None where there is none."""
+    """Restore the newest complete checkpoint and return its progress; None where there is none.
+
+    Damaged checkpoints are removed, and the log says so.
+    """
     if ranks.first:
         for candidate in sorted(folder.glob("[0-9]*"), reverse=True):
             if read_whole(candidate) is not None:
@@ -102,7 +105,7 @@ def load_checkpoint(
     ranks.wait()
     for candidate in sorted(folder.glob("[0-9]*"), reverse=True)[:1]:
         parts = read_whole(candidate)
-        assert parts is not None, f"{candidate} was whole a moment ago"
+        assert parts is not None, f"{candidate} was verified a moment ago"
         state: dict[str, Any] = json.loads(parts["state.json"])
         model.load_state_dict(load(parts["model.safetensors"]))
         _restore_optimizer(model, optimizer, load(parts["optimizer.safetensors"]))
@@ -114,26 +117,26 @@ def load_checkpoint(
 
 
 def save_best(path: Path, model: nn.Module) -> None:
-    """Write the model's weights as the best so far; a kill leaves the old ones or the new.
+    """Write the model's weights as the best so far; a kill leaves the old file or the new one.
 
-    A run that goes on from a checkpoint before these weights comes by them again and writes the
-    same bytes, so the file needs no place in the checkpoint.
+    A run that resumes from an earlier checkpoint computes the same weights again and writes the
+    same bytes, so the file is not part of the checkpoint.
     """
-    files.write_bytes(path, save(_own_copy(model.state_dict())))
+    files.write_bytes(path, save(_cpu_copies(model.state_dict())))
 
 
 def load_best(path: Path, model: nn.Module) -> None:
-    """Give the model the best weights of its run."""
+    """Load the best weights of the run into the model."""
     model.load_state_dict(load(path.read_bytes()))
 
 
-def _own_copy(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors, each contiguous and in memory of its own."""
+def _cpu_copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies of the tensors on the CPU, each contiguous and in memory of its own."""
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
 
 
 def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state as `<parameter>|<key>` tensors."""
+    """Return the optimizer's state as tensors named `<parameter>|<key>`."""
     flat = {}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
@@ -144,7 +147,7 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
 def _restore_optimizer(
     model: nn.Module, optimizer: torch.optim.Optimizer, flat: dict[str, Tensor]
 ) -> None:
-    """Put `<parameter>|<key>` tensors back into the optimizer."""
+    """Put tensors named `<parameter>|<key>` back into the optimizer."""
     parameters = dict(model.named_parameters())
     for name, value in flat.items():
         parameter, key = name.rsplit("|", 1)

@@ -1,7 +1,7 @@
-"""What the last bits of a run's weights depend on, beside its recipe and its text.
+"""The conditions of a process that the last bits of its weights depend on, besides recipe and text.
 
-A run that goes on under others would end with weights that neither would give alone, and its
-manifest would say half of the truth: it is refused, or begun anew where that is asked for.
+A run that resumed under other conditions would end with weights that neither gives alone, and its
+manifest would be half true: it is refused, or begun anew with `training.restart`.
 """
 
 import importlib.metadata
@@ -25,59 +25,62 @@ RECORD = "conditions.json"
 
 
 def conditions(config: TrainingConfig) -> dict[str, str]:
-    """The conditions of this process, in words by name."""
-    found = {
+    """Return the conditions of this process, in words by name."""
+    common = {
         "textvae": importlib.metadata.version("textvae"),
         "torch": str(torch.__version__),
         "arithmetic": arithmetic(config.precision, config.device),
         "processes": str(current_ranks().world),
     }
     if config.device == "cuda":
-        return {**found, "processor": torch.cuda.get_device_name()}
+        return {**common, "processor": torch.cuda.get_device_name()}
     library = native_to_learn()
     return {
-        **found,
+        **common,
         "processor": torch.backends.cpu.get_cpu_capability(),
         "compiled": "nothing" if library is None else f"C for {library.lanes_best()} lanes",
-        # Sums are made of as many parts as there are threads.
+        # Each thread adds up a part of a sum, so their number decides how sums are rounded.
         "threads": str(torch.get_num_threads()),
     }
 
 
 def check_conditions(
-    checkpoints: Path, now: Mapping[str, str], restart: bool, ranks: Ranks
+    checkpoints: Path, current: Mapping[str, str], restart: bool, ranks: Ranks
 ) -> None:
-    """The checkpoints of a run are of the conditions `now`, or there are none yet.
+    """Raise InputError unless the run's checkpoints are of the conditions `current`, or absent.
 
-    InputError says what differs from the conditions that they were begun under; with `restart`
-    they are removed instead, and the log says so. All ranks come here, and the first decides.
+    The error says what differs. With `restart` the checkpoints are removed instead, and the log
+    says so. All ranks must call it; the first decides.
     """
-    differing = _differences(checkpoints, now) if ranks.first else ""
-    (others,) = ranks.any(bool(differing))
-    if others and not restart:
+    differences = _differences(checkpoints, current) if ranks.first else ""
+    (differs,) = ranks.any(bool(differences))
+    if differs and not restart:
         raise InputError(
             "training.restart",
-            f"{checkpoints.parent} was begun with {differing or 'others'}, and going on would give "
-            "weights that neither gives: run it as it was begun, or begin it anew with "
+            f"{checkpoints.parent} was begun with {differences or 'others'}, and resuming it would "
+            "give weights that neither gives: run it as it was begun, or begin it anew with "
             "--training.restart or without its folder",
         )
     if ranks.first:
-        if others:
-            log.warning("%s: begun anew, it was begun with %s", checkpoints.parent, differing)
+        if differs:
+            log.warning("%s: begun anew, it was begun with %s", checkpoints.parent, differences)
             files.remove_folder(checkpoints)
         if not (checkpoints / RECORD).exists():
-            files.write_json(checkpoints / RECORD, now)
+            files.write_json(checkpoints / RECORD, current)
     ranks.wait()
 
 
-def _differences(checkpoints: Path, now: Mapping[str, str]) -> str:
-    """What of the conditions is not as it was, in words; empty where nothing was begun yet."""
+def _differences(checkpoints: Path, current: Mapping[str, str]) -> str:
+    """Return which conditions have changed, in words; empty for none, or where no run has begun."""
     path = checkpoints / RECORD
     if not path.exists():
-        begun = any(checkpoints.glob("*/[0-9]*"))
-        return "a textvae that wrote no conditions.json" if begun else ""
-    before = json.loads(path.read_bytes())
-    names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+        has_checkpoints = any(checkpoints.glob("*/[0-9]*"))
+        return "a textvae that wrote no conditions.json" if has_checkpoints else ""
+    recorded = json.loads(path.read_bytes())
+    names = sorted(
+        name for name in {*recorded, *current} if recorded.get(name) != current.get(name)
+    )
     return ", ".join(
-        f"{name} {before.get(name, 'unknown')} (now {now.get(name, 'unknown')})" for name in names
+        f"{name} {recorded.get(name, 'unknown')} (now {current.get(name, 'unknown')})"
+        for name in names
     )

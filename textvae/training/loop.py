@@ -1,19 +1,17 @@
 """The loop: one phase of training, from its newest checkpoint to its last step.
 
-A phase is a model with something to make smaller: the VAE, then the language model. All chance
-comes from one generator whose state is checkpointed, and a batch is a function of (seed, epoch,
-step), so a phase that was killed and goes on ends with the weights of one that was left alone.
+A phase is a model and the loss that it minimizes: first the VAE's, then the language model's. All
+random numbers come from one generator whose state is checkpointed, and a batch is a function of
+(seed, epoch, step), so an interrupted phase ends with the weights of an uninterrupted one.
 """
 
 import contextlib
 import ctypes
 import logging
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import NamedTuple
 
 import torch
@@ -34,39 +32,48 @@ from textvae.training.checkpoint import (
 )
 from textvae.training.metrics import Metrics
 from textvae.training.ranks import SEED_STRIDE, current_ranks
+from textvae.training.running_means import RunningMeans, StepRecord
+from textvae.training.stop_signals import defer_stop_signals
 
 log = logging.getLogger(__name__)
 
-# The peak falls along half a cosine to this share of itself.
+# The learning rate falls from its peak along half a cosine to this share of the peak.
 LEARNING_RATE_END = 0.1
 
 
-class Step(NamedTuple):
-    """What a phase made of one batch."""
+class StepLoss(NamedTuple):
+    """The loss of one batch."""
 
     loss: Tensor
     """() to be differentiated."""
-    figures: Mapping[str, float]
-    """What metrics.jsonl says of it."""
+    nats: Mapping[str, float]
+    """Its parts by name, such as `kl_nats`: means over the batch, in nats per sentence."""
+    weights: Mapping[str, float] = {}
+    """Weights of the parts at this step, such as `kl_weight`."""
 
 
 class Phase(NamedTuple):
-    """One model and how it learns."""
+    """A model, its loss and its validation."""
 
     name: str
+    """Name of the phase in metrics.jsonl, in the log and of its folder of checkpoints."""
     model: nn.Module
+    """The network, trained in place."""
     steps: int
-    step: Callable[[Tensor, Tensor, int, float, torch.Generator], Step]
-    """(tokens (batch, time), lengths (batch,), step, the KL weight's factor, generator) -> Step."""
-    hold: Callable[[KLController], KLController] | None = None
-    """The controller of the KL after its look at the held-out side, every RATE_STEPS steps."""
-    validate: Callable[[int], Mapping[str, float]] | None = None
-    """Figures of the held-out side after a step; may raise CollapsedError."""
-    looks: frozenset[int] = frozenset()
-    """Steps after which the held-out side is looked at, beside every `validation_steps`."""
-    score: str = ""
-    """The held-out figure whose smallest value marks the weights to keep; empty: the last ones."""
-    begin: KLController = KLController()
+    """Steps of the whole phase."""
+    training_step: Callable[[Tensor, Tensor, int, float, torch.Generator], StepLoss]
+    """(tokens (batch, time), lengths (batch,), step, factor of the KL weight, generator) ->
+    StepLoss."""
+    kl_control: Callable[[KLController], KLController] | None = None
+    """The controller's update from the held-out KL, every RATE_STEPS steps; None: no control."""
+    validation: Callable[[int], Mapping[str, float]] | None = None
+    """Held-out figures after a step; may raise CollapsedError."""
+    validation_steps: frozenset[int] = frozenset()
+    """Steps after which the phase is validated, in addition to every `validation_steps` of the
+    settings and to the last step."""
+    selection_score: str = ""
+    """The held-out figure whose smallest value selects the weights; empty: the last weights."""
+    initial_controller: KLController = KLController()
     """The controller of the KL before the first step."""
 
 
@@ -75,112 +82,138 @@ def fit(
 ) -> KLController:
     """Train `phase.model` in place to its last step; checkpoints and metrics go to `run`.
 
-    Goes on from the newest whole checkpoint; returns the KL's controller in the end. On SIGTERM or
-    Ctrl-C it saves one and raises KeyboardInterrupt. Raises CollapsedError, InputError, OSError.
+    Continues from the newest complete checkpoint and returns the final controller of the KL. The
+    figures of `on_progress` and of metrics.jsonl are running means over the last `log_steps` steps.
+    On SIGTERM or Ctrl-C it saves a checkpoint and raises KeyboardInterrupt. Raises CollapsedError,
+    InputError, OSError.
     """
     ranks = current_ranks()
     generator = torch.Generator().manual_seed(config.seed + SEED_STRIDE * ranks.number)
     optimizer = torch.optim.Adam(phase.model.parameters(), lr=config.learning_rate, fused=True)
     folder = run / "checkpoints" / phase.name
     best = folder / "best.safetensors"
-    progress = _progress(phase, folder, optimizer, generator)
+    progress = _restore_progress(phase, folder, optimizer, generator)
     metrics = Metrics(run / "metrics.jsonl", phase.name, ranks)
-    metrics.go_on(progress.step, phase.steps)
+    metrics.resume(progress.step, phase.steps)
+    means = RunningMeans(min(config.log_steps, phase.steps))
     phase.model.train()
-    saved_s = logged_s = time.monotonic()
-    with _stop_flag() as stopped:
-        for step in range(progress.step, phase.steps):
-            batch = batches.at(*divmod(step, batches.per_epoch))
-            rate = learning_rate(config, step, phase.steps)
-            made = _differentiate(phase, config, batch, progress, generator)
-            norm = _descend(phase.model, optimizer, rate, config.clip)
-            progress = progress._replace(
-                step=step + 1, controller=_control_kl(phase, progress, step + 1)
+    saved_s = time.monotonic()
+    with defer_stop_signals() as stop_requested:
+        while progress.step < phase.steps:
+            progress, figures = _take_step(
+                phase, config, batches, progress, optimizer, generator, means
             )
-            on_progress(phase.name, step + 1, phase.steps, made.figures)
+            on_progress(phase.name, progress.step, phase.steps, figures)
+            if progress.step % config.log_steps == 0:
+                metrics.write(progress.step, figures)
+            if phase.validation and _is_validation_due(progress.step, config, phase):
+                with _evaluation_mode(phase.model):
+                    held_out = phase.validation(progress.step)
+                metrics.write(progress.step, held_out)
+                progress = _keep_best(progress, held_out, phase, best)
             now_s = time.monotonic()
-            if (step + 1) % config.log_steps == 0:
-                figures = {**made.figures, "learning_rate": rate, "gradient_norm": norm}
-                figures["sentences_per_s"] = config.log_steps * len(batch.rows) / (now_s - logged_s)
-                metrics.write(step + 1, figures)
-                logged_s = now_s
-            if phase.validate and _due(step + 1, config.validation_steps, phase):
-                with _in_use(phase.model):
-                    seen = phase.validate(step + 1)
-                metrics.write(step + 1, seen)
-                progress = _keep_best(progress, seen, phase, best)
-            ending, due = ranks.any(stopped(), now_s - saved_s >= config.checkpoint_s)
-            if ending or due:
+            stop, due = ranks.any(stop_requested(), now_s - saved_s >= config.checkpoint_s)
+            if stop or due:
                 save_checkpoint(folder, progress, phase.model, optimizer, generator, ranks)
                 saved_s = now_s
-                _give_memory_back()
-            if ending:
+                _return_free_memory()
+            if stop:
                 raise KeyboardInterrupt
     save_checkpoint(folder, progress, phase.model, optimizer, generator, ranks)
-    if phase.score:
+    if phase.selection_score:
         load_best(best, phase.model)
-    _give_memory_back()
+    _return_free_memory()
     phase.model.eval()
     return progress.controller
 
 
 def learning_rate(config: TrainingConfig, step: int, steps: int) -> float:
-    """The step size of Adam: a linear rise, then half a cosine (Loshchilov & Hutter 2017)."""
-    risen = min(1.0, (step + 1) / max(config.warmup_steps, 1))
-    fallen = 0.5 * (1 + math.cos(math.pi * step / steps))
-    return config.learning_rate * risen * (LEARNING_RATE_END + (1 - LEARNING_RATE_END) * fallen)
+    """Return Adam's step size: a linear warm-up, then half a cosine (Loshchilov & Hutter 2017).
+
+    lr(t) = peak * min(1, (t + 1) / warmup) * (end + (1 - end) * 1/2 (1 + cos(pi * t / T))), end =
+    LEARNING_RATE_END.
+    """
+    warmup = min(1.0, (step + 1) / max(config.warmup_steps, 1))
+    cosine = 0.5 * (1 + math.cos(math.pi * step / steps))
+    return config.learning_rate * warmup * (LEARNING_RATE_END + (1 - LEARNING_RATE_END) * cosine)
 
 
 def arithmetic(precision: str, device: str = "cpu") -> str:
-    """The arithmetic of matrix products on this machine: `bf16` or `fp32`."""
+    """Return the arithmetic of matrix products on this machine: `bf16` or `fp32`."""
     if precision == "auto":
-        # Emulated bf16 is slower than fp32, so only a processor with the instructions takes it.
+        # Emulated bf16 is slower than fp32, so only a processor with its instructions takes it.
         fast = device == "cuda" or torch.cpu._is_avx512_bf16_supported()
         return "bf16" if fast else "fp32"
     return precision
 
 
 def autocast(precision: str, device: str = "cpu") -> torch.autocast:
-    """The context in which a training step computes; weights and their sums stay float32."""
+    """Return the context in which a training step computes; weights and sums stay float32."""
     return torch.autocast(device, torch.bfloat16, enabled=arithmetic(precision, device) == "bf16")
 
 
-def _progress(
+def _restore_progress(
     phase: Phase, folder: Path, optimizer: torch.optim.Optimizer, generator: torch.Generator
 ) -> Progress:
-    """Where the phase stands: at its newest whole checkpoint, or at its beginning."""
-    found = load_checkpoint(folder, phase.model, optimizer, generator, current_ranks())
-    progress = found or Progress(0, phase.begin)
+    """Return the phase's progress: that of its newest complete checkpoint, or no step yet."""
+    restored = load_checkpoint(folder, phase.model, optimizer, generator, current_ranks())
+    progress = restored or Progress(0, phase.initial_controller)
     log.info("%s: begins at step %d of %d", phase.name, progress.step, phase.steps)
     return progress
+
+
+def _take_step(
+    phase: Phase,
+    config: TrainingConfig,
+    batches: Batches,
+    progress: Progress,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+    means: RunningMeans,
+) -> tuple[Progress, dict[str, float]]:
+    """Take the next step; return the progress after it, and the running means with this step.
+
+    The learning rate and the weights of the loss are this step's own.
+    """
+    start_s = time.monotonic()
+    batch = batches.at(*divmod(progress.step, batches.per_epoch))
+    share = current_ranks().share_of(batch)
+    rate = learning_rate(config, progress.step, phase.steps)
+    result = _differentiate(phase, config, share, len(batch.rows), progress, generator)
+    norm = _descend(phase.model, optimizer, rate, config.clip)
+    controller = _control_kl(phase, progress.controller, progress.step + 1)
+    seconds = time.monotonic() - start_s
+    means.add(StepRecord(result.nats, share, batch, seconds, norm))
+    figures = {**means.figures(), **result.weights, "learning_rate": rate}
+    return progress._replace(step=progress.step + 1, controller=controller), figures
 
 
 def _differentiate(
     phase: Phase,
     config: TrainingConfig,
-    batch: Batch,
+    share: Batch,
+    sentences: int,
     progress: Progress,
     generator: torch.Generator,
-) -> Step:
-    """What the next step makes of a batch, with the gradients of the whole batch on all ranks."""
-    ranks = current_ranks()
-    own = ranks.share_of(batch)
+) -> StepLoss:
+    """Return the loss of this process' share of a batch of so many sentences; each parameter then
+    has the gradient of the whole batch, on all ranks."""
     with autocast(config.precision, config.device):
-        tensors = tensors_of(own, config.device)
-        made = phase.step(*tensors, progress.step, progress.controller.factor, generator)
-    made.loss.backward()  # type: ignore[no-untyped-call]  # torch's own annotation is missing
-    ranks.average(phase.model, len(own.rows) / len(batch.rows))
-    return made
+        tensors = tensors_of(share, config.device)
+        result = phase.training_step(*tensors, progress.step, progress.controller.factor, generator)
+    result.loss.backward()  # type: ignore[no-untyped-call]  # torch's own annotation is missing
+    current_ranks().average(phase.model, len(share.rows) / sentences)
+    return result
 
 
 def _descend(model: nn.Module, optimizer: torch.optim.Optimizer, rate: float, clip: float) -> float:
-    """One step of the optimizer, which leaves no gradient; returns its norm before it was clipped.
+    """Take one optimizer step and drop the gradients; return their norm before it was clipped.
 
-    InputError where the run has diverged.
+    Raise InputError where the run has diverged.
     """
     norm = nn.utils.clip_grad_norm_(model.parameters(), clip, foreach=True)
     if not math.isfinite(norm):
-        # Before the weights are touched, so that the checkpoints on the disk stay good.
+        # Before the weights change, so that the checkpoints on disk stay good.
         raise InputError(
             "training.learning_rate",
             f"the loss or its gradient is no longer finite at a step size of {rate:.3g}; lower it, "
@@ -193,8 +226,8 @@ def _descend(model: nn.Module, optimizer: torch.optim.Optimizer, rate: float, cl
     return float(norm)
 
 
-def _give_memory_back() -> None:
-    """Hand the allocator's holes to the system.
+def _return_free_memory() -> None:
+    """Return the allocator's free memory to the system.
 
     Batches of many shapes leave hundreds of MiB a minute, which glibc keeps; other allocators have
     no such call and need none.
@@ -205,53 +238,36 @@ def _give_memory_back() -> None:
 
 
 @contextlib.contextmanager
-def _in_use(model: nn.Module) -> Iterator[None]:
-    """Inside, the model is as it is used and not as it learns."""
+def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put the model in evaluation mode inside the block, and back in training mode after it."""
     model.eval()
     yield
     model.train()
 
 
-def _control_kl(phase: Phase, progress: Progress, step: int) -> KLController:
-    """The controller of the KL after a step."""
-    if phase.hold is None or step % RATE_STEPS:
-        return progress.controller
-    with _in_use(phase.model):
-        return phase.hold(progress.controller)
+def _control_kl(phase: Phase, controller: KLController, step: int) -> KLController:
+    """Return the controller of the KL after a step."""
+    if phase.kl_control is None or step % RATE_STEPS:
+        return controller
+    with _evaluation_mode(phase.model):
+        return phase.kl_control(controller)
 
 
 def _keep_best(
-    progress: Progress, figures: Mapping[str, float], phase: Phase, best: Path
+    progress: Progress, held_out: Mapping[str, float], phase: Phase, best: Path
 ) -> Progress:
-    """The progress after a look; the best weights so far are in the file `best`."""
-    if phase.score and figures[phase.score] < progress.best_nats:
+    """Return the progress after a validation; the best weights so far are in the file `best`."""
+    score = phase.selection_score
+    if score and held_out[score] < progress.best_nats:
         if current_ranks().first:
             save_best(best, phase.model)
-        progress = progress._replace(best_nats=figures[phase.score])
+        progress = progress._replace(best_nats=held_out[score])
     return progress
 
 
-def _due(step: int, every: int, phase: Phase) -> bool:
-    """Whether a look is due: every so many steps (0: never), when asked for, and at the last."""
-    return step == phase.steps or step in phase.looks or (every > 0 and step % every == 0)
-
-
-@contextlib.contextmanager
-def _stop_flag() -> Iterator[Callable[[], bool]]:
-    """Inside, SIGTERM and Ctrl-C only raise a flag: a step is never cut in two."""
-    asked = False
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
-
-    try:
-        before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-    except ValueError:
-        # Signals reach the main thread only; elsewhere nobody can ask.
-        before = {}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _is_validation_due(step: int, config: TrainingConfig, phase: Phase) -> bool:
+    """Return whether a validation follows this step: every `validation_steps` of the settings (0:
+    never), at the phase's own steps, and at the last one."""
+    every = config.validation_steps
+    at_interval = every > 0 and step % every == 0
+    return step == phase.steps or step in phase.validation_steps or at_interval

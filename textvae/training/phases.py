@@ -1,4 +1,4 @@
-"""The phases of a run: how the VAE learns, its warm-up as an autoencoder, the language model."""
+"""The phases of a run: the VAE, its warm-up as an autoencoder, and the language model."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from textvae.model.losses import vae_loss
 from textvae.model.network import DropoutSpec, LanguageModel, SentenceVae
 from textvae.model.schedules import KLController, kl_weight
 from textvae.text.batches import TokenSource
-from textvae.training.loop import Phase, Step
+from textvae.training.loop import Phase, StepLoss
 from textvae.training.recipe import Recipe
 from textvae.training.validation import (
     check_collapse,
@@ -20,19 +20,23 @@ from textvae.training.validation import (
     watched_steps,
 )
 
-BEGIN = KLController()
+NEUTRAL_CONTROLLER = KLController()
+"""Leaves the KL weight as the schedule has it."""
 
 
 def vae_phase(
-    vae: SentenceVae, recipe: Recipe, valid: TokenSource, begin: KLController = BEGIN
+    vae: SentenceVae,
+    recipe: Recipe,
+    valid: TokenSource,
+    initial_controller: KLController = NEUTRAL_CONTROLLER,
 ) -> Phase:
-    """How the VAE learns; `begin` is the controller of its KL before the first step."""
+    """Return the phase of the VAE, which minimizes reconstruction + weight * KL."""
     config = recipe.training
 
-    def step(
-        tokens: Tensor, lengths: Tensor, number: int, factor: float, chance: torch.Generator
-    ) -> Step:
-        weight = kl_weight(config, number) * factor
+    def training_step(
+        tokens: Tensor, lengths: Tensor, step: int, factor: float, generator: torch.Generator
+    ) -> StepLoss:
+        weight = kl_weight(config, step) * factor
         loss = vae_loss(
             vae,
             tokens,
@@ -41,33 +45,40 @@ def vae_phase(
             kl_weight=weight,
             free_bits=config.free_bits,
             dropped=DropoutSpec(
-                recipe.model.dropout, config.word_noise, config.word_dropout, chance
+                recipe.model.dropout, config.word_noise, config.word_dropout, generator
             ),
         )
-        figures = {
+        nats = {
             "reconstruction_nats": float(loss.reconstruction.detach()),
             "kl_nats": float(loss.kl.detach().sum()),
-            "kl_weight": weight,
         }
-        return Step(loss.total, figures)
+        return StepLoss(loss.total, nats, {"kl_weight": weight})
 
-    def hold(controller: KLController) -> KLController:
+    def kl_control(controller: KLController) -> KLController:
         return controller.after(held_out_kl_nats(vae, valid, config), config.target_kl_nats)
 
-    def validate(number: int) -> Mapping[str, float]:
+    def validation(step: int) -> Mapping[str, float]:
         figures = validate_vae(vae, valid, config)
         if config.objective != "autoencoder":
-            check_collapse(figures, number, config)
+            check_collapse(figures, step, config)
         return figures
 
-    looks = watched_steps(config) if config.objective != "autoencoder" else frozenset[int]()
-    score = "valid_iw_nll_nats" if config.select == "iw-nll" else ""
-    held = hold if config.target_kl_nats > 0 else None
-    return Phase("vae", vae, config.steps, step, held, validate, looks, score, begin)
+    return Phase(
+        "vae",
+        vae,
+        config.steps,
+        training_step,
+        kl_control if config.target_kl_nats > 0 else None,
+        validation,
+        watched_steps(config) if config.objective != "autoencoder" else frozenset(),
+        "valid_iw_nll_nats" if config.select == "iw-nll" else "",
+        initial_controller,
+    )
 
 
 def warm_up_phase(vae: SentenceVae, recipe: Recipe, valid: TokenSource) -> Phase:
-    """The VAE as an autoencoder, for an encoder that tells sentences apart (Li et al. 2019)."""
+    """Return the phase that trains the VAE as an autoencoder first, so that its encoder already
+    separates sentences when the KL sets in (Li et al. 2019)."""
     config = dataclasses.replace(
         recipe.training,
         objective="autoencoder",
@@ -80,17 +91,23 @@ def warm_up_phase(vae: SentenceVae, recipe: Recipe, valid: TokenSource) -> Phase
 
 
 def language_model_phase(model: LanguageModel, recipe: Recipe, valid: TokenSource) -> Phase:
-    """How the language model learns: the same decoder without a latent and without word dropout."""
+    """Return the phase of the language model: the same decoder without latent and word dropout."""
 
-    def step(
-        tokens: Tensor, lengths: Tensor, number: int, factor: float, chance: torch.Generator
-    ) -> Step:
-        dropped = DropoutSpec(recipe.model.dropout, 0.0, 0.0, chance)
-        nats = model.mean_nats(tokens, lengths, None, dropped)
-        return Step(nats, {"reconstruction_nats": float(nats.detach())})
+    def training_step(
+        tokens: Tensor, lengths: Tensor, step: int, factor: float, generator: torch.Generator
+    ) -> StepLoss:
+        dropout = DropoutSpec(recipe.model.dropout, 0.0, 0.0, generator)
+        nats = model.mean_nats(tokens, lengths, None, dropout)
+        return StepLoss(nats, {"reconstruction_nats": float(nats.detach())})
 
-    def validate(number: int) -> Mapping[str, float]:
+    def validation(step: int) -> Mapping[str, float]:
         return validate_language_model(model, valid, recipe.training)
 
-    steps = recipe.training.language_model_steps
-    return Phase("language-model", model, steps, step, validate=validate, score="valid_nats")
+    return Phase(
+        "language-model",
+        model,
+        recipe.training.language_model_steps,
+        training_step,
+        validation=validation,
+        selection_score="valid_nats",
+    )

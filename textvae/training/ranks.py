@@ -1,8 +1,8 @@
-"""Several processes that learn one model together: the ranks that torchrun starts.
+"""Data-parallel training: the ranks that torchrun starts.
 
-Every rank holds all weights and learns from every n-th sentence of each batch; the gradients are
-averaged after it, so that a step is the step of the whole batch. Ranks share one disk: the first
-writes, all read. The same number of ranks gives the same bits.
+Every rank has all weights and learns from every n-th sentence of each batch; gradients are averaged
+over ranks, so that a step is that of the full batch. Ranks share one disk: the first writes, all
+read. The same number of ranks gives the same bits.
 """
 
 import contextlib
@@ -16,31 +16,39 @@ from torch import Tensor, distributed, nn
 from textvae.errors import InputError
 from textvae.text.batches import Batch
 
-# Their dropout and noise must not be the same; far apart, so that seed 1 is nobody's second rank.
+# Ranks need different dropout and noise; far apart, so that no seed in use is another's rank 1.
 SEED_STRIDE = 1_000_003
 
 
 class Ranks(NamedTuple):
-    """Which of how many processes this is."""
+    """The rank of this process among all that train together."""
 
     number: int = 0
+    """Rank of this process, from 0."""
     world: int = 1
+    """Processes in all."""
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes."""
+        """Return whether this is the process that writes."""
         return self.number == 0
 
     def share_of(self, batch: Batch) -> Batch:
-        """The sentences of a batch that this rank learns from; InputError where there is none."""
+        """Return the sentences of a batch that this rank learns from.
+
+        Raise InputError where a rank would have none.
+        """
         if len(batch.rows) < self.world:
-            few = f"a batch has {len(batch.rows)} sentences for {self.world} processes"
-            raise InputError("training.batch", f"must give each process one, {few}")
+            counts = f"a batch has {len(batch.rows)} sentences for {self.world} processes"
+            raise InputError("training.batch", f"must give each process one, {counts}")
         part = slice(self.number, None, self.world)
         return Batch(batch.tokens[part], batch.lengths[part], batch.rows[part])
 
     def average(self, model: nn.Module, share: float) -> None:
-        """Make each gradient that of the whole batch; `share` of it were this rank's sentences."""
+        """Replace each gradient by that of the full batch, of which this rank had `share`.
+
+        The buffers become those of the first rank.
+        """
         if self.world == 1:
             return
         gradients = [each.grad for each in model.parameters() if each.grad is not None]
@@ -49,19 +57,19 @@ class Ranks(NamedTuple):
         parts = torch.split(flat, [gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
-        for buffer in model.buffers():  # the running figures of a BatchNorm
+        for buffer in model.buffers():  # the running statistics of a BatchNorm
             distributed.broadcast(buffer, 0)
 
-    def any(self, *wishes: bool) -> tuple[bool, ...]:
-        """Whether any rank wishes it, for each of the wishes; the same answer on all ranks."""
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        """Return, for each flag, whether it is set on any rank; the same on all ranks."""
         if self.world == 1:
-            return wishes
-        asked = torch.tensor(wishes, dtype=torch.uint8)
-        distributed.all_reduce(asked, distributed.ReduceOp.MAX)
-        return tuple(map(bool, asked.tolist()))
+            return flags
+        tensor = torch.tensor(flags, dtype=torch.uint8)
+        distributed.all_reduce(tensor, distributed.ReduceOp.MAX)
+        return tuple(map(bool, tensor.tolist()))
 
-    def gathered(self, state: Tensor) -> list[Tensor]:
-        """Each rank's tensor of this shape, in order, on all ranks."""
+    def gather(self, state: Tensor) -> list[Tensor]:
+        """Return the tensors of all ranks, which have one shape, in order, on all ranks."""
         if self.world == 1:
             return [state]
         states = [torch.empty_like(state) for _ in range(self.world)]
@@ -69,14 +77,14 @@ class Ranks(NamedTuple):
         return states
 
     def wait(self) -> None:
-        """Go on when all ranks are here, and what the first wrote before is on the disk."""
+        """Wait until all ranks are here; what the first wrote before is then on the disk."""
         if self.world > 1:
             distributed.barrier()
 
 
 @contextlib.contextmanager
 def join_ranks(device: str) -> Iterator[Ranks]:
-    """Inside, this process is one of those that torchrun started; alone without torchrun."""
+    """Join the processes that torchrun started for the block; without torchrun there is one."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield Ranks()
@@ -91,7 +99,7 @@ def join_ranks(device: str) -> Iterator[Ranks]:
 
 
 def current_ranks() -> Ranks:
-    """Which of the joined processes this is."""
+    """Return this process' rank among the joined processes; the only one where none has joined."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return Ranks()
     return Ranks(distributed.get_rank(), distributed.get_world_size())

@@ -14,10 +14,11 @@ class Recipe(NamedTuple):
     model: ModelConfig
     training: TrainingConfig
 
-    def resolved(self) -> "Recipe":
-        """The recipe as it runs: no BatchNorm and no free bits where there is no KL to hold up.
+    def resolve(self) -> "Recipe":
+        """Return the recipe without the settings that its objective overrides: only that of a VAE
+        has BatchNorm, free bits, a target KL, a selection by IW-NLL and a start of the decoder.
 
-        Nor does it say `restart`, which is about a run and not about what it learns.
+        `restart` is dropped too, since it is about a run and not about what is learned.
         """
         training = dataclasses.replace(self.training, restart=False)
         if training.objective == "vae":

@@ -1,4 +1,4 @@
-"""A whole run: tokenizer, VAE, language model, and the files of a version."""
+"""A training run: tokenizer, VAE, language model, and the files of a version."""
 
 import dataclasses
 import hashlib
@@ -32,6 +32,7 @@ from textvae.text.tokenizer import Tokenizer, draw_sentences, train_tokenizer
 from textvae.training.conditions import check_conditions, conditions
 from textvae.training.loop import arithmetic, fit
 from textvae.training.phases import language_model_phase, vae_phase, warm_up_phase
+from textvae.training.plan import phase_steps, plan_training
 from textvae.training.ranks import current_ranks
 from textvae.training.recipe import Recipe
 from textvae.training.start import (
@@ -42,46 +43,56 @@ from textvae.training.start import (
     Start,
     initial_controller,
     load_start_weights,
-    recipe_from_start,
     start_facts,
     training_text,
 )
 
 log = logging.getLogger(__name__)
 
-VALID_KEPT_MAX = 10_000
+# Validation reads some hundreds of held-out sentences, however many there are.
+VALID_SENTENCES_MAX = 10_000
 
 
 class Candidate(NamedTuple):
     """A version that is not published yet."""
 
     files: dict[str, bytes]
+    """Contents by file name."""
     facts: dict[str, Any]
-    """What its manifest says beside the files; no times and no verdicts."""
+    """What its manifest says in addition to the files; no times and no verdicts."""
 
 
 def run_name(recipe: Recipe, corpus: Corpus, parent: str, start: Start = FRESH) -> str:
-    """The same recipe on the same text from the same start has the same run, so a killed job finds
-    its checkpoints."""
-    said = [to_mapping(part) for part in recipe.resolved()]
-    what = [said, corpus.hashes, parent, start.kind, current_ranks().world]
-    return hashlib.sha256(files.canonical_json(what)).hexdigest()[:12]
+    """Return the name of the run: 12 hex digits of the SHA-256 of all that decides its weights.
+
+    The same recipe on the same text from the same start has the same name, so a killed job finds
+    its checkpoints.
+    """
+    settings = [to_mapping(section) for section in plan_training(recipe, start).manifest]
+    identity = [settings, corpus.hashes, parent, start.kind, current_ranks().world]
+    return hashlib.sha256(files.canonical_json(identity)).hexdigest()[:12]
 
 
 class TokenizedCorpus(NamedTuple):
-    """What a run learns from."""
+    """The text of a run in tokens."""
 
     tokenizer: bytes
+    """The SentencePiece model."""
     vocab: int
+    """Size of its vocabulary."""
     train: TokenSource
+    """Sentences that are learned from."""
     valid: TokenSource
+    """Held-out sentences of the validations."""
 
 
 class TrainedVae(NamedTuple):
-    """A VAE, and what its KL weighed in the end."""
+    """A VAE and the final weight of its KL."""
 
     vae: SentenceVae
+    """In evaluation mode, its BatchNorm folded."""
     kl_weight: float
+    """Annealed weight times the controller's multiplier, after the last step."""
 
 
 def train(
@@ -92,86 +103,88 @@ def train(
     on_progress: ProgressCallback,
     start: Start = FRESH,
 ) -> Candidate:
-    """Learn a version; goes on from the checkpoints in the folder `run`, if there are any.
+    """Train a version; continues from the checkpoints in the folder `run`, if there are any.
 
-    `parent` is the version that served when the run began, or empty; `start`, from `start_of`, is
-    what it begins from. Raises CollapsedError, DataError, InputError, OSError, and
+    `parent` is the version that served when the run began, or empty; `start`, from `choose_start`,
+    is what it begins from. Raises CollapsedError, DataError, InputError, OSError, and
     KeyboardInterrupt once a checkpoint is saved.
     """
-    given = recipe.resolved()
-    config = dataclasses.replace(given.training, restart=recipe.training.restart)
-    recipe = recipe_from_start(given._replace(training=config), start)
-    text = training_text(given, corpus, start)
+    plan = plan_training(recipe, start)
+    text = training_text(plan.run, corpus, start)
     if start.ancestor is not None:
-        _keep_tokenizer(start.ancestor.folder / TOKENIZER_FILE, run)
-    learned = tokenize_corpus(recipe, text.corpus, run)
-    if recipe.training.decoder_start == "language-model":
-        language_model = train_language_model(recipe, learned, run, on_progress, start)
-        made = train_vae_from(recipe, learned, run, on_progress, language_model)
+        _copy_tokenizer(start.ancestor.folder / TOKENIZER_FILE, run)
+    tokenized = tokenize_corpus(plan.run, text.corpus, run)
+    if plan.run.training.decoder_start == "language-model":
+        language_model = train_language_model(plan.run, tokenized, run, on_progress, start)
+        trained = train_vae_from(plan.run, tokenized, run, on_progress, language_model)
     else:
         # The VAE first: where it collapses, the language model is not paid for.
-        made = train_vae_from(recipe, learned, run, on_progress, None, start)
-        language_model = train_language_model(recipe, learned, run, on_progress, start)
-    version = build_candidate(
-        given, text.corpus, parent, learned.tokenizer, made.vae, language_model
+        trained = train_vae_from(plan.run, tokenized, run, on_progress, None, start)
+        language_model = train_language_model(plan.run, tokenized, run, on_progress, start)
+    candidate = build_candidate(
+        plan.manifest, text.corpus, parent, tokenized.tokenizer, trained.vae, language_model
     )
-    began = start_facts(given, start, text, learned.tokenizer)
-    steps = _steps(recipe)
-    return version._replace(
-        facts={**version.facts, **began, "kl_weight": made.kl_weight, "steps": steps}
-    )
+    facts = {
+        **candidate.facts,
+        **start_facts(plan.manifest, start, text, tokenized.tokenizer),
+        "kl_weight": trained.kl_weight,
+        "steps": phase_steps(plan.run),
+    }
+    return candidate._replace(facts=facts)
 
 
 def tokenize_corpus(recipe: Recipe, corpus: Corpus, run: Path) -> TokenizedCorpus:
-    """The run's tokenizer, new or the one it began with, and both sides in its tokens."""
+    """Return the run's tokenizer, and the sides that it trains and validates on in its tokens.
+
+    Raise DataError where a held-out side of the corpus is empty.
+    """
     for side in ("valid", "test"):
         if not getattr(corpus, side):
             raise DataError(f"corpus: no sentence is on the {side} side; raise data.{side}_share")
-    data = _tokenizer(recipe, corpus, run)
-    tokenizer = Tokenizer(data)
+    contents = _run_tokenizer(recipe, corpus, run)
+    tokenizer = Tokenizer(contents)
     tokens_max = recipe.training.tokens_max
     train = token_source(corpus.train, tokenizer, tokens_max)
-    # Some hundreds of a held-out side are looked at, however large it is.
-    valid = token_source(corpus.valid, tokenizer, tokens_max, kept_max=VALID_KEPT_MAX)
-    return TokenizedCorpus(data, tokenizer.vocab, train, valid)
+    valid = token_source(corpus.valid, tokenizer, tokens_max, kept_max=VALID_SENTENCES_MAX)
+    return TokenizedCorpus(contents, tokenizer.vocab, train, valid)
 
 
 def train_vae(
     recipe: Recipe,
-    learned: TokenizedCorpus,
+    tokenized: TokenizedCorpus,
     run: Path,
     on_progress: ProgressCallback,
     language_model: LanguageModel | None = None,
 ) -> SentenceVae:
-    """The VAE of a fresh start, as `train_vae_from`."""
-    return train_vae_from(recipe, learned, run, on_progress, language_model).vae
+    """Train the VAE of a fresh start, as `train_vae_from` does."""
+    return train_vae_from(recipe, tokenized, run, on_progress, language_model).vae
 
 
 def train_vae_from(
     recipe: Recipe,
-    learned: TokenizedCorpus,
+    tokenized: TokenizedCorpus,
     run: Path,
     on_progress: ProgressCallback,
     language_model: LanguageModel | None = None,
     start: Start = FRESH,
 ) -> TrainedVae:
-    """The VAE, its BatchNorm folded, in evaluation mode on the CPU.
+    """Train the VAE and return it on the CPU, in evaluation mode, its BatchNorm folded.
 
-    `language_model` is needed where the decoder starts as it.
+    `language_model` must be given where the decoder starts as the language model.
     """
     config = recipe.training
     _check_conditions(recipe, run)
-    batches = Batches(learned.train, config.batch, config.seed)
-    torch.manual_seed(config.seed)  # the first weights; all else draws from the loop's generator
-    vae = SentenceVae(recipe.model, learned.vocab).to(config.device)
+    batches = Batches(tokenized.train, config.batch, config.seed)
+    torch.manual_seed(config.seed)  # initial weights; all else draws from the loop's generator
+    vae = SentenceVae(recipe.model, tokenized.vocab).to(config.device)
     load_start_weights(vae, start, VAE_FILE, recipe)
     if config.decoder_start == "language-model":
         assert language_model is not None, "the decoder starts as a language model"
         initialize_from_language_model(vae, language_model)
     if config.autoencoder_steps and config.objective == "vae":
-        fit(warm_up_phase(vae, recipe, learned.valid), batches, config, run, on_progress)
+        fit(warm_up_phase(vae, recipe, tokenized.valid), batches, config, run, on_progress)
         reset_decoder(vae, recipe.model, config.seed)
-    phase = vae_phase(vae, recipe, learned.valid, initial_controller(recipe, start))
+    phase = vae_phase(vae, recipe, tokenized.valid, initial_controller(recipe, start))
     controller = fit(phase, batches, config, run, on_progress)
     vae.to("cpu")
     fold_batchnorm(vae)
@@ -180,24 +193,25 @@ def train_vae_from(
 
 def train_language_model(
     recipe: Recipe,
-    learned: TokenizedCorpus,
+    tokenized: TokenizedCorpus,
     run: Path,
     on_progress: ProgressCallback,
     start: Start = FRESH,
 ) -> LanguageModel:
-    """The language model with the best held-out nats of its run, in evaluation mode on the CPU."""
+    """Train the language model; return its weights of the best held-out nats, in evaluation mode on
+    the CPU."""
     config = recipe.training
     _check_conditions(recipe, run)
-    batches = Batches(learned.train, config.batch, config.seed)
+    batches = Batches(tokenized.train, config.batch, config.seed)
     torch.manual_seed(config.seed)
-    model = LanguageModel(recipe.model, learned.vocab).to(config.device)
+    model = LanguageModel(recipe.model, tokenized.vocab).to(config.device)
     load_start_weights(model, start, LANGUAGE_MODEL_FILE, recipe)
-    fit(language_model_phase(model, recipe, learned.valid), batches, config, run, on_progress)
+    fit(language_model_phase(model, recipe, tokenized.valid), batches, config, run, on_progress)
     return model.to("cpu")
 
 
 def _check_conditions(recipe: Recipe, run: Path) -> None:
-    """The run's checkpoints are of this arithmetic; InputError where they are not."""
+    """Raise InputError where the run's checkpoints are of another arithmetic than this process."""
     config = recipe.training
     check_conditions(run / "checkpoints", conditions(config), config.restart, current_ranks())
 
@@ -210,9 +224,10 @@ def build_candidate(
     vae: SentenceVae,
     language_model: LanguageModel,
 ) -> Candidate:
-    """What was learned, as the files and facts of a version."""
+    """Return the trained models as the files and facts of a version; `recipe` is what config.toml
+    says."""
     config = recipe.training
-    # What is served has no BatchNorm left, so its config must not promise one.
+    # A published VAE has no BatchNorm left, so the manifest must not declare one.
     served = dataclasses.replace(recipe.model, batchnorm_scale=0.0)
     sections = dict(zip(("tokenizer", "model", "training"), recipe, strict=True))
     return Candidate(
@@ -228,7 +243,7 @@ def build_candidate(
             "parent": parent,
             "seed": config.seed,
             "spans": dict(zip(corpus.names, corpus.hashes, strict=True)),
-            "steps": _steps(recipe),
+            "steps": phase_steps(recipe),
             "textvae": importlib.metadata.version("textvae"),
             "torch": torch.__version__,
             "train_sentences": len(corpus.train),
@@ -238,33 +253,24 @@ def build_candidate(
 
 
 def arithmetic_words(recipe: Recipe) -> str:
-    """What the last bits of the weights depend on, beside torch: for the manifest."""
+    """Return the arithmetic that the last bits of the weights depend on, as the manifest has it."""
     precision = arithmetic(recipe.training.precision, recipe.training.device)
-    in_c = recipe.training.device == "cpu" and native_to_learn() is not None
-    way = {True: "in C", False: "by torch"}
-    recurrence = way[in_c and recipe.model.hidden % PANEL == 0]
-    return f"{precision}, recurrence {recurrence}, softmax {way[in_c]}"
+    compiled = recipe.training.device == "cpu" and native_to_learn() is not None
+    spelled = {True: "in C", False: "by torch"}
+    recurrence = spelled[compiled and recipe.model.hidden % PANEL == 0]
+    return f"{precision}, recurrence {recurrence}, softmax {spelled[compiled]}"
 
 
-def _steps(recipe: Recipe) -> dict[str, int]:
-    """Steps of each phase, by its name."""
-    config = recipe.training
-    steps = {"vae": config.steps, "language-model": config.language_model_steps}
-    if config.autoencoder_steps:
-        steps["autoencoder"] = config.autoencoder_steps
-    return steps
-
-
-def _keep_tokenizer(known: Path, run: Path) -> None:
-    """The run's tokenizer is the known one."""
+def _copy_tokenizer(source: Path, run: Path) -> None:
+    """Copy the champion's tokenizer into the run, unless the run has one."""
     path, ranks = run / TOKENIZER_FILE, current_ranks()
     if ranks.first and not path.exists():
-        files.copy_file(known, path)
+        files.copy_file(source, path)
     ranks.wait()
 
 
-def _tokenizer(recipe: Recipe, corpus: Corpus, run: Path) -> bytes:
-    """The run's tokenizer: the one it began with, or a new one."""
+def _run_tokenizer(recipe: Recipe, corpus: Corpus, run: Path) -> bytes:
+    """Return the tokenizer in the run's folder; train it first where there is none."""
     path, ranks = run / TOKENIZER_FILE, current_ranks()
     if ranks.first and not path.exists():
         config, seed = recipe.tokenizer, recipe.training.seed
@@ -275,5 +281,5 @@ def _tokenizer(recipe: Recipe, corpus: Corpus, run: Path) -> bytes:
 
 
 def _weights(model: torch.nn.Module) -> dict[str, Tensor]:
-    """The weights as they are published."""
+    """Return the weights as they are published."""
     return {name: value.detach().contiguous() for name, value in model.state_dict().items()}

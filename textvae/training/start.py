@@ -1,8 +1,8 @@
 """What a training begins from: new weights and a new vocabulary, or the champion's.
 
-The vocabulary is frozen while versions begin from each other, for without its tokens weights mean
-nothing: that is a lineage, named after the first 12 hex digits of its tokenizer's SHA-256. A fresh
-start is a new lineage.
+Versions that begin from each other share one vocabulary, since weights mean nothing under another:
+they are a lineage, whose name is the first 12 hex digits of its tokenizer's SHA-256. A fresh start
+begins a new lineage.
 """
 
 import dataclasses
@@ -37,24 +37,27 @@ VAE_FILE, LANGUAGE_MODEL_FILE, TOKENIZER_FILE = (
 
 
 class Ancestor(NamedTuple):
-    """A version to begin from, its files verified by whoever opened it."""
+    """A version to begin from, whose files were verified when it was opened."""
 
     name: str
+    """Name of the version."""
     folder: Path
+    """Where its files lie."""
     manifest: Mapping[str, Any]
+    """Its manifest."""
 
 
 class Start(NamedTuple):
     """What a training begins from."""
 
     why: str
-    """In words, for the log and the job's line."""
+    """The reason in words, for the log and the job's result."""
     ancestor: Ancestor | None = None
-    """None: new weights and a new vocabulary."""
+    """The version to begin from; None: new weights and a new vocabulary."""
 
     @property
     def kind(self) -> Literal["champion", "fresh"]:
-        """As `training.start` says it."""
+        """Return the start in the words of the setting `training.start`."""
         return "champion" if self.ancestor else "fresh"
 
 
@@ -64,12 +67,12 @@ FRESH = Start("fresh: nothing else was asked for")
 def choose_start(
     recipe: Recipe, corpus: Corpus, ancestor: Ancestor | None, *, obstacle: str = ""
 ) -> Start:
-    """Whether this training begins from the ancestor (None: there is none), or fresh, and why.
+    """Return the start: the ancestor, or fresh weights where it cannot be used or is None.
 
-    A champion that does not fit what is asked for is no error: whoever set other sizes or another
-    vocabulary wants them, the gate decides about the version, and a night that nobody watches must
-    not end every day until somebody says so twice. `obstacle` is what else forbids to begin from
-    any ancestor, in words, and wins over all; empty for none.
+    An ancestor that does not fit the recipe is no error: other sizes or another vocabulary were set
+    on purpose, the gate decides about the version, and an unattended nightly run must not fail
+    every day until the setting is repeated. `obstacle` says in words why no ancestor may be used,
+    whichever it is; empty for none.
     """
     if recipe.training.start == "fresh":
         return Start('fresh: training.start is "fresh"')
@@ -83,20 +86,20 @@ def choose_start(
 
 
 def recipe_from_start(recipe: Recipe, start: Start) -> Recipe:
-    """The recipe as it runs from this start.
+    """Return the recipe as it is executed from this start.
 
-    A model that was trained needs neither annealing, which would empty its latent again, nor an
-    autoencoder's or a language model's warm-up.
+    A trained model needs no annealing, which would empty its latent again, and no warm-up as an
+    autoencoder or from a language model.
     """
     if start.ancestor is None:
         return recipe
     config = recipe.training
     steps = config.warm_steps or config.steps
-    most = config.warm_steps or config.language_model_steps
+    language_model_steps_max = config.warm_steps or config.language_model_steps
     training = dataclasses.replace(
         config,
         steps=steps,
-        language_model_steps=min(config.language_model_steps, most),
+        language_model_steps=min(config.language_model_steps, language_model_steps_max),
         autoencoder_steps=0,
         decoder_start="new",
         kl_schedule="linear",
@@ -106,33 +109,34 @@ def recipe_from_start(recipe: Recipe, start: Start) -> Recipe:
 
 
 def training_text(recipe: Recipe, corpus: Corpus, start: Start) -> Replay:
-    """The text that is learned from: all of it, or all new and a draw of the old sentences."""
+    """Return the text that is learned from: from a fresh start all of it, else all new sentences
+    and a draw of the old ones."""
     config = recipe.training
     if start.ancestor is None:
         return Replay(corpus, len(corpus.train), 0, 0)
-    known = start.ancestor.manifest["spans"]
-    return mix_replay(corpus, known, config.replay, config.replay_min, config.seed)
+    learned = start.ancestor.manifest["spans"]
+    return mix_replay(corpus, learned, config.replay, config.replay_min, config.seed)
 
 
 @torch.no_grad()
 def load_start_weights(model: nn.Module, start: Start, file: str, recipe: Recipe) -> None:
-    """Give the model, which has its first weights, those of the ancestor, shrunk and perturbed.
+    """Replace the model's initial weights by shrink * ancestor + perturb * initial weights.
 
-    The noise of Ash & Adams (2020) is the first weights themselves, which are of each layer's size
-    and come from the seed. Nothing is done for a fresh start.
+    The initial weights are the noise of Ash & Adams (2020): they have each layer's scale and come
+    from the seed. A fresh start leaves them as they are.
     """
     if start.ancestor is None:
         return
-    known = load((start.ancestor.folder / file).read_bytes())
+    weights = load((start.ancestor.folder / file).read_bytes())
     shrink, perturb = recipe.training.shrink, recipe.training.perturb
     for name, value in model.state_dict().items():
-        value.mul_(perturb).add_(known[name].to(value.device), alpha=shrink)
+        value.mul_(perturb).add_(weights[name].to(value.device), alpha=shrink)
 
 
 def initial_controller(recipe: Recipe, start: Start) -> KLController:
-    """The controller of the KL as it begins: at the weight that the ancestor's KL had in the end.
+    """Return the initial controller of the KL, at the final KL weight of the ancestor.
 
-    At 1 where nothing holds the KL, where the ancestor is fresh, or where it does not say.
+    It is at 1 for a fresh start, without a target KL, and where the manifest has no such weight.
     """
     if start.ancestor is None or recipe.training.target_kl_nats <= 0:
         return KLController()
@@ -140,7 +144,7 @@ def initial_controller(recipe: Recipe, start: Start) -> KLController:
 
 
 def start_facts(recipe: Recipe, start: Start, text: Replay, tokenizer: bytes) -> dict[str, Any]:
-    """What a manifest says of the start: with its parent and config.toml enough to repeat it."""
+    """Return what the manifest says of the start; parent and config.toml have the rest of it."""
     facts: dict[str, Any] = {"start": start.kind, "lineage": lineage_of(tokenizer)}
     if start.ancestor is not None:
         facts["replay"] = {"new": text.new, "old": text.old, "known": text.known}
@@ -150,58 +154,61 @@ def start_facts(recipe: Recipe, start: Start, text: Replay, tokenizer: bytes) ->
 
 
 def lineage_of(tokenizer: bytes) -> str:
-    """The name of the lineage of all versions with this tokenizer."""
+    """Return the name of the lineage of all versions with this tokenizer."""
     return hashlib.sha256(tokenizer).hexdigest()[:12]
 
 
 def _misfit(recipe: Recipe, ancestor: Ancestor) -> str:
-    """Why the recipe cannot go on from the ancestor's files, in words; empty where it can."""
-    theirs = ancestor.manifest["model_config"]
+    """Return in words why the recipe cannot begin from the ancestor; empty where it can."""
+    sizes = ancestor.manifest["model_config"]
     for name in ("embed", "hidden", "latent"):
-        wanted = getattr(recipe.model, name)
-        if theirs.get(name) != wanted:
-            return f"model.{name} is {wanted} now and {theirs.get(name)} there"
-    if recipe.resolved().model.batchnorm_scale > 0:
+        size = getattr(recipe.model, name)
+        if sizes.get(name) != size:
+            return f"model.{name} is {size} now and {sizes.get(name)} there"
+    if recipe.resolve().model.batchnorm_scale > 0:
         return "a published version has no BatchNorm, which model.batchnorm_scale asks for"
-    if other := _other_tokenizer(recipe.tokenizer, ancestor.folder / "config.toml"):
-        return other
+    if difference := _tokenizer_difference(recipe.tokenizer, ancestor.folder / "config.toml"):
+        return difference
     vocab = Tokenizer((ancestor.folder / TOKENIZER_FILE).read_bytes()).vocab
     with torch.device("meta"):
         models = {
-            VAE_FILE: SentenceVae(_plain(recipe.model), vocab),
-            LANGUAGE_MODEL_FILE: LanguageModel(_plain(recipe.model), vocab),
+            VAE_FILE: SentenceVae(_without_batchnorm(recipe.model), vocab),
+            LANGUAGE_MODEL_FILE: LanguageModel(_without_batchnorm(recipe.model), vocab),
         }
     for file, model in models.items():
         shapes = {name: value.shape for name, value in model.state_dict().items()}
-        known = load((ancestor.folder / file).read_bytes())
-        if {name: value.shape for name, value in known.items()} != shapes:
+        weights = load((ancestor.folder / file).read_bytes())
+        if {name: value.shape for name, value in weights.items()} != shapes:
             return f"its {file} is of another network than this textvae's"
-        if not all(value.isfinite().all() for value in known.values()):
+        if not all(value.isfinite().all() for value in weights.values()):
             return f"its {file} has values that are not finite"
     return ""
 
 
-def _plain(model: ModelConfig) -> ModelConfig:
-    """The sizes of a published version, whose BatchNorm is folded."""
+def _without_batchnorm(model: ModelConfig) -> ModelConfig:
+    """Return the sizes of a published version, whose BatchNorm is folded."""
     return dataclasses.replace(model, batchnorm_scale=0.0)
 
 
-def _other_tokenizer(wanted: TokenizerConfig, config: Path) -> str:
-    """Which setting of the tokenizer is another than in the ancestor's config; empty for none."""
+def _tokenizer_difference(requested: TokenizerConfig, config: Path) -> str:
+    """Return in words which setting of the tokenizer differs; empty for none."""
     try:
-        theirs = to_mapping(read_toml(config)["tokenizer"])
+        settings = to_mapping(read_toml(config)["tokenizer"])
     except TextVaeError as error:
         return f"its settings are not of this textvae ({error})"
-    for name, value in to_mapping(wanted).items():
-        if theirs[name] != value:
-            return f"tokenizer.{name} is {value} now and {theirs[name]} there"
+    for name, value in to_mapping(requested).items():
+        if settings[name] != value:
+            return f"tokenizer.{name} is {value} now and {settings[name]} there"
     return ""
 
 
 def _missing_span(corpus: Corpus, ancestor: Ancestor) -> str:
-    """Which text the ancestor learned that is no longer there; what is gone must not live on."""
-    there = dict(zip(corpus.names, corpus.hashes, strict=True))
+    """Return which text the ancestor learned from is missing, in words; empty for none.
+
+    Text that was removed must not persist in weights.
+    """
+    hashes = dict(zip(corpus.names, corpus.hashes, strict=True))
     for name, sha256 in ancestor.manifest["spans"].items():
-        if there.get(name) != sha256:
+        if hashes.get(name) != sha256:
             return f"it learned from {name}, which is no longer there or no longer the same"
     return ""
