@@ -4,24 +4,17 @@ import json
 import logging
 import sys
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from textvae.benchmarks.arms import line_of
-from textvae.benchmarks.network import bench_decode, bench_encode
-from textvae.benchmarks.serving import bench_bulk, bench_cancels
-from textvae.benchmarks.slots import bench_slots
-from textvae.benchmarks.training import bench_train
+from textvae.pipes import ignore_closed_pipes
+from textvae.threads import configure_threads
 
-BENCHES = {
-    "train": bench_train,
-    "encode": bench_encode,
-    "decode": bench_decode,
-    "slots": bench_slots,
-    "cancels": bench_cancels,
-    "bulk": bench_bulk,
-}
+if TYPE_CHECKING:
+    from textvae.benchmarks.arms import Result
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,18 +25,40 @@ class Bench:
         Literal["train", "encode", "decode", "slots", "cancels", "bulk"], tyro.conf.Positional
     ]
     """train, encode, decode: ours against a textbook's; slots: against whole-request batching;
-    cancels: beside callers that give up; bulk: many sentences in one call, against one by one."""
+    cancels: next to callers that give up; bulk: many sentences in one call, against one by one."""
     quick: bool = False
     """Under a minute, at small sizes: shows that it runs, not how fast."""
 
 
 def main() -> int:
-    """Run the benchmark that the command line names."""
+    """Run the benchmark that the command line names; return the exit code."""
+    ignore_closed_pipes()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
     settings = tyro.cli(Bench, prog="python -m jobs.bench")
-    result = BENCHES[settings.name](settings.quick)
+    log.info("%s", configure_threads())
+    from textvae.benchmarks.arms import line_of
+
+    result = _run(settings)
     print(json.dumps(line_of(result)))
     return 0 if result.held else 1
+
+
+def _run(settings: Bench) -> "Result":
+    """Return what the benchmark found; torch is imported here, once the threads are configured."""
+    from textvae.benchmarks.network import bench_decode, bench_encode
+    from textvae.benchmarks.serving import bench_bulk, bench_cancels
+    from textvae.benchmarks.slots import bench_slots
+    from textvae.benchmarks.training import bench_train
+
+    benchmarks = {
+        "train": bench_train,
+        "encode": bench_encode,
+        "decode": bench_decode,
+        "slots": bench_slots,
+        "cancels": bench_cancels,
+        "bulk": bench_bulk,
+    }
+    return benchmarks[settings.name](settings.quick)
 
 
 if __name__ == "__main__":

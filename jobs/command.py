@@ -26,7 +26,9 @@ import tyro
 from textvae import files
 from textvae.config.data import StoreConfig
 from textvae.errors import TextVaeError
+from textvae.pipes import ignore_closed_pipes
 from textvae.settings import read_toml, sections_of
+from textvae.threads import configure_threads
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ _BUG, _DISK, _AGAIN = 1, 74, 75
 
 @dataclass(frozen=True)
 class _Options:
-    """What every job takes beside its settings."""
+    """What every job takes next to its settings."""
 
     config: _File = None
     """TOML file whose sections replace the defaults; flags win over it."""
@@ -57,51 +59,50 @@ def run_job(
     lock: Callable[[Settings], Path] | None = None,
     ended: Callable[[Settings, Mapping[str, Any]], Mapping[str, Any]] | None = None,
 ) -> NoReturn:
-    """Runs `main` on the settings of a TOML file and the command line, and ends the process.
+    """Run `main` on the settings of a TOML file and the command line, and end the process.
 
     `kind` is a frozen dataclass of sections of textvae.config, under their names there, and of
-    simple flags of its own. `main` returns what is to be said of the run, `outcome` among it; that
-    is the last line of stdout and the content of result.json, also when it failed; all else that is
+    simple flags of its own. `main` returns the run's result with its `outcome`; that is the last
+    line of stdout and the content of result.json, also when the run failed; all else that is
     printed goes to stderr. SIGTERM is raised as KeyboardInterrupt, wherever `main` is.
-    `lock` is held while `main` runs; whoever finds it held leaves result.json to its holder.
-    `ended` is called with every result, once it is written, and gives what is to be added to it.
+    A module of a job imports what needs torch inside `main`: by then the threads are configured.
+    `lock` is held while `main` runs; a run that finds it held leaves result.json alone.
+    `ended` is called with every result, once it is on the disk, and returns what to add to it.
     """
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
-    )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _set_up_process()
     arguments = sys.argv[1:] if argv is None else list(argv)
     options, _ = tyro.cli(_Options, args=arguments, return_unknown_args=True, add_help=False)
-    place, settings, waits = options.result, None, False
-    with contextlib.ExitStack() as held:
+    path, settings, waits = options.result, None, False
+    with contextlib.ExitStack() as stack:
         try:
             settings = _settings(name, kind, options, arguments)
             waits = lock is not None
             if lock:
-                held.enter_context(files.hold_lock(lock(settings), name))
+                stack.enter_context(files.hold_lock(lock(settings), name))
             waits = False
             store = getattr(settings, "store", StoreConfig())
-            place = place or store.runs / name / "result.json"
+            path = path or store.runs / name / "result.json"
+            logger.info("%s", configure_threads())
             with contextlib.redirect_stdout(sys.stderr):
                 result = {"exit_code": 0, **main(settings), "job": name}
-            assert "outcome" in result, f"{name} must say its outcome, got {sorted(result)}"
+            assert "outcome" in result, f"{name} must return an outcome, got {sorted(result)}"
             if not _is_helper_rank():
-                files.write_json(place, result)
+                files.write_json(path, result)
         except (Exception, KeyboardInterrupt) as error:
             result = {"job": name, **_failure(error)}
             if waits:
-                place = None
-            _write_failure(place, result)
+                path = None
+            _write_failure(path, result)
         if ended and settings is not None and (more := ended(settings, result)):
             result = {**result, **more}
-            _write_failure(place, result)
+            _write_failure(path, result)
     if not _is_helper_rank():
         print(json.dumps(result, sort_keys=True), flush=True)
     raise SystemExit(result["exit_code"])
 
 
 def actor() -> str:
-    """Who runs this, as user@host, for the log of promotions."""
+    """Return who runs this, as user@host, for the log of promotions."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -111,35 +112,46 @@ def actor() -> str:
 
 
 def utc_now() -> str:
-    """The time of day and date in UTC, as 2026-11-23T02:15:00Z."""
+    """Return the date and time in UTC, as 2026-11-23T02:15:00Z."""
     return datetime.fromtimestamp(time.time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _set_up_process() -> None:
+    """Set up the log on stderr, and what a closed pipe and SIGTERM do."""
+    ignore_closed_pipes()
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def _is_helper_rank() -> bool:
-    """Whether this is one of torchrun's processes but not the first, which speaks for all."""
+    """Return whether this is one of torchrun's processes but the first, which reports for all."""
     return os.environ.get("WORLD_SIZE", "1") != "1" and os.environ["RANK"] != "0"
 
 
 def _settings(
     name: str, kind: type[Settings], options: _Options, arguments: Sequence[str]
 ) -> Settings:
-    """The defaults, under the TOML file's sections, under the flags; a wrong flag exits with 2."""
+    """Return the defaults, replaced by the TOML file's sections, replaced by the flags.
+
+    A wrong flag ends the process with exit code 2.
+    """
     sections = sections_of(options.preset)
     if options.config:
         sections = read_toml(options.config, options.preset)
-    given: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
-        defaults = (field.default, field.default_factory)
         if field.name in sections:
-            given[field.name] = sections[field.name]
-        elif defaults == (dataclasses.MISSING, dataclasses.MISSING):
-            given[field.name] = tyro.MISSING
+            defaults[field.name] = sections[field.name]
+        elif field.default is field.default_factory is dataclasses.MISSING:
+            defaults[field.name] = tyro.MISSING
     bare = tyro.conf.arg(name="")
-    # The job's own flags, without a prefix, and beside them those of every job, for --help.
+    # The job's own flags, without a prefix, and after them those of every job, for --help.
     parts: Any = tuple.__class_getitem__((Annotated[kind, bare], Annotated[_Options, bare]))
     settings: Settings = tyro.cli(
         parts,
-        default=(kind(**given), options),
+        default=(kind(**defaults), options),
         args=arguments,
         prog=f"python -m jobs.{name}",
         description=kind.__doc__,
@@ -148,7 +160,7 @@ def _settings(
 
 
 def _failure(error: BaseException) -> dict[str, Any]:
-    """What is said of a run that `error` ended; a bug leaves its traceback in the log."""
+    """Return the result of a run that `error` ended; a bug leaves its traceback in the log."""
     kind = type(error).__name__
     if isinstance(error, KeyboardInterrupt):
         again = "interrupted by a signal; the same command goes on from what was saved"
@@ -166,14 +178,14 @@ def _failure(error: BaseException) -> dict[str, Any]:
     return {"outcome": "failed", "exit_code": code, "error": str(error), "kind": kind}
 
 
-def _write_failure(place: Path | None, result: Mapping[str, Any]) -> None:
-    """result.json of a run that did not end well, where it is known where and the disk takes it."""
+def _write_failure(path: Path | None, result: Mapping[str, Any]) -> None:
+    """Write result.json of a run that failed, where its path is known and the disk takes it."""
     # From here on a second signal must not cut the message short.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if place is None or _is_helper_rank():
+    if path is None or _is_helper_rank():
         return
     try:
-        files.write_json(place, result)
+        files.write_json(path, result)
     except OSError as error:
-        logger.error("%s could not be written: %s", place, error)
+        logger.error("%s could not be written: %s", path, error)

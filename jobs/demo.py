@@ -1,6 +1,7 @@
 """`python -m jobs.demo` (`make demo`): text in, a trained and served version, sentences out."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,6 @@ from rich.console import Console
 
 from jobs.command import run_job
 from textvae import files
-from textvae.client import Client
 from textvae.config.data import DataConfig, StoreConfig, TokenizerConfig
 from textvae.config.evaluation import EvaluationConfig
 from textvae.config.nightly import NightConfig
@@ -17,17 +17,15 @@ from textvae.config.serve import ServeConfig
 from textvae.config.training import ModelConfig, TrainingConfig
 from textvae.corpus.bible import clauses
 from textvae.corpus.spans import list_spans, load_spans
-from textvae.engine.operations.encode import encode_all
-from textvae.engine.start import start_engine
 from textvae.evaluation.holdout import first_texts_by_hash
-from textvae.experiments.show import ask_for_show, print_show, report_of
-from textvae.release.smoke_test import run_server
-from textvae.reporting.plots import draw_kl, draw_losses, draw_map
+from textvae.progress import ProgressCallback
 from textvae.store.versions import open_version
+from textvae.training.recipe import Recipe
 
 MAP_SENTENCES = 2000
 DISTINCT_DRAWS = 200
-
+INTERIM_SENTENCES = 3
+"""Held-out sentences whose reconstruction is shown while the model trains."""
 
 # What makes the show convincing in five minutes: about 21 nats are enough to rebuild most of a
 # clause of seven words, and the fitted prior mends what that rate costs the standard one.
@@ -44,6 +42,7 @@ TRAINING = TrainingConfig(
     kl_steps=800,
     target_kl_nats=21.0,
     validation_steps=500,
+    checkpoint_s=60.0,  # each is shown: the first within two minutes
 )
 EVALUATION = EvaluationConfig(
     sentences=500, importance_samples=50, prior_sentences=10_000, prior_components=16
@@ -65,38 +64,56 @@ class Demo:
 
 
 def main(settings: Demo) -> dict[str, Any]:
-    """Outcome `shown`, with the paths of what was made."""
-    # A job of its own each; --help need not wait for them.
+    """Return outcome `shown`, with the version's name and the path of the report."""
     from jobs import evaluate, ingest, promote, train
+    from textvae.client import Client
+    from textvae.experiments.show import ask_for_show, print_show, report_of
+    from textvae.release.smoke_test import run_server
 
     console = Console(stderr=True)
-    place = settings.folder
-    store = StoreConfig(place / "registry", "demo", place / "spans", place / "runs")
+    folder = settings.folder
+    store = StoreConfig(folder / "registry", "demo", folder / "spans", folder / "runs")
     ingest.main(ingest.Ingest(store, DataConfig(inputs=(_input(settings),))))
     newest = store.spans / list_spans(store.spans)[-1]
     data = json.loads((newest / "report.json").read_bytes())
-    trained = train.main(train.Train(store, settings.tokenizer, settings.model, settings.training))
+    trained = train.main(
+        train.Train(store, settings.tokenizer, settings.model, settings.training),
+        _interim_results(settings, store, console),
+    )
     name = trained["version"]
-    judged = evaluate.main(evaluate.Evaluate(name, store, settings.evaluation))
+    evaluated = evaluate.main(evaluate.Evaluate(name, store, settings.evaluation))
     promote.main(promote.Promote(name, "demo", force=True, store=store))
     sentences = first_texts_by_hash(load_spans(store.spans).test, settings.evaluation.sentences)
-    where = (store.registry, store.model, NightConfig().start_timeout_s)
-    with run_server(*where) as address, Client(address) as client:
+    served = (store.registry, store.model, NightConfig().start_timeout_s)
+    with run_server(*served) as address, Client(address) as client:
         show = ask_for_show(client, sentences, DISTINCT_DRAWS)
     print_show(show, console)
-    report = report_of(show, judged["figures"], data)
-    files.write_json(place / "report.json", {"version": name, **report})
-    pictures = _draw(store, name, judged["figures"], place, settings, trained["run"])
-    console.print(f"report: {place / 'report.json'}; pictures: {', '.join(map(str, pictures))}")
+    report = report_of(show, evaluated["figures"], data)
+    files.write_json(folder / "report.json", {"version": name, **report})
+    pictures = _draw(store, name, evaluated["figures"], settings, trained["run"])
+    console.print(f"report: {folder / 'report.json'}; pictures: {', '.join(map(str, pictures))}")
     console.print(
         f"\nGo on with:\n  textvae serve --registry {store.registry} --model demo\n"
         f'  textvae interpolate "{sentences[0]}" "{sentences[-1]}" --steps 7'
     )
-    return {"outcome": "shown", "version": name, "report": str(place / "report.json")}
+    return {"outcome": "shown", "version": name, "report": str(folder / "report.json")}
+
+
+def _interim_results(
+    settings: Demo, store: StoreConfig, console: Console
+) -> Callable[[Path], ProgressCallback]:
+    """Return what makes, of a run's folder, the callback that shows what its model can do yet."""
+    from textvae.experiments.interim import show_interim_results
+
+    recipe = Recipe(settings.tokenizer, settings.model, settings.training).resolved()
+    sentences = first_texts_by_hash(load_spans(store.spans).test, INTERIM_SENTENCES)
+    return lambda run: show_interim_results(
+        run, recipe.model, sentences, recipe.training.tokens_max, console
+    )
 
 
 def _input(settings: Demo) -> Path:
-    """The text to learn from: the user's file, or the demo's corpus written as one."""
+    """Return the file to learn from: the user's, or the demo's corpus as a file."""
     if settings.input:
         return settings.input
     path = settings.folder / "clauses.jsonl"
@@ -107,15 +124,14 @@ def _input(settings: Demo) -> Path:
 
 
 def _draw(
-    store: StoreConfig,
-    name: str,
-    figures: dict[str, Any],
-    place: Path,
-    settings: Demo,
-    run: str,
+    store: StoreConfig, name: str, figures: dict[str, Any], settings: Demo, run: str
 ) -> list[Path]:
-    """The three pictures."""
-    paths = [place / f"{what}.png" for what in ("losses", "kl", "map")]
+    """Draw the three pictures and return their paths."""
+    from textvae.engine.operations.encode import encode_all
+    from textvae.engine.start import start_engine
+    from textvae.reporting.plots import draw_kl, draw_losses, draw_map
+
+    paths = [settings.folder / f"{what}.png" for what in ("losses", "kl", "map")]
     draw_losses(Path(run) / "metrics.jsonl", paths[0])
     draw_kl(figures["kl_nats_by_dimension"], paths[1])
     rows = load_spans(store.spans).test[:MAP_SENTENCES]

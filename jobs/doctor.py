@@ -1,4 +1,4 @@
-"""`python -m jobs.doctor --version NAME`: says in words how healthy a version is, and the cure."""
+"""`python -m jobs.doctor --version NAME`: a verdict on a version in words, with remedies."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,10 +8,6 @@ from jobs.progress import show_progress
 from textvae.config.data import StoreConfig
 from textvae.config.evaluation import EvaluationConfig
 from textvae.errors import CollapsedError
-from textvae.evaluation.cache import cached_evaluation, prepare_inputs
-from textvae.evaluation.diagnosis import diagnose
-from textvae.evaluation.length_limits import sentences_within_limits
-from textvae.reporting.console import print_diagnosis, print_figures
 
 
 @dataclass(frozen=True)
@@ -27,23 +23,28 @@ class Doctor:
 
 
 def main(settings: Doctor) -> dict[str, Any]:
-    """Outcome `healthy` or `unhealthy`, with the verdict, the findings and the remedies.
+    """Return outcome `healthy` or `unhealthy`, with the verdict, the findings and the remedies.
 
-    With --strict CollapsedError instead of a verdict `collapsed` or `decoder-ignores-latent`.
+    With --strict a verdict `collapsed` or `decoder-ignores-latent` raises CollapsedError instead.
     """
+    from textvae.evaluation.cache import cached_evaluation, prepare_inputs
+    from textvae.evaluation.diagnosis import diagnose
+    from textvae.evaluation.length_limits import sentences_within_limits
+    from textvae.reporting.console import print_diagnosis, print_figures
+
     store = settings.store
-    version, held, *_ = prepare_inputs(store, settings.version, settings.evaluation)
-    sentences = sentences_within_limits(held, [version])
+    version, held_out, *_ = prepare_inputs(store, settings.version, settings.evaluation)
+    sentences = sentences_within_limits(held_out, [version])
     with show_progress() as on_progress:
-        found = cached_evaluation(
+        evaluation = cached_evaluation(
             store.registry, version, sentences, settings.evaluation, on_progress
         )
-    diagnosis = diagnose(found.figures)
-    print_figures(found.figures)
+    diagnosis = diagnose(evaluation.figures)
+    print_figures(evaluation.figures)
     print_diagnosis(diagnosis)
     if diagnosis.fatal and settings.strict:
-        said = [*diagnosis.findings, *diagnosis.remedies]
-        raise CollapsedError(f"{version.name}: {diagnosis.verdict}: {'; '.join(said)}")
+        words = "; ".join([*diagnosis.findings, *diagnosis.remedies])
+        raise CollapsedError(f"{version.name}: {diagnosis.verdict}: {words}")
     return {
         "outcome": "healthy" if diagnosis.healthy else "unhealthy",
         "version": version.name,

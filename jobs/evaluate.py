@@ -1,4 +1,4 @@
-"""`python -m jobs.evaluate`: fits a version's prior, measures it and asks the gate about it."""
+"""`python -m jobs.evaluate`: fits a version's prior, measures the version and runs the gate."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +9,6 @@ from textvae.config.data import StoreConfig
 from textvae.config.evaluation import EvaluationConfig, GateConfig
 from textvae.corpus.canaries import read_canaries
 from textvae.errors import RejectedError
-from textvae.evaluation.cache import prepare_inputs
-from textvae.evaluation.generation_cache import cached_generation_figures
-from textvae.evaluation.length_limits import sentences_within_limits
-from textvae.evaluation.quantization import check_int8
-from textvae.release.candidate import judge_candidate
-from textvae.release.model_drift import model_drift_lines
-from textvae.reporting.console import print_decision, print_diagnosis, print_figures
 
 
 @dataclass(frozen=True)
@@ -30,34 +23,41 @@ class Evaluate:
 
 
 def main(settings: Evaluate, now: str = "") -> dict[str, Any]:
-    """Outcome `first`, `accepted` or `rejected`, with the figures, the reasons, the doctor's
+    """Return outcome `first`, `accepted` or `rejected`, with the figures, the reasons, the doctor's
     verdict and what int8 changes (None where it cannot be computed).
 
-    RejectedError instead of `rejected` with --gate.strict. `now` is the time in UTC, empty for the
-    clock's: only the age of the champion depends on it.
+    With --gate.strict RejectedError is raised instead of `rejected`. `now` is the time in UTC,
+    empty for the clock's: only the age of the champion depends on it.
     """
+    from textvae.evaluation.cache import prepare_inputs
+    from textvae.evaluation.generation_cache import cached_generation_figures
+    from textvae.evaluation.length_limits import sentences_within_limits
+    from textvae.evaluation.quantization import check_int8
+    from textvae.release.candidate import judge_candidate
+    from textvae.release.model_drift import model_drift_lines
+    from textvae.reporting.console import print_decision, print_diagnosis, print_figures
+
     store = settings.store
     read_canaries(settings.gate.canaries)  # so that a wrong list costs no evaluation
-    patient = prepare_inputs(store, settings.version, settings.evaluation, settings.gate.sentences)
-    version = patient.version
+    inputs = prepare_inputs(store, settings.version, settings.evaluation, settings.gate.sentences)
+    version = inputs.version
     with show_progress() as on_progress:
-        found, decision, promotion, diagnosis, drift = judge_candidate(
-            store, patient, settings.evaluation, settings.gate, now or utc_now(), on_progress
+        evaluation, decision, promotion, diagnosis, drift = judge_candidate(
+            store, inputs, settings.evaluation, settings.gate, now or utc_now(), on_progress
         )
         samples = {}
-        if settings.evaluation.generation_sentences and found.figures:
-            rows = {row.text: row for row in patient.test}
-            asked = [rows[text] for text in sentences_within_limits(patient.sentences, [version])]
-            learned = patient.learned
+        if settings.evaluation.generation_sentences and evaluation.figures:
+            rows = {row.text: row for row in inputs.test}
+            chosen = [rows[text] for text in sentences_within_limits(inputs.sentences, [version])]
             samples = cached_generation_figures(
-                store.registry, version, learned, asked, settings.evaluation, on_progress
+                store.registry, version, inputs.learned, chosen, settings.evaluation, on_progress
             )
     int8 = None
-    if found.figures:
+    if evaluation.figures:
         int8 = check_int8(
-            store.registry, version, sentences_within_limits(patient.sentences, [version])
+            store.registry, version, sentences_within_limits(inputs.sentences, [version])
         )
-        print_figures(found.figures)
+        print_figures(evaluation.figures)
     print_diagnosis(diagnosis)
     print_decision(decision, model_drift_lines(drift) if drift else ())
     if decision.decision == "rejected" and settings.gate.strict:
@@ -70,7 +70,7 @@ def main(settings: Evaluate, now: str = "") -> dict[str, Any]:
         "reasons": decision.reasons,
         "promotion": promotion,
         "int8": int8._asdict() if int8 else None,
-        "figures": {**found.figures, **samples},
+        "figures": {**evaluation.figures, **samples},
     }
 
 

@@ -9,13 +9,11 @@ from jobs.progress import show_progress
 from textvae import files
 from textvae.config.data import TokenizerConfig
 from textvae.config.training import ModelConfig, TrainingConfig
-from textvae.experiments.explain import NOTE, explain, panels
 from textvae.files import hold_lock
-from textvae.reporting.plots import draw_maps
 from textvae.training.recipe import Recipe
 
-# What tells the three apart in five minutes on two cores, whatever the seed: a rate of some nats
-# is all that two dimensions hold, and hidden words make the decoder listen to them.
+# What separates the three in five minutes on two cores, whatever the seed: a rate of some nats is
+# all that two dimensions hold, and hidden words make the decoder depend on them.
 TOKENIZER = TokenizerConfig(vocab=600, kind="bpe")
 MODEL = ModelConfig(embed=48, hidden=96, latent=2, dropout=0.0)
 TRAINING = TrainingConfig(
@@ -44,15 +42,18 @@ class Explain:
 
 
 def main(settings: Explain) -> dict[str, Any]:
-    """Outcome `explained`, the picture's path and the figures of each of the three."""
-    place = settings.folder
+    """Return outcome `explained`, the picture's path and the figures of each of the three."""
+    from textvae.experiments.explain import NOTE, explain, panels
+    from textvae.reporting.plots import draw_maps
+
+    folder = settings.folder
     recipe = Recipe(settings.tokenizer, settings.model, settings.training)
-    with hold_lock(place / "lock", "explain"), show_progress() as on_progress:
-        maps = explain(recipe, place / "runs", on_progress)
-        figures = {objective: found.figures._asdict() for objective, found in maps.items()}
-        draw_maps(panels(maps), NOTE, place / "maps.png")
-        files.write_json(place / "figures.json", figures)
-    return {"outcome": "explained", "picture": str(place / "maps.png"), "figures": figures}
+    with hold_lock(folder / "lock", "explain"), show_progress() as on_progress:
+        maps = explain(recipe, folder / "runs", on_progress)
+        figures = {objective: one.figures._asdict() for objective, one in maps.items()}
+        draw_maps(panels(maps), NOTE, folder / "maps.png")
+        files.write_json(folder / "figures.json", figures)
+    return {"outcome": "explained", "picture": str(folder / "maps.png"), "figures": figures}
 
 
 if __name__ == "__main__":

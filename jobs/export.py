@@ -1,4 +1,4 @@
-"""`python -m jobs.export`: a version and its training, for those who look in other tools."""
+"""`python -m jobs.export`: a version and its training, for other tools."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,6 @@ from urllib.parse import urlsplit
 from jobs.command import run_job
 from textvae.config.data import StoreConfig
 from textvae.errors import InputError, NotFoundError
-from textvae.reporting.export import collect_export
-from textvae.reporting.mlflow import export_to_mlflow
-from textvae.reporting.tensorboard import write_events
 from textvae.store.promotions import current_promotion
 from textvae.store.versions import list_versions, open_version
 
@@ -20,22 +17,22 @@ from textvae.store.versions import list_versions, open_version
 class Export:
     """Copies a version, its figures and its training to TensorBoard, to MLflow, or to both.
 
-    Nothing leaves the machine but to the address that --mlflow gives. An export may be cut off and
-    repeated: nothing stands twice.
+    Nothing leaves the machine but to the address that --mlflow gives. An export that was cut off
+    can be repeated: nothing is exported twice.
     """
 
     version: str = ""
     """Name of the version; empty: the newest."""
     run: Path | None = None
-    """Folder of its training, for figures by step; `train` and `nightly` say it."""
+    """Folder of its training, for figures by step; `train` and `nightly` return it."""
     tensorboard: Path | None = None
-    """Folder that `tensorboard --logdir` is given; needs textvae[tensorboard]."""
+    """Folder for `tensorboard --logdir`; needs textvae[tensorboard]."""
     mlflow: str = ""
     """Address of an MLflow server, such as http://127.0.0.1:5000; needs textvae[mlflow]."""
     store: StoreConfig = StoreConfig()
 
     def __post_init__(self) -> None:
-        """InputError for an address that holds a password: the result and the log would say it."""
+        """Raise InputError for an address with a password, which result and log would show."""
         try:
             secret = "@" in urlsplit(self.mlflow).netloc
         except ValueError as error:
@@ -49,7 +46,11 @@ class Export:
 
 
 def main(settings: Export) -> dict[str, Any]:
-    """Outcome `exported`, with the event files, and where the version is in MLflow."""
+    """Return outcome `exported`, with the event files, and where the version is in MLflow."""
+    from textvae.reporting.export import collect_export
+    from textvae.reporting.mlflow import export_to_mlflow
+    from textvae.reporting.tensorboard import write_events
+
     if settings.tensorboard is None and not settings.mlflow:
         raise InputError("tensorboard", "give --tensorboard FOLDER, --mlflow ADDRESS or both")
     store = settings.store
@@ -57,19 +58,20 @@ def main(settings: Export) -> dict[str, Any]:
     if not names:
         raise NotFoundError(f"{store.registry}: no version of {store.model}; python -m jobs.train")
     version = open_version(store.registry, store.model, settings.version or names[0])
-    found = collect_export(store.registry, version, settings.run)
-    told: dict[str, Any] = {}
+    contents = collect_export(store.registry, version, settings.run)
+    exported: dict[str, Any] = {}
     if settings.tensorboard is not None:
-        told["tensorboard"] = [str(path) for path in write_events(found, settings.tensorboard)]
+        paths = write_events(contents, settings.tensorboard)
+        exported["tensorboard"] = [str(path) for path in paths]
     if settings.mlflow:
         promotion = current_promotion(store.registry, store.model)
         serves = promotion is not None and promotion.version == version.name
-        told["mlflow"] = export_to_mlflow(found, settings.mlflow, serves)._asdict()
-    return {"outcome": "exported", "version": version.name, **told}
+        exported["mlflow"] = export_to_mlflow(contents, settings.mlflow, serves)._asdict()
+    return {"outcome": "exported", "version": version.name, **exported}
 
 
 def run(argv: Sequence[str] | None = None) -> NoReturn:
-    """The job; two at once would each send what the other sends."""
+    """Run the job; two at once would each send what the other sends."""
     run_job("export", Export, main, argv, lock=lambda one: one.store.runs / "export.lock")
 
 

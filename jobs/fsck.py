@@ -1,4 +1,4 @@
-"""`python -m jobs.fsck`: says what is wrong with what is kept, or makes a version again."""
+"""`python -m jobs.fsck`: checks everything on the disk, or trains a version once more."""
 
 import logging
 import time
@@ -21,22 +21,22 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Fsck:
-    """Reads every byte of registry, spans and checkpoints, and says in words what is wrong.
+    """Reads every byte of registry, spans and checkpoints, and reports in words what is wrong.
 
     With --rebuild it trains a version once more from what its manifest names, and compares.
     """
 
     repair: bool = False
-    """Put right what is derived from what is whole, and remove what kills left over a day ago."""
+    """Repair what can be derived from intact files; remove what kills left over a day ago."""
     rebuild: str = ""
-    """Version to make again, in a run of its own that is gone afterwards; nothing is published."""
+    """Version to train again, in a run of its own that is removed; nothing is published."""
     rebuild_anyway: bool = False
-    """Make it again although torch, textvae or the arithmetic are others than they were."""
+    """Train it again although torch, textvae or the arithmetic differ from those it was made by."""
     store: StoreConfig = StoreConfig()
 
 
 def main(settings: Fsck) -> dict[str, Any]:
-    """Outcome `sound` or `damaged`, or `rebuilt_equal` or `rebuilt_different`.
+    """Return outcome `sound` or `damaged`, or `rebuilt_equal` or `rebuilt_different`.
 
     Damage, and a difference, end with exit code 66.
     """
@@ -56,26 +56,28 @@ def main(settings: Fsck) -> dict[str, Any]:
         "versions": sum(len(list_versions(store.registry, model)) for model in models),
         "spans": len(list_spans(store.spans)),
     }
-    told = {"findings": left, "repaired": repaired, "checked": checked}
+    result = {"findings": left, "repaired": repaired, "checked": checked}
     if left:
-        return {"outcome": "damaged", "exit_code": CorruptError.exit_code, **told}
-    return {"outcome": "sound", **told}
+        return {"outcome": "damaged", "exit_code": CorruptError.exit_code, **result}
+    return {"outcome": "sound", **result}
 
 
 def _findings(store: StoreConfig) -> Iterator[Finding]:
-    """All that is wrong."""
+    """Yield everything that is wrong."""
     yield from check_registry(store.registry)
     yield from check_spans(store.spans)
     for path in damaged_checkpoints(store.runs):
-        yield Finding(f"{path}: is not whole; remove it, the run goes on from the one before it")
+        yield Finding(f"{path}: is damaged; remove it, the run goes on from the one before it")
     for folder in (store.registry, store.spans, store.runs):
         for path in leftovers(folder, time.time()):
-            said = f"{path}: was left by something that was killed; --repair or a prune removes it"
-            yield Finding(said, partial(sweep, path))
+            problem = (
+                f"{path}: was left by a process that was killed; --repair or a prune removes it"
+            )
+            yield Finding(problem, partial(sweep, path))
 
 
 def _rebuild(settings: Fsck) -> dict[str, Any]:
-    """A version made again and compared."""
+    """Train a version once more and compare the two."""
     # A check of the disk needs no torch, which takes seconds to import.
     from jobs.progress import show_progress
     from textvae.release.reproduce import device_of, rebuild
@@ -87,10 +89,10 @@ def _rebuild(settings: Fsck) -> dict[str, Any]:
         different = rebuild(version, store.spans, store.runs, on_progress, anyway=anyway)
     for words in different:
         log.warning("%s", words)
-    told = {"version": version.name, "differences": different}
+    result = {"version": version.name, "differences": different}
     if different:
-        return {"outcome": "rebuilt_different", "exit_code": CorruptError.exit_code, **told}
-    return {"outcome": "rebuilt_equal", **told}
+        return {"outcome": "rebuilt_different", "exit_code": CorruptError.exit_code, **result}
+    return {"outcome": "rebuilt_equal", **result}
 
 
 if __name__ == "__main__":

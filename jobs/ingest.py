@@ -1,4 +1,4 @@
-"""`python -m jobs.ingest --data.inputs FILE`: new text becomes one more span of the corpus."""
+"""`python -m jobs.ingest --data.inputs FILE`: adds new text to the corpus as one more span."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +13,18 @@ from textvae.corpus.ingest import ingest
 
 @dataclass(frozen=True)
 class Ingest:
-    """Reads text files, splits and dedupes them, and adds what is new to the corpus as a span."""
+    """Reads text files, splits and dedupes them, and adds the new sentences as a span."""
 
     store: StoreConfig = StoreConfig()
     data: DataConfig = DataConfig()
     forget: Path | None = None
-    """Instead, erase the sentences of this file, one a line, from all spans, for ever."""
+    """Instead, erase the sentences of this file, one a line, from all spans for ever."""
 
 
 def main(settings: Ingest) -> dict[str, Any]:
-    """Outcome `ingested` with the span and its data report, or `no_data` where nothing is new.
+    """Return outcome `ingested` with the span and its data report, or `no_data` for nothing new.
 
-    With `forget` the outcome is `forgotten`, with how many sentences went from which spans.
+    With `forget` the outcome is `forgotten`, with the number of sentences erased from each span.
     """
     if settings.forget is not None:
         forgotten = forget(settings.forget, settings.store.spans)

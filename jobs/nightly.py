@@ -23,23 +23,23 @@ from textvae.release.gate import is_rejected
 from textvae.store.promotions import current_promotion, promotion_history
 from textvae.store.versions import Version, list_versions, open_version
 
-# What takes a second to import is imported by the stages that need it: a night that finds another
-# at work says so at once.
+# What takes a second to import is imported by the stages that need it: a nightly run that finds
+# another one at work reports so at once.
 
 log = logging.getLogger(__name__)
 
-ASKED = 4
-"""Sentences that the real server is asked about."""
+SMOKE_TEST_SENTENCES = 4
+"""Sentences that the smoke test sends to the real server."""
 CHAMPIONS_MAX = 3
-"""Times that a version is judged in a night where the champion moves meanwhile."""
+"""Times that a nightly run evaluates a version where the champion changes meanwhile."""
 
 
 @dataclass(frozen=True)
 class Nightly:
-    """Ingests, trains, evaluates, asks a real server, promotes, reports and prunes.
+    """Ingests, trains, evaluates, tests a real server, promotes, reports and prunes.
 
-    A night has one outcome. A worse candidate is rejected and the champion goes on serving; nothing
-    new changes nothing. One that was cut off goes on at its first stage that is not done.
+    A nightly run has one outcome. A worse candidate is rejected and the champion goes on serving;
+    without new text nothing changes. A run that was cut off resumes at its first unfinished stage.
     """
 
     store: StoreConfig = StoreConfig()
@@ -54,28 +54,28 @@ class Nightly:
 
 
 def main(settings: Nightly) -> dict[str, Any]:
-    """Outcome `promoted`, `rejected` or `up_to_date`, which stages an earlier try had done, and the
-    seconds of each.
+    """Return outcome `promoted`, `rejected` or `up_to_date`, the stages that an earlier try had
+    finished, and the seconds of each stage.
 
-    The night is over unless trying again may help: BusyError, UnavailableError, OSError.
+    An error ends the nightly run unless another try may help: BusyError, UnavailableError, OSError.
     """
     read_canaries(settings.gate.canaries)  # so that a wrong list costs no training
     journal = Journal(settings.store.runs / "nightly" / "journal.json", utc_now)
     before = journal.stages
     if before:
-        log.info("goes on with a night that was cut off after %s", ", ".join(before))
+        log.info("resumes a nightly run that was cut off after %s", ", ".join(before))
     try:
         result = _stages(settings, journal)
         if "train" in journal.stages:
             trained = journal.record("train")
-            told = journal.once("report", lambda: _report(settings, trained))
-            known = {key: trained[key] for key in ("run", "start", "why")}
-            result = {**result, **known, **told}
+            report = journal.once("report", lambda: _report(settings, trained))
+            facts = {key: trained[key] for key in ("run", "start", "why")}
+            result = {**result, **facts, **report}
         pruned = journal.once("prune", lambda: _prune(settings))
     except (BusyError, UnavailableError, OSError):
         raise
     except Exception as error:
-        # Another try would end the same way: the next night begins with the text of its day.
+        # Another try would end the same way: the next nightly run begins with the text of its day.
         journal.end({"outcome": "failed", "error": str(error)})
         raise
     journal.end({key: result[key] for key in ("outcome", "version", "reasons") if key in result})
@@ -83,18 +83,20 @@ def main(settings: Nightly) -> dict[str, Any]:
 
 
 def _stages(settings: Nightly, journal: Journal) -> dict[str, Any]:
-    """The chain; what an earlier try of the night has done is not done again."""
+    """Run the stages up to the promotion; those that an earlier try finished are not repeated."""
     store = settings.store
     journal.once("ingest", lambda: _ingest(settings))
-    if "train" not in journal.stages and (judged := _version_of_all_text(settings)):
-        said = "nothing is new since this version was judged"
-        return {"outcome": "up_to_date", "version": judged.name, "said": said}
-    trained = journal.once("train", lambda: _train(settings), lambda done: _opens(store, done))
+    if "train" not in journal.stages and (version := _version_of_all_text(settings)):
+        words = "nothing is new since this version was evaluated"
+        return {"outcome": "up_to_date", "version": version.name, "said": words}
+    trained = journal.once(
+        "train", lambda: _train(settings), lambda done: _is_published(store, done)
+    )
     for left in reversed(range(CHAMPIONS_MAX)):
         try:
             return _judge_and_promote(settings, journal, trained["version"])
         except BusyError as error:
-            # Whoever serves now was not compared with: the version is judged once more.
+            # The version was not compared with the one that serves now: it is evaluated once more.
             if not left:
                 raise
             log.warning("%s", error)
@@ -102,7 +104,7 @@ def _stages(settings: Nightly, journal: Journal) -> dict[str, Any]:
 
 
 def _judge_and_promote(settings: Nightly, journal: Journal, name: str) -> dict[str, Any]:
-    """The version is judged, and serves unless something speaks against it."""
+    """Evaluate the version and promote it unless the gate or the smoke test rejects it."""
     champion = current_promotion(settings.store.registry, settings.store.model)
     if champion and champion.version == name:
         # An earlier try was cut off just after it had promoted it.
@@ -121,16 +123,16 @@ def _judge_and_promote(settings: Nightly, journal: Journal, name: str) -> dict[s
 
 
 def _ingest(settings: Nightly) -> dict[str, Any]:
-    """New text is a span."""
+    """Ingest the new text as a span."""
     from jobs import ingest
 
-    told = ingest.main(ingest.Ingest(settings.store, settings.data))
-    log.info("ingest: %s", told["outcome"])
-    return {name: told[name] for name in ("outcome", "span") if name in told}
+    result = ingest.main(ingest.Ingest(settings.store, settings.data))
+    log.info("ingest: %s", result["outcome"])
+    return {name: result[name] for name in ("outcome", "span") if name in result}
 
 
 def _train(settings: Nightly) -> dict[str, Any]:
-    """All text is a version."""
+    """Train a version on all text."""
     from jobs import train
 
     trained = train.main(
@@ -140,8 +142,8 @@ def _train(settings: Nightly) -> dict[str, Any]:
     return trained
 
 
-def _opens(store: StoreConfig, trained: Mapping[str, Any]) -> bool:
-    """Whether the version that was trained is there, whole."""
+def _is_published(store: StoreConfig, trained: Mapping[str, Any]) -> bool:
+    """Return whether the trained version is in the registry and intact."""
     try:
         open_version(store.registry, store.model, trained["version"])
     except (CorruptError, NotFoundError) as error:
@@ -151,18 +153,18 @@ def _opens(store: StoreConfig, trained: Mapping[str, Any]) -> bool:
 
 
 def _evaluate(settings: Nightly, name: str) -> dict[str, Any]:
-    """The version is judged against the champion."""
+    """Evaluate the version against the champion."""
     from jobs import evaluate
 
-    told = evaluate.main(
+    result = evaluate.main(
         evaluate.Evaluate(name, settings.store, settings.evaluation, settings.gate)
     )
-    log.info("evaluate: %s %s", told["outcome"], "; ".join(told["reasons"]))
-    return {key: told[key] for key in ("outcome", "reasons", "promotion")}
+    log.info("evaluate: %s %s", result["outcome"], "; ".join(result["reasons"]))
+    return {key: result[key] for key in ("outcome", "reasons", "promotion")}
 
 
 def _ask_server(settings: Nightly, name: str) -> dict[str, Any]:
-    """A real server of the version is asked everything."""
+    """Start a real server of the version and call each of its methods."""
     from textvae.evaluation.holdout import first_texts_by_hash
     from textvae.evaluation.length_limits import sentences_within_limits
     from textvae.release.smoke_test import call_every_method
@@ -170,7 +172,7 @@ def _ask_server(settings: Nightly, name: str) -> dict[str, Any]:
     store = settings.store
     version = open_version(store.registry, store.model, name)
     sentences = sentences_within_limits(
-        first_texts_by_hash(load_spans(store.spans).test, ASKED), [version]
+        first_texts_by_hash(load_spans(store.spans).test, SMOKE_TEST_SENTENCES), [version]
     )
     answers = call_every_method(store.registry, version, sentences, settings.night)
     for fault in answers.faults:
@@ -179,7 +181,7 @@ def _ask_server(settings: Nightly, name: str) -> dict[str, Any]:
 
 
 def _promote(settings: Nightly, name: str, against: int) -> dict[str, Any]:
-    """The version serves; BusyError where another came to serve since it was judged."""
+    """Promote the version; BusyError where another was promoted since it was evaluated."""
     from jobs import promote
 
     return {
@@ -189,28 +191,28 @@ def _promote(settings: Nightly, name: str, against: int) -> dict[str, Any]:
 
 
 def _report(settings: Nightly, trained: Mapping[str, Any]) -> dict[str, Any]:
-    """What there is to know of the version is beside it."""
+    """Attach the report to the version."""
     from jobs import report
 
-    told = report.main(
+    result = report.main(
         report.Report(trained["version"], Path(trained["run"]), settings.store, settings.evaluation)
     )
-    return {"report": told["page"]}
+    return {"report": result["page"]}
 
 
 def _prune(settings: Nightly) -> dict[str, Any]:
-    """What nobody needs is gone."""
+    """Remove the versions and runs that are no longer needed."""
     from jobs import prune
 
-    told = prune.main(prune.Prune(store=settings.store, prune=settings.prune))
-    return {"pruned": sorted(told["versions"]["removed"])}
+    result = prune.main(prune.Prune(store=settings.store, prune=settings.prune))
+    return {"pruned": sorted(result["versions"]["removed"])}
 
 
 def _version_of_all_text(settings: Nightly) -> Version | None:
-    """A version made from all spans there are that has had its chance: it serves, it served and
-    was rolled back, or the gate rejected it and would again.
+    """Return a version of all spans that was decided about: it serves, it served and was rolled
+    back, or the gate rejected it and would again; None where there is none.
 
-    One that waits for the champion to grow old is trained no second time: its run is still there.
+    A version that waits for the champion to grow old is not trained again: its run still exists.
     """
     store = settings.store
     spans = set(list_spans(store.spans))
@@ -221,7 +223,7 @@ def _version_of_all_text(settings: Nightly) -> Version | None:
         try:
             version = open_version(store.registry, store.model, name)
         except CorruptError as error:
-            log.warning("passed over: %s", error)
+            log.warning("skipped: %s", error)
             continue
         if set(version.manifest["spans"]) != spans:
             continue
@@ -233,15 +235,15 @@ def _version_of_all_text(settings: Nightly) -> Version | None:
 
 
 def run_hook(settings: Nightly, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Runs the hook on the result; `hook` says what went wrong with it, if anything did."""
+    """Run the hook on the result; return its problem as `hook`, or nothing where it succeeded."""
     config = settings.night
     if not config.hook:
         return {}
-    said = json.dumps(result, sort_keys=True)
+    line = json.dumps(result, sort_keys=True)
     try:
         done = subprocess.run(  # noqa: S603 - the command is the owner's
             shlex.split(config.hook),
-            input=said,
+            input=line,
             text=True,
             stdout=subprocess.DEVNULL,
             timeout=config.hook_timeout_s,
@@ -259,7 +261,7 @@ def run_hook(settings: Nightly, result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run(argv: Sequence[str] | None = None) -> NoReturn:
-    """The job, by itself at any time."""
+    """Run the job; only one nightly run is at work at any time."""
     run_job(
         "nightly",
         Nightly,

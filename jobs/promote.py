@@ -1,4 +1,4 @@
-"""`python -m jobs.promote --version ID`: one published version becomes the champion that serves."""
+"""`python -m jobs.promote --version ID`: makes a published version the champion that serves."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,24 +13,25 @@ from textvae.store.versions import open_version
 
 @dataclass(frozen=True)
 class Promote:
-    """Makes a published version the one that serves; a running server follows by itself."""
+    """Makes a published version the champion; a running server switches to it by itself."""
 
     version: str
     """Name of the version, such as 20261123-3f9a1c2b77d0."""
     reason: str = "by hand"
     """Why, for the log of promotions."""
     force: bool = False
-    """Promote it although the gate rejected it; the log says so."""
+    """Promote it although the gate rejected it; the log of promotions says so."""
     judged_against: int = -1
-    """Number of the promotion it was judged against; another one since: try again. -1: any."""
+    """Number of the promotion that the gate compared it with; fail with exit code 75 where another
+    version was promoted since. -1: any."""
     store: StoreConfig = StoreConfig()
 
 
 def main(settings: Promote) -> dict[str, Any]:
-    """Outcome `promoted`, or `up_to_date` where the version serves already.
+    """Return outcome `promoted`, or `up_to_date` where the version serves already.
 
-    RejectedError where the gate rejected the version and there is no force; BusyError where
-    another version was promoted meanwhile.
+    Raises RejectedError where the gate rejected the version and `force` is not set, and BusyError
+    where another version was promoted meanwhile.
     """
     store = settings.store
     before = current_promotion(store.registry, store.model)

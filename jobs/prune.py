@@ -1,4 +1,4 @@
-"""`python -m jobs.prune`: versions and runs that nobody needs any more go."""
+"""`python -m jobs.prune`: removes versions and runs that are no longer needed."""
 
 import logging
 import time
@@ -24,33 +24,33 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Prune:
-    """Removes old versions, with what is attached to them, old training runs, and what kills left.
+    """Removes old versions with their attachments, old training runs, and what kills left.
 
-    The champion, those that served last and their parents, young and pinned ones, those that a
-    server has loaded, and runs at work stay.
+    The champion, the versions that served last and their parents, young and pinned versions, those
+    that a server has loaded, and active runs are not removed.
     """
 
     dry_run: bool = False
-    """Say what would go, and why all else stays; change nothing."""
+    """List what would be removed and why the rest is kept; change nothing."""
     pin: str = ""
     """Keep this version until it is unpinned; nothing is removed by this call."""
     unpin: str = ""
-    """Take the pin of this version back; nothing is removed by this call."""
+    """Unpin this version; nothing is removed by this call."""
     reason: str = "by hand"
-    """Why it is pinned, for those who find the pin."""
+    """Why it is pinned; stored with the pin."""
     prune: PruneConfig = PruneConfig()
     store: StoreConfig = StoreConfig()
 
 
 def main(settings: Prune) -> dict[str, Any]:
-    """Outcome `pruned`, `would_prune`, `pinned` or `unpinned`, or `up_to_date` for no change."""
+    """Return outcome `pruned`, `would_prune`, `pinned` or `unpinned`; `up_to_date` for none."""
     store = settings.store
-    where = (store.registry, store.model)
+    model = (store.registry, store.model)
     if settings.pin:
-        new = pin(*where, settings.pin, reason=settings.reason, actor=actor(), at=utc_now())
+        new = pin(*model, settings.pin, reason=settings.reason, actor=actor(), at=utc_now())
         return {"outcome": "pinned" if new else "up_to_date", "version": settings.pin}
     if settings.unpin:
-        unpin(*where, settings.unpin)
+        unpin(*model, settings.unpin)
         return {"outcome": "unpinned", "version": settings.unpin}
     now_s = time.time()
     left = [
@@ -59,25 +59,25 @@ def main(settings: Prune) -> dict[str, Any]:
         for path in leftovers(folder, now_s)
     ]
     if settings.dry_run:
-        versions = version_fates(*where, settings.prune, now_s)
+        versions = version_fates(*model, settings.prune, now_s)
         runs = run_fates(store.runs, settings.prune, now_s)
     else:
-        versions = prune_versions(*where, settings.prune, now_s, utc_now())
+        versions = prune_versions(*model, settings.prune, now_s, utc_now())
         runs = prune_runs(store.runs, settings.prune, now_s)
         for path in left:
             sweep(path)
-    told = {
-        "versions": _told(versions, settings),
-        "runs": _told(runs, settings),
+    result = {
+        "versions": _fates_by_name(versions, settings),
+        "runs": _fates_by_name(runs, settings),
         "left": [str(path) for path in left],
     }
     if not left and not any(fate.goes for fate in (*versions, *runs)):
-        return {"outcome": "up_to_date", **told}
-    return {"outcome": "would_prune" if settings.dry_run else "pruned", **told}
+        return {"outcome": "up_to_date", **result}
+    return {"outcome": "would_prune" if settings.dry_run else "pruned", **result}
 
 
-def _told(fates: list[Fate], settings: Prune) -> dict[str, dict[str, str]]:
-    """What goes and what stays, and why; also said in the log."""
+def _fates_by_name(fates: list[Fate], settings: Prune) -> dict[str, dict[str, str]]:
+    """Return what is removed and what is kept, each with the reason, and log it."""
     goes = "would go" if settings.dry_run else "went"
     for fate in fates:
         log.info("%s %s: %s", fate.name, goes if fate.goes else "stays", fate.why)

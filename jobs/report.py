@@ -1,4 +1,4 @@
-"""`python -m jobs.report`: what there is to know of a version, as one page and a model card."""
+"""`python -m jobs.report`: the report of a version, as one page and a model card."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobs.command import run_job
 from jobs.progress import show_progress
@@ -15,28 +15,25 @@ from textvae.config.data import StoreConfig
 from textvae.config.evaluation import EvaluationConfig
 from textvae.corpus.data_report import report_lines
 from textvae.errors import CorruptError, NotFoundError
-from textvae.evaluation.cache import cached_evaluation, prepare_inputs
-from textvae.evaluation.diagnosis import diagnose
-from textvae.evaluation.length_limits import sentences_within_limits
-from textvae.reporting.history import timeline
-from textvae.reporting.page import Findings, Side, report_files
-from textvae.reporting.probes import NO_OUTPUTS, probe_outputs
 from textvae.store.attachments import attach
 from textvae.store.decisions import read_decisions
 from textvae.store.promotions import promotion_history
 from textvae.store.versions import Version, open_version
 
+if TYPE_CHECKING:
+    from textvae.reporting.page import Side
+
 log = logging.getLogger(__name__)
 
 PROBES = 8
-"""Sentences that are shown every night."""
+"""Sentences that every report shows."""
 UNUSABLE = "unusable"
-"""The verdict on a version that no doctor can see."""
+"""The verdict on a version whose weights cannot be used."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """Writes the report of a version beside the one that it stood or stands against.
+    """Writes the report of a version, with the champion that it is compared with.
 
     The attachment `report-...` holds index.html, which needs nothing else, and card.md.
     """
@@ -50,18 +47,26 @@ class Report:
 
 
 def main(settings: Report) -> dict[str, Any]:
-    """Outcome `reported` and where the page is; of a version whose weights cannot be used it says
-    that, and nothing of how it sounds."""
+    """Return outcome `reported` and the path of the page.
+
+    The report of a version whose weights cannot be used says so and shows no output of it.
+    """
+    from textvae.evaluation.cache import prepare_inputs
+    from textvae.evaluation.diagnosis import diagnose
+    from textvae.reporting.history import timeline
+    from textvae.reporting.page import Findings, Side, report_files
+    from textvae.reporting.probes import NO_OUTPUTS
+
     store = settings.store
-    patient = prepare_inputs(store, settings.version, settings.evaluation)
-    version = patient.version
-    if patient.faults:
+    inputs = prepare_inputs(store, settings.version, settings.evaluation)
+    version = inputs.version
+    if inputs.faults:
         candidate, champion, probes = Side(version, {}, [], NO_OUTPUTS), None, list[str]()
-        verdict, said = UNUSABLE, list(patient.faults)
+        verdict, words = UNUSABLE, list(inputs.faults)
     else:
-        candidate, champion, probes = _sides(settings, version, patient.sentences)
+        candidate, champion, probes = _sides(settings, version, inputs.sentences)
         diagnosis = diagnose(candidate.figures)
-        verdict, said = diagnosis.verdict, diagnosis.findings
+        verdict, words = diagnosis.verdict, diagnosis.findings
     metrics = settings.run / "metrics.jsonl" if settings.run else None
     content = report_files(
         Findings(
@@ -70,7 +75,7 @@ def main(settings: Report) -> dict[str, Any]:
             probes,
             list(chain(*read_decisions(store.registry, version).values())),
             verdict,
-            said,
+            words,
             _span_lines(store, version),
             metrics if metrics and metrics.exists() else None,
             timeline(store.registry, store.model),
@@ -83,22 +88,29 @@ def main(settings: Report) -> dict[str, Any]:
 
 def _sides(
     settings: Report, version: Version, held_out: Sequence[str]
-) -> tuple[Side, Side | None, list[str]]:
-    """The version, whom it is compared with, and the sentences that both are heard on."""
-    registry, rival = settings.store.registry, _baseline(settings.store, version)
-    both = [version, rival] if rival else [version]
+) -> "tuple[Side, Side | None, list[str]]":
+    """Return the version, its baseline, and the sentences that outputs of both are shown for."""
+    from textvae.evaluation.cache import cached_evaluation
+    from textvae.evaluation.length_limits import sentences_within_limits
+    from textvae.reporting.page import Side
+    from textvae.reporting.probes import probe_outputs
+
+    registry, baseline = settings.store.registry, _baseline(settings.store, version)
+    both = [version, baseline] if baseline else [version]
     sentences = sentences_within_limits(held_out, both)
     probes, sides = sentences[:PROBES], []
     with show_progress() as on_progress:
         for each in both:
-            found = cached_evaluation(registry, each, sentences, settings.evaluation, on_progress)
-            voice = probe_outputs(registry, each, probes)
-            sides.append(Side(each, found.figures, found.elbo_nats, voice))
-    return sides[0], sides[1] if rival else None, probes
+            evaluation = cached_evaluation(
+                registry, each, sentences, settings.evaluation, on_progress
+            )
+            outputs = probe_outputs(registry, each, probes)
+            sides.append(Side(each, evaluation.figures, evaluation.elbo_nats, outputs))
+    return sides[0], sides[1] if baseline else None, probes
 
 
 def _baseline(store: StoreConfig, version: Version) -> Version | None:
-    """The champion that it stands against, or that it followed; None for the first."""
+    """Return the champion that the version competes with or followed; None for the first."""
     promotions = promotion_history(store.registry, store.model)
     if not promotions:
         return None
@@ -108,18 +120,18 @@ def _baseline(store: StoreConfig, version: Version) -> Version | None:
     try:
         return open_version(store.registry, store.model, name) if name else None
     except (CorruptError, NotFoundError) as error:
-        log.warning("nobody to compare with: %s", error)
+        log.warning("there is no version to compare with: %s", error)
         return None
 
 
 def _span_lines(store: StoreConfig, version: Version) -> dict[str, list[str]]:
-    """The data report of each span that it was made of and that is still there."""
-    found = {}
+    """Return the data report of each span the version was trained on that still exists."""
+    reports = {}
     for span in version.manifest["spans"]:
         path = store.spans / span / "report.json"
         if path.is_file():
-            found[span] = report_lines(json.loads(path.read_bytes()))
-    return found
+            reports[span] = report_lines(json.loads(path.read_bytes()))
+    return reports
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m jobs.rollback`: the champion that served before serves again."""
+"""`python -m jobs.rollback`: makes an earlier champion serve again."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from textvae.store.promotions import rollback
 
 @dataclass(frozen=True)
 class Rollback:
-    """Puts an earlier champion back; a running server follows by itself."""
+    """Promotes an earlier champion again; a running server switches to it by itself."""
 
     to: str = ""
     """Name of the version to go back to; empty: the one that served before the present one."""
@@ -20,7 +20,7 @@ class Rollback:
 
 
 def main(settings: Rollback) -> dict[str, Any]:
-    """Outcome `rolled_back`; the version's bytes were verified before it was put back."""
+    """Return outcome `rolled_back`; the version's files are verified before it is promoted."""
     store = settings.store
     promotion = rollback(
         store.registry,

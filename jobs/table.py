@@ -1,4 +1,4 @@
-"""`python -m jobs.table`: every figure of the quality tables again, from text and seeds."""
+"""`python -m jobs.table`: makes every figure of the quality tables from text and seeds."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,19 +20,19 @@ from textvae.files import hold_lock
 class Table:
     """Trains and measures every row of the quality table on every corpus with every seed.
 
-    A row that is done is not done again, and one that was cut off goes on where it was. On the CPU
-    the same settings and threads give the same bytes of table.json and table.md; on a GPU the last
-    digits may differ.
+    A finished row is not computed again, and one that was cut off resumes. On the CPU the same
+    settings and threads give the same bytes of table.json and table.md; on a GPU the last digits
+    may differ.
     """
 
     corpora: tuple[str, ...] = ("demo",)
     """The word demo, folders with train, valid and test files, or text to be split by hash."""
     folder: Path = Path("table")
-    """Folder of all that is made: table.md and table.json, and what they were made from."""
+    """Folder of table.md and table.json and of everything they are made from."""
     scale: Literal["small", "full"] = "small"
     """Sizes and steps; each can be replaced below."""
     rows: tuple[str, ...] = ()
-    """Rows by name; none for those of the scale. A wrong name lists them all."""
+    """Rows by name; none for those of the scale. The error for a wrong name lists all."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of each row; the spread over them is its standard deviation."""
     sentences: int = 40_000
@@ -40,11 +40,11 @@ class Table:
     dropouts: tuple[float, ...] = (0.1, 0.3, 0.5)
     """Dropouts of the language models; the best on the validation side is the limit to beat."""
     one_language_model: bool = False
-    """Language models are trained with the first seed alone; rows of all seeds are beside them."""
+    """Train language models with the first seed alone, and compare rows of all seeds with them."""
     workers: int = 1
-    """Processes that each do a row at the same time."""
+    """Processes, each of which computes one row at a time."""
     threads: int = 0
-    """Threads of a worker, which change last bits; 0: all cores for one, 1 for each of several."""
+    """Threads of a worker, which change last bits; 0: all cores for one worker, else 1 each."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where rows are trained and likelihoods measured."""
     vocab: int = 0
@@ -70,7 +70,7 @@ class Table:
     evaluation: EvaluationConfig = EvaluationConfig(sentences=2000)
 
     def __post_init__(self) -> None:
-        """InputError for a number of nothing."""
+        """Raise InputError for a number below its limit or an empty list."""
         for name, low in (("workers", 1), ("threads", 0), ("sentences", 0)):
             if getattr(self, name) < low:
                 raise InputError(name, f"must be {low} or more, got {getattr(self, name)}")
@@ -80,10 +80,10 @@ class Table:
 
 
 def main(settings: Table) -> dict[str, Any]:
-    """Outcome `made` and where the table is.
+    """Return outcome `made` and the path of the table.
 
-    Raises what reading text raises, InputError for a row that is none, and the error of the first
-    row that failed, once all others are done.
+    Raises what reading text raises, InputError for an unknown row, and the error of the first row
+    that failed, once all others are done.
     """
     with hold_lock(settings.folder / ".lock", "table"), show_progress() as on_progress:
         plan = _plan(settings)
@@ -92,7 +92,7 @@ def main(settings: Table) -> dict[str, Any]:
 
 
 def _plan(settings: Table) -> Plan:
-    """The settings with their zeros replaced, and the corpora read."""
+    """Return the plan of the settings, their zeros replaced, and read the corpora."""
     check_rows(settings.rows)
     sources = sources_of(settings.corpora)
     sizes = ("vocab", "embed", "hidden", "latent")

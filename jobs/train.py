@@ -2,8 +2,10 @@
 
 import contextlib
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from jobs.command import run_job, utc_now
 from jobs.progress import show_progress
@@ -12,24 +14,25 @@ from textvae.config.training import ModelConfig, TrainingConfig
 from textvae.corpus.spans import Corpus, load_spans
 from textvae.errors import CorruptError, NotFoundError
 from textvae.files import hold_lock
+from textvae.progress import ProgressCallback, no_progress
 from textvae.store.promotions import champion, current_promotion
 from textvae.store.versions import publish
-from textvae.training.ranks import join_ranks
 from textvae.training.recipe import Recipe
-from textvae.training.run import run_name, train
-from textvae.training.start import Ancestor, Start, choose_start
+
+if TYPE_CHECKING:
+    from textvae.training.start import Start
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Train:
-    """Trains on all spans and publishes a version; a run that was cut off goes on where it was.
+    """Trains on all spans and publishes a version; a run that was cut off resumes.
 
-    It begins from the champion, where one serves and fits, and learns what is new beside a replay
+    It begins from the champion, where one serves and fits, and learns what is new next to a replay
     of the old; `--training.start fresh` begins anew, with a new vocabulary.
-    `torchrun --nproc-per-node 2 -m jobs.train ...` learns it by two processes together, which share
-    each batch; the same number of them gives the same version.
+    `torchrun --nproc-per-node 2 -m jobs.train ...` trains with two processes that share each batch;
+    the same number of them gives the same version.
     """
 
     store: StoreConfig = StoreConfig()
@@ -38,8 +41,16 @@ class Train:
     training: TrainingConfig = TrainingConfig()
 
 
-def main(settings: Train) -> dict[str, Any]:
-    """Outcome `trained`, the version's name, and what it began from."""
+def main(
+    settings: Train, watch_run: Callable[[Path], ProgressCallback] | None = None
+) -> dict[str, Any]:
+    """Return outcome `trained`, the version's name, and what it began from.
+
+    `watch_run` is given the folder of the run and returns a callback for its progress.
+    """
+    from textvae.training.ranks import join_ranks
+    from textvae.training.run import run_name, train
+
     store = settings.store
     corpus = load_spans(store.spans)
     recipe = Recipe(settings.tokenizer, settings.model, settings.training)
@@ -47,23 +58,29 @@ def main(settings: Train) -> dict[str, Any]:
     parent = promotion.version if promotion else ""
     start = _start(store, recipe, corpus, bool(parent))
     log.info("train: begins %s", start.why)
-    with join_ranks(settings.training.device) as ranks, contextlib.ExitStack() as held:
+    with join_ranks(settings.training.device) as ranks, contextlib.ExitStack() as stack:
         run = store.runs / run_name(recipe, corpus, parent, start)
         if ranks.first:
-            held.enter_context(hold_lock(run / "lock", "train"))
+            stack.enter_context(hold_lock(run / "lock", "train"))
         ranks.wait()
-        on_progress = held.enter_context(show_progress()) if ranks.first else _silent
+        on_progress = no_progress
+        if ranks.first:
+            # The first process alone shows how far all are.
+            on_progress = stack.enter_context(show_progress())
+            on_progress = _both(on_progress, watch_run(run)) if watch_run else on_progress
         candidate = train(recipe, corpus, run, parent, on_progress, start)
     if not ranks.first:
         return {"outcome": "helped", "run": str(run)}
     day = utc_now()[:10].replace("-", "")
     version = publish(store.registry, store.model, day, candidate.files, candidate.facts)
-    said = {"start": start.kind, "why": start.why, "lineage": candidate.facts["lineage"]}
-    return {"outcome": "trained", "version": version.name, "run": str(run), **said}
+    began = {"start": start.kind, "why": start.why, "lineage": candidate.facts["lineage"]}
+    return {"outcome": "trained", "version": version.name, "run": str(run), **began}
 
 
-def _start(store: StoreConfig, recipe: Recipe, corpus: Corpus, served: bool) -> Start:
-    """What the training begins from; a champion that cannot be read ends no night."""
+def _start(store: StoreConfig, recipe: Recipe, corpus: Corpus, served: bool) -> "Start":
+    """Return what the training begins from; a champion that cannot be read fails no run."""
+    from textvae.training.start import Ancestor, choose_start
+
     ancestor, obstacle = None, ""
     if served:
         try:
@@ -74,8 +91,16 @@ def _start(store: StoreConfig, recipe: Recipe, corpus: Corpus, served: bool) -> 
     return choose_start(recipe, corpus, ancestor, obstacle=obstacle)
 
 
-def _silent(*_: object) -> None:
-    """The first process alone shows how far all are."""
+def _both(first: ProgressCallback, second: ProgressCallback) -> ProgressCallback:
+    """Return a callback that calls both."""
+
+    def on_progress(
+        what: str, done: int, total: int, figures: Mapping[str, float] | None = None, /
+    ) -> None:
+        first(what, done, total, figures)
+        second(what, done, total, figures)
+
+    return on_progress
 
 
 if __name__ == "__main__":

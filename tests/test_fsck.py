@@ -83,7 +83,7 @@ def harms(folder: Path) -> dict[str, tuple[Callable[[], object], str]]:
         "gap": (gap, "000001.json: is missing, there are later ones"),
         "link": (lambda: (model / "champion").unlink(), "does not point to versions/"),
         "span": (lambda: flip(span / "train.jsonl"), "holds other bytes than its manifest says"),
-        "checkpoint": (lambda: flip(checkpoint / "state.json"), "is not whole; remove it"),
+        "checkpoint": (lambda: flip(checkpoint / "state.json"), "is damaged; remove it"),
     }
 
 

@@ -32,6 +32,8 @@ HOUSE = {
     "ranges": Room(0),
     "files": Room(0),
     "native": Room(0),
+    "pipes": Room(0),
+    "threads": Room(0),
     "v1": Room(0, uses="protobuf"),
     "config": Room(1, never="files"),
     "options": Room(1, never="files"),
@@ -86,7 +88,6 @@ MAKES_A_VALUE = (
 """Calls that may stand at module level, beside those of a class: they act on nothing."""
 
 FILE_LINES_MAX, FUNCTION_LINES_MAX = 300, 50
-
 CHAIN_MAX = 12
 """Modules of the longest chain of imports, the ends counted."""
 

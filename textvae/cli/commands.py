@@ -17,6 +17,7 @@ from textvae.client.clients import TARGET, TIMEOUT_S
 from textvae.client.results import GeneratedSentence
 from textvae.errors import InputError, NotFoundError, TextVaeError
 from textvae.options import Options
+from textvae.pipes import ignore_closed_pipes
 
 _PROGRAMS = {"serve": ("textvae.serve", "engine"), "demo": ("jobs.demo", "demo")}
 """Module and extra of the commands that are programs of their own."""
@@ -27,6 +28,8 @@ Run = Callable[[Client, argparse.Namespace], Answer]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command. The exit code is 0, that of the error, or 1 where health finds no server
     or replay another answer."""
+    # The reader of a pipe may have enough, as in `textvae sample | head`.
+    ignore_closed_pipes()
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if words and words[0] in _PROGRAMS:
@@ -42,11 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TextVaeError as error:
         print(f"textvae: {error}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:
-        # The reader of the pipe has enough, as in `textvae sample | head`. Python would complain
-        # once more when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         print(f"textvae: {error}", file=sys.stderr)
         return os.EX_IOERR

@@ -1,7 +1,6 @@
 """The engine: requests in from any thread, one thread that computes, futures out."""
 
 import logging
-import os
 import threading
 import time
 from collections import deque
@@ -20,6 +19,7 @@ from textvae.engine.plan import Plan, Planning
 from textvae.errors import BusyError, InputError
 from textvae.store.versions import Version
 from textvae.text.tokenizer import BOS, EOS, Tokenizer
+from textvae.threads import available_cores
 
 Answer = TypeVar("Answer")
 
@@ -296,4 +296,4 @@ def _is_cancelled(owner: object) -> bool:
 
 def threads_of(config: ServeConfig) -> int:
     """Threads of the engine's arithmetic."""
-    return config.threads or os.cpu_count() or 1
+    return config.threads or available_cores()

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from textvae.errors import TextVaeError
 from textvae.experiments.tasks import Plan, Task, dependencies, result_of
 from textvae.progress import ProgressCallback
+from textvae.threads import available_cores
 
 log = logging.getLogger(__name__)
 
@@ -91,8 +92,8 @@ def threads_of(threads: int, workers: int, device: str) -> int:
     """
     if threads:
         return threads
-    cores = os.cpu_count() or 1
-    return 1 if workers > 1 and device == "cpu" else max(1, cores // workers)
+    several = workers > 1 and device == "cpu"
+    return 1 if several else max(1, available_cores() // workers)
 
 
 def _by_workers(

@@ -13,8 +13,11 @@ import tyro
 from textvae.config.data import StoreConfig
 from textvae.config.serve import ServeConfig
 from textvae.errors import TextVaeError
-from textvae.serve.server import serve
+from textvae.pipes import ignore_closed_pipes
 from textvae.settings import read_toml
+from textvae.threads import configure_threads, core_limits, threads_words
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,18 @@ class Flags:
 
 def main(arguments: list[str] | None = None) -> int:
     """Serves; the exit code is 0 after a drain, else that of the error."""
+    ignore_closed_pipes()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     try:
         flags = _flags(sys.argv[1:] if arguments is None else arguments)
+        configure_threads()
+        limits = core_limits()
+        log.info("%s", threads_words(flags.serve.threads or limits.cores, limits))
+        # Imports torch, which reads how its threads wait.
+        from textvae.serve.server import serve
+
         asyncio.run(serve(flags.registry, flags.model, flags.version, flags.serve))
     except TextVaeError as error:
         print(f"textvae serve: {error}", file=sys.stderr)  # noqa: T201 - a command's own words
