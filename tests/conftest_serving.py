@@ -1,4 +1,4 @@
-"""Fixtures of the tests that talk to a server; conftest.py imports them."""
+"""Fixtures of the tests that call a server; conftest.py imports them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +18,6 @@ def toy_server(registry: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def channel(toy_server: Server) -> Iterator[grpc.Channel]:
-    """A plain channel to the server of the toy model."""
+    """A channel to the server of the toy model."""
     with grpc.insecure_channel(toy_server.address) as channel:
         yield channel

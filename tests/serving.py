@@ -33,8 +33,8 @@ class Server(NamedTuple):
     process: subprocess.Popen[str]
     log: Path
 
-    def said(self) -> str:
-        """All that it has logged."""
+    def log_text(self) -> str:
+        """Return all that it has logged."""
         return self.log.read_text(encoding="utf-8")
 
     def stop(self) -> int:

@@ -139,9 +139,9 @@ def test_a_version_without_a_fitted_prior_refuses_it_and_draws_from_the_standard
     registry: Path, tmp_path: Path
 ) -> None:
     own = copied(registry, tmp_path)
-    plain = another_version(own)
+    without_prior = another_version(own)
     with (
-        serving(own, "--version", plain.name) as server,
+        serving(own, "--version", without_prior.name) as server,
         grpc.insecure_channel(server.address) as channel,
     ):
         request = pb.SampleRequest(count=1, prior=pb.PRIOR_FITTED)
@@ -170,8 +170,8 @@ def test_a_failure_of_ours_leaves_the_server_as_an_id_and_stays_in_the_log_whole
         assert error.code() == grpc.StatusCode.INTERNAL
         assert error.details() == f"the server failed; its log says why under id {bug}"
         assert info.reason == "INTERNAL"
-        assert f"id {bug}" in server.said()
-        assert f"{weights}" in server.said()
+        assert f"id {bug}" in server.log_text()
+        assert f"{weights}" in server.log_text()
         sent = "".join(str(pair) for pair in error.trailing_metadata())
         assert "safetensors" not in sent
         assert "Traceback" not in sent

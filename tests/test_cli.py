@@ -1,5 +1,6 @@
 """The terminal: tables, JSON lines, files of latents, the probe, exit codes."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -10,8 +11,17 @@ import numpy as np
 import pytest
 
 from tests.serving import Server
+from textvae.cli import flags
 from textvae.cli.commands import main
 from textvae.client import Client
+from textvae.options import (
+    GREEDY,
+    IMPORTANCE_SAMPLES_DEFAULT,
+    PATH_DEFAULT,
+    PRIOR_DEFAULT,
+    RADIUS_DEFAULT,
+    SCALE_DEFAULT,
+)
 
 SENTENCES = ["the cat sees the dog", "the teacher does not find the letter"]
 NOWHERE = "127.0.0.1:1"
@@ -28,15 +38,15 @@ def run(toy_server: Server, capsys: pytest.CaptureFixture[str]) -> Any:
     return run
 
 
-def terminal(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
+def terminal(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """A command in a process of its own, with stdin."""
     command = [sys.executable, "-m", "textvae.cli", *words]
-    return subprocess.run(command, input=given, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60)
 
 
-def lines(said: str) -> list[dict[str, Any]]:
+def lines(output: str) -> list[dict[str, Any]]:
     """The objects of --json."""
-    return [json.loads(line) for line in said.splitlines()]
+    return [json.loads(line) for line in output.splitlines()]
 
 
 def test_latents_go_to_a_file_and_come_back_as_sentences(
@@ -50,20 +60,20 @@ def test_latents_go_to_a_file_and_come_back_as_sentences(
         assert list(arrays["sentences"]) == SENTENCES
         assert len(arrays["samples"]) == 2 * len(arrays["logvar"]) == 4
     with Client(toy_server.address) as client:
-        wanted = client.decode(client.encode(SENTENCES).mean).sentences
-    code, said, _ = run("decode", str(path), "--json")
+        expected = client.decode(client.encode(SENTENCES).mean).sentences
+    code, output, _ = run("decode", str(path), "--json")
     assert code == 0
-    assert [line["text"] for line in lines(said)] == [written.text for written in wanted]
+    assert [line["text"] for line in lines(output)] == [sentence.text for sentence in expected]
     assert len(lines(run("decode", str(path), "--part", "samples", "--json")[1])) == 4
 
 
 def test_every_line_of_json_says_what_makes_it_again(run: Any, toy_server: Server) -> None:
-    code, said, _ = run("sample", "--count", "3", "--temperature", "0.7", "--json")
+    code, output, _ = run("sample", "--count", "3", "--temperature", "0.7", "--json")
     assert code == 0
-    drawn = lines(said)
-    assert {line["version"] for line in drawn} == {toy_server.version}
-    again = ("--temperature", "0.7", "--seed", str(drawn[0]["seed"]))
-    assert lines(run("sample", "--count", "3", *again, "--json")[1]) == drawn
+    sampled = lines(output)
+    assert {line["version"] for line in sampled} == {toy_server.version}
+    again = ("--temperature", "0.7", "--seed", str(sampled[0]["seed"]))
+    assert lines(run("sample", "--count", "3", *again, "--json")[1]) == sampled
 
 
 @pytest.mark.parametrize(
@@ -82,18 +92,18 @@ def test_every_line_of_json_says_what_makes_it_again(run: Any, toy_server: Serve
 def test_each_command_has_lines_for_pipes_and_a_table_for_people(
     words: list[str], columns: set[str], count: int, run: Any
 ) -> None:
-    code, said, _ = run(*words, "--json")
+    code, output, _ = run(*words, "--json")
     assert code == 0
-    assert len(lines(said)) == count
-    assert all(columns <= line.keys() for line in lines(said))
-    code, said, _ = run(*words)
+    assert len(lines(output)) == count
+    assert all(columns <= line.keys() for line in lines(output))
+    code, output, _ = run(*words)
     assert code == 0
-    assert "\u2502" in said
+    assert "\u2502" in output
 
 
 def test_sentences_come_from_a_pipe_too(toy_server: Server) -> None:
-    given = "".join(f"{sentence}\n" for sentence in SENTENCES)
-    done = terminal("score", "--json", "--address", toy_server.address, given=given)
+    stdin = "".join(f"{sentence}\n" for sentence in SENTENCES)
+    done = terminal("score", "--json", "--address", toy_server.address, stdin=stdin)
     assert (done.returncode, done.stderr) == (0, "")
     assert [line["sentence"] for line in lines(done.stdout)] == SENTENCES
 
@@ -142,8 +152,8 @@ def test_a_file_that_holds_no_latents_is_refused(content: bytes, run: Any, tmp_p
 def test_a_path_that_cannot_be_read_or_written_is_exit_code_74(run: Any, tmp_path: Path) -> None:
     problem = f"textvae: [Errno 21] Is a directory: '{tmp_path}'\n"
     assert run("decode", str(tmp_path)) == (74, "", problem)
-    code, _, said = run("encode", "a", "--output", str(tmp_path))
-    assert (code, said[:18]) == (74, "textvae: [Errno 21")
+    code, _, output = run("encode", "a", "--output", str(tmp_path))
+    assert (code, output[:18]) == (74, "textvae: [Errno 21")
 
 
 def test_no_server_is_exit_code_75() -> None:
@@ -166,9 +176,9 @@ def test_wrong_words_are_exit_code_2() -> None:
 
 
 def test_serve_becomes_the_server_s_own_command(tmp_path: Path) -> None:
-    said = terminal("serve", "--help")
-    assert said.returncode == 0
-    assert "--drain-s" in said.stdout
+    output = terminal("serve", "--help")
+    assert output.returncode == 0
+    assert "--drain-s" in output.stdout
     lost = terminal("serve", "--registry", str(tmp_path), "--model", "toy", "--port", "0")
     assert lost.returncode == 66
     assert "no champion" in lost.stderr
@@ -184,14 +194,12 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_what_was_recorded_is_answered_the_same_again(
-    run: Any, tmp_path: Path, command: str
-) -> None:
-    """Without a seed of its own the request is asked again with the one that the server drew."""
+def test_a_recorded_call_is_answered_the_same_again(run: Any, tmp_path: Path, command: str) -> None:
+    """Without a seed of its own the request is repeated with the one that the server drew."""
     path = str(tmp_path / "calls.json")
     assert run(*COMMANDS[command], "--record", path)[0] == 0
-    code, said, _ = run("replay", path, "--json")
-    assert lines(said) == [{"method": command.capitalize(), "same": True, "differs": ""}]
+    code, output, _ = run("replay", path, "--json")
+    assert lines(output) == [{"method": command.capitalize(), "same": True, "differs": ""}]
     assert code == 0
 
 
@@ -201,8 +209,8 @@ def test_another_answer_is_named_and_is_exit_code_1(run: Any, tmp_path: Path) ->
     recorded = json.loads(path.read_text())
     recorded["calls"][0]["response"]["sentences"][1]["text"] += "!"
     path.write_text(json.dumps(recorded))
-    code, said, _ = run("replay", str(path), "--json")
-    assert lines(said) == [{"method": "Sample", "same": False, "differs": "sentences"}]
+    code, output, _ = run("replay", str(path), "--json")
+    assert lines(output) == [{"method": "Sample", "same": False, "differs": "sentences"}]
     assert code == 1
 
 
@@ -210,5 +218,30 @@ def test_another_answer_is_named_and_is_exit_code_1(run: Any, tmp_path: Path) ->
 def test_a_file_without_calls_is_refused(run: Any, tmp_path: Path, content: str) -> None:
     path = tmp_path / "calls.json"
     path.write_text(content)
-    code, _, said = run("replay", str(path))
-    assert (code, said) == (65, f"textvae: {path}: holds no calls; write it with --record\n")
+    code, _, output = run("replay", str(path))
+    assert (code, output) == (65, f"textvae: {path}: holds no calls; write it with --record\n")
+
+
+def parsed(add: Any, *words: str) -> dict[str, Any]:
+    """The flags that a command parses."""
+    parser = argparse.ArgumentParser()
+    add(parser)
+    return vars(parser.parse_args(words))
+
+
+@pytest.mark.parametrize("command", ["decode", "sample", "interpolate", "paraphrase"])
+def test_every_sampling_option_is_a_flag_with_its_default(command: str) -> None:
+    add, words = getattr(flags, command), ["file"] if command == "decode" else []
+    assert parsed(add, *words).items() >= GREEDY._asdict().items()
+    for name, default in GREEDY._asdict().items():
+        value = type(default)(3)
+        found = parsed(add, *words, f"--{name.replace('_', '-')}", "3")[name]
+        assert (found, type(found)) == (value, type(default))
+
+
+def test_the_flags_have_the_defaults_of_the_requests() -> None:
+    assert parsed(flags.score)["importance_samples"] == IMPORTANCE_SAMPLES_DEFAULT
+    sampled = parsed(flags.sample)
+    assert (sampled["prior"], sampled["scale"]) == (PRIOR_DEFAULT, SCALE_DEFAULT)
+    assert parsed(flags.interpolate)["path"] == PATH_DEFAULT
+    assert parsed(flags.paraphrase)["radius"] == RADIUS_DEFAULT

@@ -43,7 +43,7 @@ METHODS: dict[str, Callable[[Any, Latents], Any]] = {
     "paraphrase": lambda client, _: client.paraphrase(SENTENCES, 3, options=DRAWN, seed=3),
     "score": lambda client, _: client.score(SENTENCES, importance_samples=3, seed=3),
 }
-"""A call of each method; five items, so that a server that takes two at once is asked in chunks."""
+"""A call of each method; five items, so that a server with a limit of two gets chunks."""
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +65,15 @@ def narrow_server(registry: Path) -> Iterator[Server]:
         yield server
 
 
-def plain(result: Any) -> Any:
+def as_lists(result: Any) -> Any:
     """A result as nested lists, without the facts that may differ between equal calls."""
     if isinstance(result, np.ndarray):
         return result.tolist()
     if hasattr(result, "_asdict"):
-        return {name: plain(value) for name, value in result._asdict().items() if name != "facts"}
+        fields = result._asdict().items()
+        return {name: as_lists(value) for name, value in fields if name != "facts"}
     if isinstance(result, list):
-        return [plain(value) for value in result]
+        return [as_lists(value) for value in result]
     return result
 
 
@@ -103,10 +104,10 @@ def test_an_input_in_chunks_has_the_result_of_one_large_call(
     method: str, client: Client, narrow_server: Server, mean: Latents
 ) -> None:
     with Client(narrow_server.address) as narrow:
-        whole, parts = METHODS[method](client, mean), METHODS[method](narrow, mean)
-    assert plain(parts) == plain(whole)
-    assert parts.facts.seed == whole.facts.seed == 3
-    assert parts.facts.tokens == whole.facts.tokens
+        full, parts = METHODS[method](client, mean), METHODS[method](narrow, mean)
+    assert as_lists(parts) == as_lists(full)
+    assert parts.facts.seed == full.facts.seed == 3
+    assert parts.facts.tokens == full.facts.tokens
 
 
 def test_chunks_share_the_seed_that_the_server_drew_for_the_first(
@@ -115,26 +116,26 @@ def test_chunks_share_the_seed_that_the_server_drew_for_the_first(
     with Client(narrow_server.address) as narrow:
         sampled = narrow.sample(7, options=DRAWN)
     again = client.sample(7, options=DRAWN, seed=sampled.facts.seed)
-    assert plain(again) == plain(sampled)
+    assert as_lists(again) == as_lists(sampled)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_is_awaited_is_what_is_waited_for(
+def test_the_asynchronous_client_has_the_results_of_the_blocking_one(
     method: str, client: Client, toy_server: Server, mean: Latents
 ) -> None:
-    async def ask() -> Any:
+    async def call() -> Any:
         async with AsyncClient(toy_server.address) as other:
             return await METHODS[method](other, mean)
 
-    assert plain(asyncio.run(ask())) == plain(METHODS[method](client, mean))
+    assert as_lists(asyncio.run(call())) == as_lists(METHODS[method](client, mean))
 
 
-def test_awaited_calls_run_side_by_side(toy_server: Server) -> None:
-    async def ask() -> list[Any]:
+def test_asynchronous_calls_run_concurrently(toy_server: Server) -> None:
+    async def call() -> list[Any]:
         async with AsyncClient(toy_server.address) as client:
             return await asyncio.gather(*(client.sample(1, seed=seed) for seed in range(20)))
 
-    assert [sampled.facts.seed for sampled in asyncio.run(ask())] == list(range(20))
+    assert [sampled.facts.seed for sampled in asyncio.run(call())] == list(range(20))
 
 
 def test_both_clients_have_the_same_methods_with_signatures_to_look_up() -> None:
@@ -144,7 +145,7 @@ def test_both_clients_have_the_same_methods_with_signatures_to_look_up() -> None
     assert "importance_samples" in inspect.signature(Client.score).parameters
 
 
-def test_info_models_and_health_are_told(client: Client, toy_server: Server) -> None:
+def test_info_models_and_health_are_reported(client: Client, toy_server: Server) -> None:
     info = client.info()
     assert (info.version, info.limits.steps_max) == (toy_server.version, 64)
     serving_now = [model for model in client.models() if model.serving]
@@ -225,7 +226,7 @@ def test_an_input_error_of_the_server_knows_its_field(client: Client) -> None:
     assert error.value.field == "sentences[1]"
 
 
-def test_no_server_and_no_time_are_told_apart(client: Client, toy_server: Server) -> None:
+def test_no_server_and_no_time_are_distinct_errors(client: Client, toy_server: Server) -> None:
     with Client(NOWHERE) as lost, pytest.raises(UnavailableError) as error:
         lost.sample(1)
     assert str(error.value).startswith(f"{NOWHERE}: no server answers")
@@ -239,7 +240,7 @@ def test_no_server_and_no_time_are_told_apart(client: Client, toy_server: Server
     )
 
 
-def test_a_full_server_is_asked_again_and_at_last_named_busy(registry: Path) -> None:
+def test_a_full_server_is_called_again_and_at_last_reported_as_busy(registry: Path) -> None:
     async def flood(address: str) -> list[Any]:
         async with AsyncClient(address, timeout_s=60) as client:
             options = Options(temperature=10, tokens_max=16)
@@ -263,24 +264,24 @@ def test_a_champion_that_changes_between_two_chunks_begins_the_input_again() -> 
     def response(version: str) -> pb.SampleResponse:
         return pb.SampleResponse(metadata=pb.Metadata(version=version, seed=9))
 
-    talk = in_chunks("Sample", request, 5, 2)
-    first = next(talk)
+    protocol = in_chunks("Sample", request, 5, 2)
+    first = next(protocol)
     assert first == CallRequest("Sample", pb.SampleRequest(count=2))
-    second = talk.send(response("old")).request
+    second = protocol.send(response("old")).request
     assert (second.version, second.seed, second.first_index) == ("old", 9, 2)
-    assert talk.throw(VersionError("old does not serve")) == first
-    assert talk.send(response("new")).request.version == "new"
-    assert talk.send(response("new")).request.count == 1
+    assert protocol.throw(VersionError("old does not serve")) == first
+    assert protocol.send(response("new")).request.version == "new"
+    assert protocol.send(response("new")).request.count == 1
     with pytest.raises(StopIteration) as end:
-        talk.send(response("new"))
+        protocol.send(response("new"))
     assert [part.metadata.version for part in end.value.value] == ["new"] * 3
 
 
 def test_a_first_chunk_of_another_version_is_not_tried_again() -> None:
-    talk = in_chunks("Decode", lambda start, end: pb.DecodeRequest(), 5, 2)
-    next(talk)
+    protocol = in_chunks("Decode", lambda start, end: pb.DecodeRequest(), 5, 2)
+    next(protocol)
     with pytest.raises(VersionError):
-        talk.throw(VersionError("latents.version: ..."))
+        protocol.throw(VersionError("latents.version: ..."))
 
 
 def test_chunks_never_mix_two_champions(registry: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The engine over a trained toy model: what it answers, to whom, and that it is always the same."""
+"""The engine over a trained toy model: its answers, its errors, and that they never change."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +34,7 @@ def engine(registry: Path) -> Iterator[Engine]:
     assert running.close(30)
 
 
-def asked(engine: Engine, request: Request) -> dict[str, Any]:
+def answer_fields(engine: Engine, request: Request) -> dict[str, Any]:
     """The answer to a request, as `fields_of`."""
     return fields_of(engine.submit(request).result(60))
 
@@ -71,7 +71,7 @@ def test_a_request_has_the_same_bytes_alone_and_in_a_batch_with_32_others(
     engine: Engine, request_: Request
 ) -> None:
     """And the same again from an engine that was loaded anew."""
-    alone = asked(engine, request_)
+    alone = answer_fields(engine, request_)
     # A crowd that is running before and after the request, so that it joins and leaves among rows.
     crowd = SampleRequest(64, options=Options(temperature=1.2), seed=99)
     before = [engine.submit(crowd) for _ in range(2)]
@@ -81,7 +81,7 @@ def test_a_request_has_the_same_bytes_alone_and_in_a_batch_with_32_others(
         future.result(60)
     done = shared.result(60)
     if not isinstance(request_, EncodeRequest):
-        assert done.batch_rows > 32, "the request ran alone; the test proves nothing"
+        assert done.batch_rows > 32, "the request ran alone; the test shows nothing"
     assert fields_of(done) == alone
 
 
@@ -89,19 +89,19 @@ def test_an_engine_loaded_anew_answers_the_same_bytes(engine: Engine, registry: 
     again = load_engine(registry, toys.MODEL, engine.version.name, ServeConfig(slots=16, threads=1))
     try:
         for request in REQUESTS:
-            assert asked(again, request) == asked(engine, request)
+            assert answer_fields(again, request) == answer_fields(engine, request)
     finally:
         again.close(30)
 
 
 def test_a_request_cut_in_parts_is_the_request(engine: Engine) -> None:
     """`first_index` carries the address of the random numbers over."""
-    whole = engine.answer(SampleRequest(10, options=DRAWING, seed=3))
+    full = engine.answer(SampleRequest(10, options=DRAWING, seed=3))
     parts = [
         engine.answer(SampleRequest(count, options=DRAWING, seed=3, first_index=first))
         for first, count in ((0, 4), (4, 6))
     ]
-    assert [one for part in parts for one in part.sentences] == whole.sentences
+    assert [one for part in parts for one in part.sentences] == full.sentences
     many = tuple(row.text for row in toys.corpus().test[:6])
     both = engine.answer(ParaphraseRequest(many, 3, options=DRAWING, seed=3))
     rest = engine.answer(ParaphraseRequest(many[4:], 3, options=DRAWING, seed=3, first_index=4))
@@ -109,11 +109,11 @@ def test_a_request_cut_in_parts_is_the_request(engine: Engine) -> None:
 
 
 def test_seeds_and_items_give_different_draws(engine: Engine) -> None:
-    written = {
+    texts = {
         tuple(one.text for one in engine.answer(SampleRequest(20, seed=seed)).sentences)
         for seed in range(3)
     }
-    assert len(written) == 3
+    assert len(texts) == 3
 
 
 def test_most_sentences_come_back_as_they_went_in(engine: Engine) -> None:
@@ -134,8 +134,8 @@ def test_a_homotopy_begins_and_ends_at_the_reconstructions(engine: Engine) -> No
     means = engine.answer(EncodeRequest((ONE, OTHER))).mean
     ends = [one.text for one in engine.answer(DecodeRequest(means)).sentences]
     for kind in ("lerp", "slerp"):
-        way = engine.answer(InterpolateRequest((ONE, OTHER), 6, kind))  # type: ignore[arg-type]
-        assert [way.sentences[0].text, way.sentences[-1].text] == ends
+        homotopy = engine.answer(InterpolateRequest((ONE, OTHER), 6, kind))  # type: ignore[arg-type]
+        assert [homotopy.sentences[0].text, homotopy.sentences[-1].text] == ends
     mixed = engine.answer(InterpolateRequest((ONE, means[1]), 6))
     assert np.array_equal(mixed.latents[[0, -1]], means)
 
@@ -168,7 +168,7 @@ def test_a_full_engine_refuses_and_recovers(engine: Engine) -> None:
     with pytest.raises(BusyError, match=rf"rows of at most {most} are waiting and 200 more"):
         engine.submit(ScoreRequest((ONE, OTHER), 100))
     long.cancel()
-    assert asked(engine, SampleRequest(1, seed=1))
+    assert answer_fields(engine, SampleRequest(1, seed=1))
 
 
 @pytest.mark.parametrize(
@@ -216,22 +216,22 @@ def test_a_request_out_of_bounds_is_refused_with_field_and_limit(
     assert str(caught.value).startswith(message)
 
 
-@pytest.mark.parametrize("place", ["admit", "step"])
+@pytest.mark.parametrize("method", ["admit", "step"])
 def test_the_engine_goes_on_after_a_bug(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch, place: str
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     """Where rows join or advance: the requests in it fail, no other, and nothing is left."""
-    real = getattr(engine._slots, place)
+    real = getattr(engine._slots, method)
 
     def broken(*_: Any) -> list[Any]:
-        monkeypatch.setattr(engine._slots, place, real)
+        monkeypatch.setattr(engine._slots, method, real)
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(engine._slots, place, broken)
+    monkeypatch.setattr(engine._slots, method, broken)
     failing = engine.submit(SampleRequest(5, seed=1))
     with pytest.raises(RuntimeError, match="a bug"):
         failing.result(60)
-    assert asked(engine, SampleRequest(5, seed=1))
+    assert answer_fields(engine, SampleRequest(5, seed=1))
     assert engine.load() == (0, 0, 64)
 
 

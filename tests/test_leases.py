@@ -92,11 +92,11 @@ def test_a_server_holds_what_it_serves_until_it_is_killed(registry: Path, tmp_pa
         second = another_version(own)
         put_in_service(own, second)
         # The one before stays in memory for a rollback, until a third comes.
-        within(20, lambda: f"{second.name} serves" in server.said())
+        within(20, lambda: f"{second.name} serves" in server.log_text())
         assert set(lease_holders(own, "toy")) == {first.name, second.name}
         third = another_version(own, config=b"# a third\n")
         put_in_service(own, third)
-        within(20, lambda: f"{third.name} serves" in server.said())
+        within(20, lambda: f"{third.name} serves" in server.log_text())
         within(20, lambda: set(lease_holders(own, "toy")) == {second.name, third.name})
         server.process.send_signal(signal.SIGKILL)
         server.process.wait()
@@ -112,5 +112,5 @@ def test_a_registry_that_takes_no_lease_is_served_and_the_log_says_so(
     files.remove_folder(own / "toy" / "leases")
     (own / "toy" / "leases").touch()
     with serving(own) as server:
-        assert server.said().count("is not protected from a prune") == 1
+        assert server.log_text().count("is not protected from a prune") == 1
         assert server.stop() == 0

@@ -6,7 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from textvae.engine.operations.interpolate import InterpolateRequest
+from textvae.engine.operations.paraphrase import ParaphraseRequest
+from textvae.engine.operations.sample import SampleRequest
+from textvae.engine.operations.score import ScoreRequest
+from textvae.options import (
+    GREEDY,
+    IMPORTANCE_SAMPLES_DEFAULT,
+    RADIUS_DEFAULT,
+    SCALE_DEFAULT,
+    Options,
+)
+from textvae.serve import requests
 from textvae.v1 import model_pb2, textvae_pb2
+from textvae.v1 import textvae_pb2 as pb
 
 ROOT = Path(__file__).parent.parent
 GENERATED = ROOT / "textvae/v1"
@@ -36,7 +49,9 @@ def test_the_protos_pass_buf_lint() -> None:
 @pytest.mark.parametrize(
     "file", [textvae_pb2.DESCRIPTOR, model_pb2.DESCRIPTOR], ids=lambda f: f.name
 )
-def test_every_method_may_be_repeated_and_says_so(file: textvae_pb2.DESCRIPTOR.__class__) -> None:
+def test_every_method_is_declared_without_side_effects(
+    file: textvae_pb2.DESCRIPTOR.__class__,
+) -> None:
     for service in file.services_by_name.values():
         for method in service.methods:
             options = method.GetOptions()
@@ -46,10 +61,50 @@ def test_every_method_may_be_repeated_and_says_so(file: textvae_pb2.DESCRIPTOR._
 @pytest.mark.parametrize(
     "name", ["Encode", "Decode", "Sample", "Interpolate", "Paraphrase", "Score"]
 )
-def test_every_request_takes_seed_and_first_index_and_every_response_tells_how(name: str) -> None:
+def test_every_request_takes_seed_and_first_index_and_every_response_reports_how(name: str) -> None:
     messages = textvae_pb2.DESCRIPTOR.message_types_by_name
-    asked = messages[f"{name}Request"].fields_by_name
-    assert asked["seed"].has_presence
-    assert "first_index" in asked
-    answered = messages[f"{name}Response"].fields_by_name
-    assert answered["metadata"].message_type.name == "Metadata"
+    request = messages[f"{name}Request"].fields_by_name
+    assert request["seed"].has_presence
+    assert "first_index" in request
+    response = messages[f"{name}Response"].fields_by_name
+    assert response["metadata"].message_type.name == "Metadata"
+
+
+def test_the_options_of_the_contract_are_those_of_the_code() -> None:
+    """By name; a default other than 0 needs a field that can be unset."""
+    fields = pb.Options.DESCRIPTOR.fields
+    assert sorted(field.name for field in fields) == sorted(Options._fields)
+    optional = {field.name for field in fields if field.has_presence}
+    assert optional == {name for name, default in GREEDY._asdict().items() if default != 0}
+
+
+def test_a_request_without_its_optional_fields_has_the_defaults_of_the_code() -> None:
+    space = requests.Space("20200101-0123456789ab", 4)
+    sampled = requests.sample(pb.SampleRequest(count=2, seed=1), space)
+    assert sampled == SampleRequest(2, "auto", SCALE_DEFAULT, GREEDY, 1, 0)
+    varied = requests.paraphrase(pb.ParaphraseRequest(sentences=["a"], count=2, seed=1), space)
+    assert varied == ParaphraseRequest(("a",), 2, RADIUS_DEFAULT, False, GREEDY, 1, 0)
+    scored = requests.score(pb.ScoreRequest(sentences=["a"], seed=1), space)
+    assert scored == ScoreRequest(("a",), IMPORTANCE_SAMPLES_DEFAULT, 1, 0)
+    ends = [pb.Endpoint(sentence="a"), pb.Endpoint(sentence="b")]
+    walked = requests.interpolate(pb.InterpolateRequest(points=ends, steps=3, seed=1), space)
+    assert walked == InterpolateRequest(("a", "b"), 3, "lerp", GREEDY, 1, 0)
+
+
+@pytest.mark.parametrize("name", Options._fields)
+def test_every_option_of_a_message_reaches_the_request(name: str) -> None:
+    value = 0.75 if name.endswith("_p") else 3
+    message = pb.SampleRequest(count=1, options=pb.Options(**{name: value}))
+    request = requests.sample(message, requests.Space("20200101-0123456789ab", 4))
+    assert request.options == GREEDY._replace(**{name: value})
+
+
+def test_the_comments_of_the_contract_state_the_defaults_of_the_code() -> None:
+    text = " ".join((ROOT / "protos/textvae/v1/textvae.proto").read_text().split())
+    for field, default in (
+        ("optional uint32 importance_samples", IMPORTANCE_SAMPLES_DEFAULT),
+        ("optional double scale", SCALE_DEFAULT),
+        ("optional double radius", RADIUS_DEFAULT),
+    ):
+        comment = text.partition(field)[0][-250:]
+        assert f"nset is {default:g}" in comment, field

@@ -1,4 +1,4 @@
-"""The service, asked as any client may ask it: sentences to latents to sentences, and replays."""
+"""The service, called as any client may call it: sentences to latents to sentences, and replays."""
 
 import subprocess
 import sys
@@ -106,8 +106,8 @@ def test_reflection_alone_walks_from_sentences_to_latents_and_back(channel: grpc
         request = message_factory.GetMessageClass(method.input_type)
         response = message_factory.GetMessageClass(method.output_type)
         path = f"/{service.full_name}/{name}"
-        ask = channel.unary_unary(path, request.SerializeToString, response.FromString)
-        return ask(request(**fields))
+        send = channel.unary_unary(path, request.SerializeToString, response.FromString)
+        return send(request(**fields))
 
     encoded = call("Encode", sentences=SENTENCES)
     decoded = call("Decode", latents=encoded.mean)
@@ -139,7 +139,7 @@ def test_a_response_is_the_same_alone_and_among_neighbours_in_one_batch(
     request = pb.DecodeRequest(latents=mean, options=options, seed=7)
     alone = stub.Decode(request)
     assert alone.metadata.batch_rows == 1
-    for _ in range(5):  # neighbours may all have come too late; then they are asked again
+    for _ in range(5):  # the others may all come too late; then they are sent again
         others = [
             stub.Sample.future(pb.SampleRequest(count=1, seed=seed, options=options))
             for seed in range(NEIGHBOURS)
@@ -168,8 +168,8 @@ def test_a_radius_of_zero_reconstructs(stub: TextVaeServiceStub, mean: pb.Latent
     found = stub.Paraphrase(request).results[0]
     assert [variation.distance for variation in found.variations] == [0, 0]
     assert found.latents.values[: mean.columns] == mean.values
-    written = stub.Decode(pb.DecodeRequest(latents=mean)).sentences[0]
-    assert found.variations[0].sentence == written
+    reconstruction = stub.Decode(pb.DecodeRequest(latents=mean)).sentences[0]
+    assert found.variations[0].sentence == reconstruction
 
 
 def test_scores_add_up(stub: TextVaeServiceStub) -> None:
@@ -192,11 +192,11 @@ def test_health_is_serving_for_the_server_and_each_service(channel: grpc.Channel
         response = health.Check(health_pb2.HealthCheckRequest(service=service))
         assert response.status == health_pb2.HealthCheckResponse.SERVING
     with pytest.raises(grpc.RpcError) as refused:
-        health.Check(health_pb2.HealthCheckRequest(service="nobody"))
+        health.Check(health_pb2.HealthCheckRequest(service="unknown"))
     assert refused.value.code() == grpc.StatusCode.NOT_FOUND
 
 
-def test_the_server_tells_what_serves_and_its_limits(
+def test_the_server_reports_what_serves_and_its_limits(
     channel: grpc.Channel, toy_server: Server, mean: pb.Latents
 ) -> None:
     info = model_pb2_grpc.ModelServiceStub(channel).GetServerInfo(model_pb2.GetServerInfoRequest())
@@ -230,9 +230,7 @@ def rows(channel: grpc.Channel) -> int:
     return load.active_rows + load.waiting_rows
 
 
-def test_a_caller_who_leaves_takes_the_rows_along(
-    stub: TextVaeServiceStub, channel: grpc.Channel
-) -> None:
+def test_a_cancelled_call_frees_its_rows(stub: TextVaeServiceStub, channel: grpc.Channel) -> None:
     options = pb.Options(temperature=10, tokens_max=128)
     call = stub.Sample.future(pb.SampleRequest(count=1024, options=options))
     within(5, lambda: rows(channel) > 64)
@@ -251,11 +249,11 @@ def test_a_passed_deadline_frees_the_rows_too(
 
 
 def test_many_callers_at_once_are_all_answered(stub: TextVaeServiceStub) -> None:
-    def ask(seed: int) -> int:
+    def count(seed: int) -> int:
         return len(stub.Sample(pb.SampleRequest(count=2, seed=seed)).sentences)
 
     with ThreadPoolExecutor(16) as pool:
-        assert list(pool.map(ask, range(64))) == [2] * 64
+        assert list(pool.map(count, range(64))) == [2] * 64
 
 
 def test_the_bytes_of_latents_are_the_floats(stub: TextVaeServiceStub) -> None:

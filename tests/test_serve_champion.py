@@ -127,13 +127,13 @@ def test_a_champion_that_cannot_load_leaves_the_old_one_in_service_and_is_logged
     with serving(own, "--poll-s", "0.1") as server, calling(server) as versions:
         put_in_service(own, broken)
         complaint = f"cannot load {broken.name}; {server.version} goes on serving"
-        within(20, lambda: complaint in server.said())
+        within(20, lambda: complaint in server.log_text())
         answered = len(versions)
         within(20, lambda: len(versions) > answered + 20)
-        # It is not tried again and again, at ten looks a second, but the next promotion is.
+        # It is not tried again and again, at ten polls a second, but the next promotion is.
         time.sleep(1)
-        assert server.said().count(complaint) == 1
-        assert server.said().count(f"loading {broken.name}") == 1
+        assert server.log_text().count(complaint) == 1
+        assert server.log_text().count(f"loading {broken.name}") == 1
         assert problem(server) == (
             f"promotion 2 of {broken.name} cannot be served: its files cannot be used; "
             "the server's log says more"
@@ -160,7 +160,7 @@ def test_a_damaged_version_that_was_promoted_changes_nothing_until_it_is_rolled_
             f"promotion 2 of {damaged.name} cannot be served: "
             "its files cannot be used; the server's log says more"
         )
-        assert f"{weights}: has " in server.said()
+        assert f"{weights}: has " in server.log_text()
         rolled_back(own)
         within(5, lambda: problem(server) == "")
     assert set(versions) == {server.version}
@@ -172,17 +172,17 @@ def test_a_version_that_could_not_be_loaded_serves_once_its_files_are_whole_agai
     own = copied(registry, tmp_path)
     damaged = another_version(own)
     weights = damaged.folder / "model.safetensors"
-    whole = weights.read_bytes()
+    intact = weights.read_bytes()
     weights.chmod(0o644)
-    weights.write_bytes(whole[:-1])
+    weights.write_bytes(intact[:-1])
     flags = ("--poll-s", "0.05", "--retry-s", "0.3")
     with serving(own, *flags) as server, calling(server) as versions:
         put_in_service(own, damaged)
         within(20, lambda: problem(server) != "")
         time.sleep(1)
         complaint = f"cannot load {damaged.name}; {server.version} goes on serving"
-        assert server.said().count(complaint) == 1
-        weights.write_bytes(whole)
+        assert server.log_text().count(complaint) == 1
+        weights.write_bytes(intact)
         within(20, lambda: damaged.name in versions)
         assert problem(server) == ""
 
@@ -196,11 +196,11 @@ def test_a_rollback_answers_at_once_from_the_version_that_was_kept_warm(
         put_in_service(own, new)
         within(20, lambda: new.name in versions)
         # What is warm was verified and loaded before; what lies on the disk now is not read.
-        loads = server.said().count("loading ")
+        loads = server.log_text().count("loading ")
         for wanted in (server.version, new.name, server.version):
             rolled_back(own, wanted)
             within(5, lambda wanted=wanted: versions[-1] == wanted)  # type: ignore[misc]
-        assert server.said().count("loading ") == loads == 1
+        assert server.log_text().count("loading ") == loads == 1
     assert set(versions) == {server.version, new.name}
 
 
@@ -211,9 +211,9 @@ def test_a_version_that_is_rolled_back_while_it_loads_never_answers(
     first, new = champion(own, "toy"), another_version(own)
     caplog.set_level("INFO")
 
-    async def said(what: str) -> None:
+    async def logged(words: str) -> None:
         async with asyncio.timeout(60):
-            while what not in caplog.text:
+            while words not in caplog.text:
                 await asyncio.sleep(0.001)
 
     async def serve() -> str:
@@ -224,9 +224,9 @@ def test_a_version_that_is_rolled_back_while_it_loads_never_answers(
         await serving.load()
         following = asyncio.create_task(serving.follow(stop))
         put_in_service(own, new)
-        await said(f"loading {new.name}")
+        await logged(f"loading {new.name}")
         rolled_back(own)
-        await said(f"{new.name} was superseded")
+        await logged(f"{new.name} was superseded")
         stop.set()
         await following
         answering = serving.engine.version.name
@@ -246,10 +246,10 @@ def test_without_warm_a_rollback_loads_the_version_again(registry: Path, tmp_pat
         within(20, lambda: new.name in versions)
         rolled_back(own)
         within(20, lambda: versions[-1] == server.version)
-        assert server.said().count("loading ") == 2
+        assert server.log_text().count("loading ") == 2
 
 
-def test_a_damaged_log_of_promotions_is_said_once_and_read_again_when_it_is_mended(
+def test_a_damaged_log_of_promotions_is_logged_once_and_read_again_when_it_is_mended(
     registry: Path, tmp_path: Path
 ) -> None:
     own = copied(registry, tmp_path)
@@ -259,8 +259,8 @@ def test_a_damaged_log_of_promotions_is_said_once_and_read_again_when_it_is_mend
         record.write_bytes(b"{")
         within(5, lambda: problem(server) != "")
         assert problem(server) == "the promotions cannot be read; the server's log says why"
-        time.sleep(0.5)  # ten looks
-        assert server.said().count("000002.json: is not promotion 2") == 1
+        time.sleep(0.5)  # ten polls
+        assert server.log_text().count("000002.json: is not promotion 2") == 1
         record.unlink()
         put_in_service(own, new)
         within(20, lambda: new.name in versions)

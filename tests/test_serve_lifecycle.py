@@ -24,9 +24,9 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 def fails(registry: Path, *flags: str) -> tuple[int, str]:
     """Exit code and stderr of a server that cannot start."""
     process = start(registry, *flags, log=subprocess.PIPE)
-    said, complained = process.communicate(timeout=60)
-    assert said == ""
-    return process.returncode, complained
+    stdout, stderr = process.communicate(timeout=60)
+    assert stdout == ""
+    return process.returncode, stderr
 
 
 def test_a_drain_ends_the_calls_tells_the_watches_and_exits_with_0(registry: Path) -> None:
@@ -34,7 +34,7 @@ def test_a_drain_ends_the_calls_tells_the_watches_and_exits_with_0(registry: Pat
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         assert next(watch).status == SERVING
         calls = [TextVaeServiceStub(channel).Sample.future(LONG) for _ in range(4)]
-        time.sleep(0.1)  # the calls are on their way
+        time.sleep(0.1)  # the calls have been sent
         server.process.terminate()
         assert next(watch).status == NOT_SERVING
         assert [len(call.result().sentences) for call in calls] == [LONG.count] * 4
@@ -67,7 +67,7 @@ def test_a_second_signal_ends_the_drain_at_once(registry: Path) -> None:
         calls = [TextVaeServiceStub(channel).Sample.future(LONG) for _ in range(30)]
         time.sleep(0.2)
         server.process.terminate()
-        within(5, lambda: "draining" in server.said())
+        within(5, lambda: "draining" in server.log_text())
         server.process.send_signal(signal.SIGINT)
         began = time.monotonic()
         assert server.process.wait(STOP_S) == 0
@@ -101,9 +101,9 @@ def test_a_full_engine_refuses_with_a_time_to_come_back_and_stays_healthy(regist
 def test_a_registry_without_a_champion_ends_with_66_and_the_command_that_makes_one(
     tmp_path: Path,
 ) -> None:
-    code, said = fails(tmp_path)
+    code, output = fails(tmp_path)
     assert code == 66
-    assert said == (
+    assert output == (
         f"textvae serve: {tmp_path}/toy: no champion; python -m jobs.nightly makes one\n"
     )
 
@@ -115,15 +115,15 @@ def test_a_damaged_file_of_the_champion_ends_with_66_and_its_name(
     weights = champion(own, "toy").folder / "model.safetensors"
     weights.chmod(0o644)
     weights.write_bytes(weights.read_bytes()[:-1])
-    code, said = fails(own)
+    code, output = fails(own)
     assert code == 66
-    assert str(weights) in said
-    assert "Traceback" not in said
+    assert str(weights) in output
+    assert "Traceback" not in output
 
 
 def test_an_address_that_others_can_reach_needs_the_word_insecure(registry: Path) -> None:
-    code, said = fails(registry, "--host", "0.0.0.0")
-    assert (code, said) == (
+    code, output = fails(registry, "--host", "0.0.0.0")
+    assert (code, output) == (
         2,
         "textvae serve: host: 0.0.0.0 can be reached by others "
         "and the connection is not encrypted; "
@@ -133,9 +133,9 @@ def test_an_address_that_others_can_reach_needs_the_word_insecure(registry: Path
 
 def test_a_port_that_is_taken_is_named(toy_server: Server) -> None:
     port = toy_server.address.rpartition(":")[2]
-    code, said = fails(toy_server.registry, "--port", port)
+    code, output = fails(toy_server.registry, "--port", port)
     assert code == 2
-    assert said.splitlines()[-1] == (
+    assert output.splitlines()[-1] == (
         f"textvae serve: port: cannot listen at 127.0.0.1:{port}; is another server there? "
         "--port 0 takes a free one"
     )
@@ -151,13 +151,13 @@ def test_the_settings_file_of_the_jobs_is_the_server_s_too(registry: Path, tmp_p
             TextVaeServiceStub(channel).Interpolate(pb.InterpolateRequest(points=points, steps=10))
     assert refused.value.details() == "steps: must be 2 to 9, got 10"
     settings.write_text("[serve]\nsteps_most = 9\n", encoding="utf-8")
-    code, said = fails(registry, *flags)
+    code, output = fails(registry, *flags)
     assert code == 2
-    assert said.startswith("textvae serve: serve.steps_most: no such setting; there are ")
+    assert output.startswith("textvae serve: serve.steps_most: no such setting; there are ")
 
 
 def test_help_says_every_setting_with_its_sentence() -> None:
     command = [sys.executable, "-m", "textvae.serve", "--help"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for word in ("--registry", "--drain-s", "--no-insecure", "after SIGTERM"):
-        assert word in said
+        assert word in output

@@ -1,4 +1,4 @@
-"""How requests share the engine: who waits for whom, and what a cancelled one leaves behind."""
+"""How requests share the engine: which one waits, and what a cancelled one leaves behind."""
 
 import time
 from collections.abc import Iterator
@@ -47,12 +47,12 @@ def encoded(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-def test_a_long_encode_holds_up_neither_rows_nor_small_requests(engine: Engine) -> None:
-    """One bucket of it is encoded between two steps, and whoever has little to encode passes it."""
+def test_a_long_encode_delays_neither_rows_nor_small_requests(engine: Engine) -> None:
+    """One bucket of it is encoded between two steps, so a request with less to encode passes it."""
     long = engine.submit(EncodeRequest(MANY))
     small = [engine.submit(InterpolateRequest((ONE, OTHER), 5)) for _ in range(3)]
-    drawn = engine.submit(SampleRequest(2, seed=1))
-    for future in (*small, drawn):
+    sampled = engine.submit(SampleRequest(2, seed=1))
+    for future in (*small, sampled):
         future.result(60)
     assert not long.done(), "the long one went first"
     together = cast(EncodeResult, long.result(60).result)
@@ -70,14 +70,14 @@ def test_long_encodes_take_turns(engine: Engine, encoded: list[int]) -> None:
     assert done < BUCKETS + 3 == len(encoded)
 
 
-def test_a_cancelled_encode_is_given_up_between_two_buckets(
+def test_a_cancelled_encode_is_abandoned_between_two_buckets(
     engine: Engine, encoded: list[int]
 ) -> None:
     long = [engine.submit(EncodeRequest(MANY)) for _ in range(4)]
     assert all(one.cancel() for one in long)
     engine.answer(EncodeRequest((ONE,)))
     assert encoded[-1] == 1
-    assert len(encoded) < BUCKETS, "encoded for nobody"
+    assert len(encoded) < BUCKETS, "encoded without a caller"
     assert engine.load().waiting_rows == 0
 
 
@@ -100,10 +100,10 @@ def test_a_cancelled_row_has_left_its_slot_by_the_step_after_next(
         assert time.monotonic() < until, "the slots were never full"
         time.sleep(0.001)
     assert full.cancel()
-    made = len(rows)
+    steps = len(rows)
     engine.answer(SampleRequest(3, seed=1))
-    assert rows[made - 1] == 64
-    assert max(rows[made + 1 :]) <= 3
+    assert rows[steps - 1] == 64
+    assert max(rows[steps + 1 :]) <= 3
 
 
 def test_a_cancelled_request_frees_its_rows(engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""What can go wrong, told apart by who has to act on it.
+"""The expected errors, one class for each party that has to act.
 
 Every message names the field or path, the limit, and the fix. `exit_code` is what a job ends with;
 `serve/status.py` maps the same classes to gRPC status codes.
@@ -17,7 +17,7 @@ class InputError(TextVaeError):
     exit_code = 2
 
     def __init__(self, field: str, problem: str) -> None:
-        """`problem` says the limit, what was given and, where it is not plain, the fix."""
+        """`problem` names the limit, the value and, where it is not obvious, the fix."""
         super().__init__(f"{field}: {problem}")
         self.field = field
         self.problem = problem
@@ -36,7 +36,7 @@ class CollapsedError(TextVaeError):
 
 
 class DataError(TextVaeError):
-    """Text that was handed in breaks the data contract (exit 65)."""
+    """Text of the input breaks the data contract (exit 65)."""
 
     exit_code = 65
 
@@ -60,7 +60,7 @@ class VersionError(TextVaeError):
 
 
 class BusyError(TextVaeError):
-    """Try again: a lock is held, a champion moved, the engine is full (75, RESOURCE_EXHAUSTED)."""
+    """Try again: a lock is taken, a champion moved, the engine is full (75, RESOURCE_EXHAUSTED)."""
 
     exit_code = 75
 

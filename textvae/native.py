@@ -1,7 +1,7 @@
-"""C that was compiled when textvae was installed: loaded where it is there and right.
+"""C that was compiled when textvae was installed: loaded where it exists and passes its checks.
 
-`model/native.py` and `decode/native.py` say what there is. Whoever has no compiler misses nothing
-but speed: torch and NumPy do the same.
+`model/native.py` and `decode/native.py` declare the functions. Without a compiler only speed is
+lost: torch and NumPy compute the same.
 """
 
 import ctypes
@@ -18,10 +18,10 @@ NUMBER, WORD, REAL, PLACE = ctypes.c_int64, ctypes.c_uint64, ctypes.c_float, cty
 def load_library(
     module: str, functions: Mapping[str, Sequence[Any]], checks: Sequence[Callable[[Any], bool]]
 ) -> Any:
-    """The compiled `functions`, by name with the types of their arguments.
+    """Load the compiled `functions`, given by name with the types of their arguments.
 
-    One without arguments gives a number, the others nothing.
-    None where there are none, or where one of the checks finds them wrong; the log says so.
+    A function without arguments returns a number, the others nothing. Return None where nothing was
+    compiled or where one of the checks fails; the log says so.
     """
     found = importlib.util.find_spec(module)
     if found is None or found.origin is None:

@@ -1,7 +1,7 @@
-"""How a sentence is written from a latent: declared and checked once, for client and server."""
+"""What a request may choose, with its defaults and limits: one home for server, client and CLI."""
 
 import math
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from textvae.errors import InputError
 from textvae.ranges import check_within
@@ -10,27 +10,45 @@ TEMPERATURE_MAX = 10.0
 BEAM_MAX = 8
 TOP_K_MAX = 2**63 - 1
 """The largest number of the field on the wire."""
+SCALE_MAX = 10.0
+RADIUS_MAX = 10.0
+
+Prior = Literal["auto", "standard", "fitted"]
+PathShape = Literal["lerp", "slerp"]
+
+PRIOR_DEFAULT: Prior = "auto"
+"""The fitted prior where the version has one, else the standard one."""
+PATH_DEFAULT: PathShape = "lerp"
+SCALE_DEFAULT = 1.0
+"""Draws of the prior itself."""
+RADIUS_DEFAULT = 1.0
+"""Draws of the posterior itself."""
+IMPORTANCE_SAMPLES_DEFAULT = 100
 
 
 class Options(NamedTuple):
-    """How a sentence is written from a latent; greedily where nothing is said."""
+    """How the decoder generates a sentence from a latent; greedily by default.
 
-    temperature: float = 0.0
-    """Softmax temperature, 0 to 10; 0 takes the likeliest token (greedy)."""
-    top_k: int = 0
-    """Draws among the k likeliest tokens only; 0 for all."""
-    top_p: float = 1.0
-    """Draws among the likeliest tokens that together have this mass, above 0 to 1."""
-    tokens_max: int = 0
-    """Most tokens written; 0 for the server's limit."""
-    min_p: float = 0.0
-    """Draws among the tokens at least this times as probable as the likeliest, 0 to 1."""
-    no_repeat: int = 0
-    """Never writes a run of this many tokens that the sentence already has; 0 for no guard."""
-    beam: int = 0
-    """Hypotheses that a beam search keeps, 0 to 8; 0 and 1 for none."""
-    alternatives: int = 0
-    """Other sentences of the beam to return, below `beam`."""
+    Each field has its help text here, from which the flags of the CLI are made. Its contract is
+    the field of the same name in the message `Options`: `optional` where the default is not 0.
+    """
+
+    temperature: Annotated[
+        float, "softmax temperature, 0 to 10; 0 takes the likeliest token (greedy)"
+    ] = 0.0
+    top_k: Annotated[int, "draw among the k likeliest tokens; 0: all"] = 0
+    top_p: Annotated[
+        float, "draw among the likeliest tokens that together have this probability, above 0 to 1"
+    ] = 1.0
+    tokens_max: Annotated[int, "most tokens of a sentence; 0: the server's limit"] = 0
+    min_p: Annotated[
+        float, "draw among tokens at least this times as probable as the likeliest, 0 to 1"
+    ] = 0.0
+    no_repeat: Annotated[
+        int, "never repeat a run of this many tokens within a sentence; 0: no guard"
+    ] = 0
+    beam: Annotated[int, "hypotheses of a beam search, 0 to 8; 0 and 1: no search"] = 0
+    alternatives: Annotated[int, "other sentences of the beam to return, fewer than beam"] = 0
 
     @property
     def slots(self) -> int:
@@ -38,8 +56,10 @@ class Options(NamedTuple):
         return max(self.beam, 1)
 
     def check(self, tokens_max: int) -> None:
-        """Raise InputError unless every option is within its limits; `tokens_max` is the server's
-        limit."""
+        """Raise InputError unless every option is within its limits.
+
+        `tokens_max` is the server's limit.
+        """
         check_within("temperature", self.temperature, 0.0, TEMPERATURE_MAX)
         check_within("top_k", self.top_k, 0, TOP_K_MAX)
         if not (math.isfinite(self.top_p) and 0 < self.top_p <= 1):

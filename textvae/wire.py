@@ -1,15 +1,18 @@
-"""Latents on the wire, for the server and its clients."""
+"""Latents on the wire, and the size of a response, for the server and its clients."""
 
 import numpy as np
 
 from textvae.v1 import textvae_pb2 as pb
 
+RESPONSE_BYTES_MAX = 64 * 1024 * 1024
+"""Largest response that a server sends and a client takes."""
+
 
 def latents_message(rows: np.ndarray, version: str) -> pb.Latents:
-    """A (rows, latent) array as a message.
+    """(rows, latent) -> the message of these latents.
 
     On the wire a packed `repeated float` is a length and the little-endian values, so the array's
-    own bytes are parsed as that field. This is a hundred times faster than handing over a list.
+    own bytes are parsed as that field. This is a hundred times faster than passing a list.
     """
     values = np.ascontiguousarray(rows, dtype="<f4")
     head = pb.Latents(columns=rows.shape[1], version=version).SerializeToString()
@@ -20,6 +23,6 @@ def latents_message(rows: np.ndarray, version: str) -> pb.Latents:
 
 
 def _varint(number: int) -> bytes:
-    """A non-negative number as protobuf writes it: 7 bits a byte, lowest first."""
+    """Return a non-negative number as a protobuf varint: 7 bits a byte, lowest first."""
     groups = [number >> shift & 0x7F for shift in range(0, max(number.bit_length(), 1), 7)]
     return bytes([group | 0x80 for group in groups[:-1]] + groups[-1:])

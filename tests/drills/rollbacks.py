@@ -194,7 +194,7 @@ def refused(server: Server, name: str) -> bool:
     """Whether the server says why it does not serve this version; a while of calls goes by."""
     within(WAIT_S, lambda: name in problem(server))
     time.sleep(0.3)
-    said = server.said()
+    said = server.log_text()
     return "its files cannot be used" in problem(server) and (
         f"cannot load {name}" in said and "model.safetensors: has" in said
     )

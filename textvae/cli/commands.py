@@ -26,8 +26,10 @@ Run = Callable[[Client, argparse.Namespace], Answer]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command. The exit code is 0, that of the error, or 1 where health finds no server
-    or replay another answer."""
+    """Run a command; return exit code 0, that of the error, or 1.
+
+    1 means that health finds no server, or that replay gets another response.
+    """
     # The reader of a pipe may have enough, as in `textvae sample | head`.
     ignore_closed_pipes()
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -51,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _become(command: str, arguments: list[str]) -> None:
-    """Hands this process over to a program that needs more than the client installs."""
+    """Replace this process by a program that needs more than the client installs."""
     module, extra = _PROGRAMS[command]
     if importlib.util.find_spec("torch") is None:
         raise NotFoundError(f"{command}: torch is not installed; pip install 'textvae[{extra}]'")
@@ -82,7 +84,7 @@ def _encode(client: Client, flags: argparse.Namespace) -> Answer:
 def _decode(client: Client, flags: argparse.Namespace) -> Answer:
     latents = latent_files.load(flags.file, flags.part)
     decoded = client.decode(latents, options=_options(flags), seed=flags.seed)
-    return Answer([_row(written) for written in decoded.sentences], decoded.facts)
+    return Answer([_row(sentence) for sentence in decoded.sentences], decoded.facts)
 
 
 def _sample(client: Client, flags: argparse.Namespace) -> Answer:
@@ -93,7 +95,7 @@ def _sample(client: Client, flags: argparse.Namespace) -> Answer:
         options=_options(flags),
         seed=flags.seed,
     )
-    rows = [_row(written) | {"prior": sampled.prior} for written in sampled.sentences]
+    rows = [_row(sentence) | {"prior": sampled.prior} for sentence in sampled.sentences]
     return Answer(rows, sampled.facts)
 
 
@@ -101,8 +103,8 @@ def _interpolate(client: Client, flags: argparse.Namespace) -> Answer:
     walked = client.interpolate(
         _sentences(flags), flags.steps, path=flags.path, options=_options(flags), seed=flags.seed
     )
-    places = zip(walked.positions, walked.sentences, strict=True)
-    rows = [{"position": position} | _row(written) for position, written in places]
+    steps = zip(walked.positions, walked.sentences, strict=True)
+    rows = [{"position": position} | _row(sentence) for position, sentence in steps]
     return Answer(rows, walked.facts)
 
 
@@ -117,9 +119,9 @@ def _paraphrase(client: Client, flags: argparse.Namespace) -> Answer:
         seed=flags.seed,
     )
     rows = [
-        {"sentence": sentence, "distance": distance} | _row(written)
-        for sentence, found in zip(sentences, varied.variations, strict=True)
-        for distance, written in zip(found.distances, found.sentences, strict=True)
+        {"sentence": sentence, "distance": distance} | _row(variation)
+        for sentence, variations in zip(sentences, varied.variations, strict=True)
+        for distance, variation in zip(variations.distances, variations.sentences, strict=True)
     ]
     return Answer(rows, varied.facts)
 
@@ -148,10 +150,10 @@ def _replay(client: Client, flags: argparse.Namespace) -> Answer:
 def _info(client: Client, flags: argparse.Namespace) -> Answer:
     info = client.info()
     limits, load = info.limits._asdict(), info.load._asdict()
-    whole = info._asdict() | {"limits": limits, "load": load}
+    facts = info._asdict() | {"limits": limits, "load": load}
     if flags.json:
-        return Answer([whole])
-    flat = {name: value for name, value in whole.items() if not isinstance(value, dict)}
+        return Answer([facts])
+    flat = {name: value for name, value in facts.items() if not isinstance(value, dict)}
     return Answer(
         [{"fact": fact, "value": value} for fact, value in (flat | limits | load).items()]
     )
@@ -163,15 +165,15 @@ def _health(client: Client, flags: argparse.Namespace) -> Answer:
     return Answer([{"address": flags.address, "status": status}], exit_code=0 if serving else 1)
 
 
-def _row(written: GeneratedSentence) -> Row:
-    """A written sentence as columns."""
-    row = written._asdict()
+def _row(sentence: GeneratedSentence) -> Row:
+    """Return a generated sentence as columns."""
+    row = sentence._asdict()
     others = [_row(other) for other in row.pop("alternatives")]
     return {**row, "alternatives": others} if others else row
 
 
 def _sentences(flags: argparse.Namespace) -> list[str]:
-    """Those of the command line, else a sentence a line of stdin."""
+    """Return the sentences of the command line, else those of stdin, one per line."""
     if flags.sentences:
         return list(flags.sentences)
     if sys.stdin.isatty():
@@ -180,12 +182,12 @@ def _sentences(flags: argparse.Namespace) -> list[str]:
 
 
 def _options(flags: argparse.Namespace) -> Options:
-    """How to write."""
+    """Return the sampling options of the flags."""
     return Options(**{name: getattr(flags, name) for name in Options._fields})
 
 
 def _parser() -> argparse.ArgumentParser:
-    """All commands with their flags."""
+    """Return the parser of all commands with their flags."""
     parser = argparse.ArgumentParser(prog="textvae", description="A sentence VAE, served.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, words in (
@@ -213,9 +215,13 @@ def _parser() -> argparse.ArgumentParser:
     command_flags.paraphrase(add("paraphrase", _paraphrase, "variations of sentences"))
     command_flags.score(add("score", _score, "how likely the model finds sentences, in nats"))
     command_flags.replay(
-        add("replay", _replay, "ask again what a file recorded: 0 if all is the same")
+        add(
+            "replay",
+            _replay,
+            "repeat the calls of a file: exit code 0 if all responses are the same",
+        )
     )
-    add("info", _info, "what serves, its limits and its load")
+    add("info", _info, "the version that serves, its limits and its load")
     add("health", _health, "whether a server serves: exit code 0, else 1")
     return parser
 

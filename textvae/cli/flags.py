@@ -1,14 +1,25 @@
-"""The flags of the terminal's commands."""
+"""The flags of the commands on a terminal."""
 
 import argparse
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 from textvae.client import latent_files
-from textvae.options import Options
+from textvae.options import (
+    IMPORTANCE_SAMPLES_DEFAULT,
+    PATH_DEFAULT,
+    PRIOR_DEFAULT,
+    RADIUS_DEFAULT,
+    RADIUS_MAX,
+    SCALE_DEFAULT,
+    Options,
+    PathShape,
+    Prior,
+)
 
 
 def encode(command: argparse.ArgumentParser) -> None:
-    """Of sentences to posteriors."""
+    """Add the flags of encode."""
     _flag_sentences(command)
     command.add_argument("--output", type=Path, help="write latents and version to this .npz file")
     command.add_argument("--logvar", action="store_true", help="also the log-variances")
@@ -17,45 +28,55 @@ def encode(command: argparse.ArgumentParser) -> None:
 
 
 def decode(command: argparse.ArgumentParser) -> None:
-    """Of latents to sentences."""
+    """Add the flags of decode."""
     command.add_argument("file", type=Path, help=".npz file of textvae encode --output")
     command.add_argument(
-        "--part", choices=latent_files.PARTS, default="mean", help="which latents of it"
+        "--part", choices=latent_files.PARTS, default="mean", help="which of its latents"
     )
     _flag_options(command)
 
 
 def sample(command: argparse.ArgumentParser) -> None:
-    """Of draws."""
+    """Add the flags of sample."""
     command.add_argument("--count", type=int, default=10, help="sentences (default %(default)s)")
-    priors = ("auto", "standard", "fitted")
     command.add_argument(
-        "--prior", choices=priors, default="auto", help="auto: fitted where the version has one"
+        "--prior",
+        choices=get_args(Prior),
+        default=PRIOR_DEFAULT,
+        help="auto: fitted where the version has one",
     )
-    command.add_argument("--scale", type=float, default=1.0, help="factor on the draws' distance")
+    command.add_argument(
+        "--scale", type=float, default=SCALE_DEFAULT, help="factor on the draws' distance"
+    )
     _flag_options(command)
 
 
 def interpolate(command: argparse.ArgumentParser) -> None:
-    """Of a path."""
+    """Add the flags of interpolate."""
     _flag_sentences(command)
     command.add_argument(
         "--steps", type=int, default=7, help="sentences, ends counted (default %(default)s)"
     )
     command.add_argument(
-        "--path", choices=("lerp", "slerp"), default="lerp", help="straight line or great circle"
+        "--path",
+        choices=get_args(PathShape),
+        default=PATH_DEFAULT,
+        help="straight line or great circle",
     )
     _flag_options(command)
 
 
 def paraphrase(command: argparse.ArgumentParser) -> None:
-    """Of variations."""
+    """Add the flags of paraphrase."""
     _flag_sentences(command)
     command.add_argument(
         "--count", type=int, default=5, help="variations a sentence (default %(default)s)"
     )
     command.add_argument(
-        "--radius", type=float, default=1.0, help="how far, 0 to 10 posterior deviations"
+        "--radius",
+        type=float,
+        default=RADIUS_DEFAULT,
+        help=f"how far, 0 to {RADIUS_MAX:g} posterior deviations",
     )
     command.add_argument(
         "--distinct", action="store_true", help="leave out repeats and the sentence"
@@ -64,16 +85,19 @@ def paraphrase(command: argparse.ArgumentParser) -> None:
 
 
 def score(command: argparse.ArgumentParser) -> None:
-    """Of likelihoods."""
+    """Add the flags of score."""
     _flag_sentences(command)
     command.add_argument(
-        "--importance-samples", type=int, default=100, help="draws a sentence (default %(default)s)"
+        "--importance-samples",
+        type=int,
+        default=IMPORTANCE_SAMPLES_DEFAULT,
+        help="draws a sentence (default %(default)s)",
     )
     _flag_seed(command)
 
 
 def replay(command: argparse.ArgumentParser) -> None:
-    """Of calls asked again."""
+    """Add the flags of replay."""
     command.add_argument("file", type=Path, help="file of --record")
 
 
@@ -88,47 +112,15 @@ def _flag_seed(command: argparse.ArgumentParser) -> None:
         "--seed", type=int, help="seed of all draws; the server's choice if left out"
     )
     command.add_argument(
-        "--record", type=Path, help="write what was asked and answered to this file, for replay"
+        "--record", type=Path, help="write requests and responses to this file, for replay"
     )
 
 
 def _flag_options(command: argparse.ArgumentParser) -> None:
-    """The flags of how to write."""
-    none = Options()
-    command.add_argument(
-        "--temperature", type=float, default=none.temperature, help="0 to 10; 0 is greedy"
-    )
-    command.add_argument(
-        "--top-k", type=int, default=none.top_k, help="draw among so many likeliest tokens; 0: all"
-    )
-    command.add_argument(
-        "--top-p",
-        type=float,
-        default=none.top_p,
-        help="draw among the likeliest of this mass, to 1",
-    )
-    command.add_argument(
-        "--min-p",
-        type=float,
-        default=none.min_p,
-        help="draw among tokens at least this times as probable as the likeliest",
-    )
-    command.add_argument(
-        "--no-repeat",
-        type=int,
-        default=none.no_repeat,
-        help="never write a run of so many tokens twice in a sentence; 0: no guard",
-    )
-    command.add_argument(
-        "--beam", type=int, default=none.beam, help="hypotheses of a beam search, to 8; 0: none"
-    )
-    command.add_argument(
-        "--alternatives",
-        type=int,
-        default=none.alternatives,
-        help="other sentences of the beam to show, below --beam",
-    )
-    command.add_argument(
-        "--tokens-max", type=int, default=none.tokens_max, help="most tokens; 0 is the server's"
-    )
+    """Add a flag for each sampling option, and those of `_flag_seed`."""
+    defaults = Options()
+    for name, hint in get_type_hints(Options, include_extras=True).items():
+        kind, words = get_args(hint)
+        flag, default = f"--{name.replace('_', '-')}", getattr(defaults, name)
+        command.add_argument(flag, type=kind, default=default, help=words)
     _flag_seed(command)

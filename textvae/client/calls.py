@@ -1,7 +1,8 @@
-"""The six methods on sentences, written once for both clients.
+"""The six calls on sentences, as call protocols for both clients.
 
-A talk yields requests and is sent their responses, so it need not know whether its client waits or
-awaits. Each ends with its result; errors of a request are raised in it where it yielded.
+A call protocol is a generator: it yields requests, is sent their responses and returns its result.
+So one definition serves the client that blocks and the one for asyncio. The error of a request is
+raised at its `yield`.
 """
 
 from collections.abc import Sequence
@@ -33,7 +34,15 @@ from textvae.client.results import (
     ScoreResult,
     Variations,
 )
-from textvae.options import GREEDY, Options
+from textvae.options import (
+    GREEDY,
+    IMPORTANCE_SAMPLES_DEFAULT,
+    PATH_DEFAULT,
+    PRIOR_DEFAULT,
+    RADIUS_DEFAULT,
+    SCALE_DEFAULT,
+    Options,
+)
 from textvae.v1 import textvae_pb2 as pb
 
 _PRIORS = {
@@ -52,9 +61,9 @@ def encode(
     seed: int | None = None,
     first_index: int = 0,
 ) -> CallProtocol[EncodeResult]:
-    """The posteriors of sentences, with `samples` draws of each; log-variances if asked for.
+    """Return the posteriors of sentences, with `samples` draws; `logvar` adds log-variances.
 
-    `first_index` is the number of the first sentence among all that the caller has.
+    `first_index` is the number of the first sentence among all sentences of the caller.
     """
     check_list("sentences", sentences)
 
@@ -86,7 +95,7 @@ def decode(
     seed: int | None = None,
     first_index: int = 0,
 ) -> CallProtocol[DecodeResult]:
-    """A sentence per latent. VersionError where their version no longer serves."""
+    """Return a sentence per latent; raise VersionError where their version no longer serves."""
 
     def request(start: int, end: int) -> pb.DecodeRequest:
         return message(
@@ -98,7 +107,7 @@ def decode(
         )
 
     row_bytes = 4 * max(latents.values.shape[-1], 1)
-    # Half of the limit leaves room for all that is not values.
+    # Half of the limit leaves room for everything but the values.
     limits = (yield LIMITS).limits
     size = min(limits.sentences_max, limits.message_bytes_max // 2 // row_bytes)
     parts = yield from in_chunks("Decode", request, len(latents.values), size)
@@ -108,13 +117,13 @@ def decode(
 def sample(
     count: int,
     *,
-    prior: str = "auto",
-    scale: float = 1.0,
+    prior: str = PRIOR_DEFAULT,
+    scale: float = SCALE_DEFAULT,
     options: Options = GREEDY,
     seed: int | None = None,
     first_index: int = 0,
 ) -> CallProtocol[SampleResult]:
-    """`count` draws of a prior: auto (fitted where the version has one), standard or fitted."""
+    """Return sentences of `count` draws of a prior: standard, fitted, or auto for either."""
 
     def request(start: int, end: int) -> pb.SampleRequest:
         return message(
@@ -128,7 +137,7 @@ def sample(
         )
 
     limits = (yield LIMITS).limits
-    size = min(limits.count_max, limits.rows_max // max(options.beam, 1))
+    size = min(limits.count_max, limits.rows_max // options.slots)
     parts = yield from in_chunks("Sample", request, count, size)
     return SampleResult(
         generated_sentences_of(part.sentences for part in parts),
@@ -142,12 +151,12 @@ def interpolate(
     points: Sequence[str | Latents],
     steps: int,
     *,
-    path: str = "lerp",
+    path: str = PATH_DEFAULT,
     options: Options = GREEDY,
     seed: int | None = None,
     first_index: int = 0,
 ) -> CallProtocol[InterpolateResult]:
-    """`steps` sentences on the path (lerp or slerp) through sentences or latents of one row."""
+    """Return `steps` sentences on the path (lerp or slerp) through sentences or single latents."""
     check_list("points", points)
     request = message(
         pb.InterpolateRequest,
@@ -171,13 +180,13 @@ def paraphrase(
     sentences: Sequence[str],
     count: int,
     *,
-    radius: float = 1.0,
+    radius: float = RADIUS_DEFAULT,
     distinct: bool = False,
     options: Options = GREEDY,
     seed: int | None = None,
     first_index: int = 0,
 ) -> CallProtocol[ParaphraseResult]:
-    """`count` variations of each sentence, or fewer where `distinct` leaves repeats out."""
+    """Return `count` variations of each sentence, or fewer where `distinct` drops repeats."""
     check_list("sentences", sentences)
 
     def request(start: int, end: int) -> pb.ParaphraseRequest:
@@ -193,7 +202,7 @@ def paraphrase(
         )
 
     limits = (yield LIMITS).limits
-    rows = max(count, 1) * max(options.beam, 1)
+    rows = max(count, 1) * options.slots
     size = min(limits.sentences_max, limits.rows_max // rows)
     parts = yield from in_chunks("Paraphrase", request, len(sentences), size)
     variations = [
@@ -211,11 +220,11 @@ def paraphrase(
 def score(
     sentences: Sequence[str],
     *,
-    importance_samples: int = 100,
+    importance_samples: int = IMPORTANCE_SAMPLES_DEFAULT,
     seed: int | None = None,
     first_index: int = 0,
 ) -> CallProtocol[ScoreResult]:
-    """How likely the model finds sentences; time and precision grow with `importance_samples`."""
+    """Return scores of sentences, in nats; time and precision grow with `importance_samples`."""
     check_list("sentences", sentences)
 
     def request(start: int, end: int) -> pb.ScoreRequest:

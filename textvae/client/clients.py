@@ -1,4 +1,4 @@
-"""Two clients with the same methods: one waits, one awaits."""
+"""Two clients with the same methods: one blocks, one is for asyncio."""
 
 import functools
 import json
@@ -12,6 +12,7 @@ from textvae.client.failures import error_of
 from textvae.client.messages import LIMITS, CallProtocol, CallRequest
 from textvae.errors import TextVaeError
 from textvae.v1 import model_pb2_grpc, textvae_pb2_grpc
+from textvae.wire import RESPONSE_BYTES_MAX
 
 TARGET = "127.0.0.1:50061"
 TIMEOUT_S = 30.0
@@ -21,7 +22,7 @@ _RETRIES = {
     "methodConfig": [
         {
             "name": [{}],
-            # Calls change nothing, so all may be repeated. A full server says when to come back.
+            # Calls change nothing, so all may be retried. A full server sends the time to wait.
             "retryPolicy": {
                 "maxAttempts": 4,
                 "initialBackoff": "0.1s",
@@ -34,7 +35,7 @@ _RETRIES = {
 }
 _CHANNEL = (
     ("grpc.service_config", json.dumps(_RETRIES)),
-    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+    ("grpc.max_receive_message_length", RESPONSE_BYTES_MAX),
 )
 
 Record = Callable[[recording.Exchange], object]
@@ -43,42 +44,41 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-def _waiting(
-    talk: Callable[Arguments, CallProtocol[Result]],
+def _blocking(
+    protocol: Callable[Arguments, CallProtocol[Result]],
 ) -> Callable[Concatenate["Client", Arguments], Result]:
-    """A talk as a method that returns its result."""
+    """Make a method of a call protocol; it returns the result."""
 
-    @functools.wraps(talk)
+    @functools.wraps(protocol)
     def method(client: "Client", /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        return client._hold(talk(*args, **kwargs))
+        return client._drive(protocol(*args, **kwargs))
 
     return method
 
 
-def _awaiting(
-    talk: Callable[Arguments, CallProtocol[Result]],
+def _asynchronous(
+    protocol: Callable[Arguments, CallProtocol[Result]],
 ) -> Callable[Concatenate["AsyncClient", Arguments], Awaitable[Result]]:
-    """A talk as a coroutine that returns its result."""
+    """Make a coroutine of a call protocol; it returns the result."""
 
-    @functools.wraps(talk)
+    @functools.wraps(protocol)
     async def method(
         client: "AsyncClient", /, *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Result:
-        return await client._hold(talk(*args, **kwargs))
+        return await client._drive(protocol(*args, **kwargs))
 
     return method
 
 
 class Client:
-    """A server's methods; may be used from several threads. Closes with `with` or `close`."""
+    """A client that blocks; several threads may share it. Close it by `with` or `close`."""
 
     def __init__(
         self, target: str = TARGET, timeout_s: float = TIMEOUT_S, record: Record | None = None
     ) -> None:
-        """`target` is host:port; nothing is connected before the first call.
+        """Prepare the connection to `target`, host:port; the first call opens it.
 
-        `record` is called with each call on sentences that was answered; see
-        `textvae.client.recording`.
+        `record` is called with each answered call on sentences; see `textvae.client.recording`.
         """
         self._target = target
         self._timeout_s = timeout_s
@@ -87,20 +87,20 @@ class Client:
         self._methods = _methods(self._channel)
         self._limits: Any = None
 
-    encode = _waiting(calls.encode)
-    decode = _waiting(calls.decode)
-    sample = _waiting(calls.sample)
-    interpolate = _waiting(calls.interpolate)
-    paraphrase = _waiting(calls.paraphrase)
-    score = _waiting(calls.score)
-    replay = _waiting(recording.replay)
-    info = _waiting(inspection.info)
-    models = _waiting(inspection.models)
-    model = _waiting(inspection.model)
-    health = _waiting(inspection.health)
+    encode = _blocking(calls.encode)
+    decode = _blocking(calls.decode)
+    sample = _blocking(calls.sample)
+    interpolate = _blocking(calls.interpolate)
+    paraphrase = _blocking(calls.paraphrase)
+    score = _blocking(calls.score)
+    replay = _blocking(recording.replay)
+    info = _blocking(inspection.info)
+    models = _blocking(inspection.models)
+    model = _blocking(inspection.model)
+    health = _blocking(inspection.health)
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Close the connection."""
         self._channel.close()
 
     def __enter__(self) -> "Client":
@@ -109,46 +109,45 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _hold(self, talk: CallProtocol[Result]) -> Result:
-        """The result of a talk whose requests are answered one after another."""
+    def _drive(self, protocol: CallProtocol[Result]) -> Result:
+        """Drive a call protocol: answer its requests one after another; return its result."""
         try:
-            ask = next(talk)
+            call = next(protocol)
             while True:
                 try:
-                    response = self._answer(ask)
+                    response = self._answer(call)
                 except TextVaeError as error:
-                    ask = talk.throw(error)
+                    call = protocol.throw(error)
                 else:
-                    ask = talk.send(response)
+                    call = protocol.send(response)
         except StopIteration as end:
             result: Result = end.value
             return result
 
-    def _answer(self, ask: CallRequest) -> Any:
-        """The server's response, or its error as ours."""
-        if ask is LIMITS and self._limits:
+    def _answer(self, call: CallRequest) -> Any:
+        """Send one request; return the response or raise the error of textvae."""
+        if call is LIMITS and self._limits:
             return self._limits
         try:
-            response = self._methods[ask.method](ask.request, timeout=self._timeout_s)
+            response = self._methods[call.method](call.request, timeout=self._timeout_s)
         except grpc.RpcError as error:
             raise error_of(error, self._target, self._timeout_s) from error
-        if ask is LIMITS:
+        if call is LIMITS:
             self._limits = response
-        if self._record and ask.method in recording.KINDS:
-            self._record(recording.Exchange(*ask, response))
+        if self._record and call.method in recording.KINDS:
+            self._record(recording.Exchange(*call, response))
         return response
 
 
 class AsyncClient:
-    """The same methods to be awaited, in one event loop. Closes with `async with` or `close`."""
+    """A client for asyncio, in one event loop. Close it by `async with` or `close`."""
 
     def __init__(
         self, target: str = TARGET, timeout_s: float = TIMEOUT_S, record: Record | None = None
     ) -> None:
-        """`target` is host:port; nothing is connected before the first call.
+        """Prepare the connection to `target`, host:port; the first call opens it.
 
-        `record` is called with each call on sentences that was answered; see
-        `textvae.client.recording`.
+        `record` is called with each answered call on sentences; see `textvae.client.recording`.
         """
         self._target = target
         self._timeout_s = timeout_s
@@ -157,20 +156,20 @@ class AsyncClient:
         self._methods: dict[str, Any] = {}
         self._limits: Any = None
 
-    encode = _awaiting(calls.encode)
-    decode = _awaiting(calls.decode)
-    sample = _awaiting(calls.sample)
-    interpolate = _awaiting(calls.interpolate)
-    paraphrase = _awaiting(calls.paraphrase)
-    score = _awaiting(calls.score)
-    replay = _awaiting(recording.replay)
-    info = _awaiting(inspection.info)
-    models = _awaiting(inspection.models)
-    model = _awaiting(inspection.model)
-    health = _awaiting(inspection.health)
+    encode = _asynchronous(calls.encode)
+    decode = _asynchronous(calls.decode)
+    sample = _asynchronous(calls.sample)
+    interpolate = _asynchronous(calls.interpolate)
+    paraphrase = _asynchronous(calls.paraphrase)
+    score = _asynchronous(calls.score)
+    replay = _asynchronous(recording.replay)
+    info = _asynchronous(inspection.info)
+    models = _asynchronous(inspection.models)
+    model = _asynchronous(inspection.model)
+    health = _asynchronous(inspection.health)
 
     async def close(self) -> None:
-        """Ends the connection."""
+        """Close the connection."""
         if self._channel is not None:
             await self._channel.close(None)
 
@@ -180,42 +179,42 @@ class AsyncClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _hold(self, talk: CallProtocol[Result]) -> Result:
-        """The result of a talk whose requests are answered one after another."""
+    async def _drive(self, protocol: CallProtocol[Result]) -> Result:
+        """Drive a call protocol: answer its requests one after another; return its result."""
         try:
-            ask = next(talk)
+            call = next(protocol)
             while True:
                 try:
-                    response = await self._answer(ask)
+                    response = await self._answer(call)
                 except TextVaeError as error:
-                    ask = talk.throw(error)
+                    call = protocol.throw(error)
                 else:
-                    ask = talk.send(response)
+                    call = protocol.send(response)
         except StopIteration as end:
             result: Result = end.value
             return result
 
-    async def _answer(self, ask: CallRequest) -> Any:
-        """The server's response, or its error as ours."""
-        if ask is LIMITS and self._limits:
+    async def _answer(self, call: CallRequest) -> Any:
+        """Send one request; return the response or raise the error of textvae."""
+        if call is LIMITS and self._limits:
             return self._limits
         if self._channel is None:
             # A channel belongs to the event loop it is made in; there is one by the first call.
             self._channel = grpc.aio.insecure_channel(self._target, _CHANNEL)
             self._methods = _methods(self._channel)
         try:
-            response = await self._methods[ask.method](ask.request, timeout=self._timeout_s)
+            response = await self._methods[call.method](call.request, timeout=self._timeout_s)
         except grpc.RpcError as error:
             raise error_of(error, self._target, self._timeout_s) from error
-        if ask is LIMITS:
+        if call is LIMITS:
             self._limits = response
-        if self._record and ask.method in recording.KINDS:
-            self._record(recording.Exchange(*ask, response))
+        if self._record and call.method in recording.KINDS:
+            self._record(recording.Exchange(*call, response))
         return response
 
 
 def _methods(channel: Any) -> dict[str, Any]:
-    """What to call for each method; the methods of the services have different names."""
+    """Return the stub of each method; the names of the services' methods are distinct."""
     stubs = textvae_pb2_grpc.TextVaeServiceStub(channel), model_pb2_grpc.ModelServiceStub(channel)
     methods = {name: call for stub in stubs for name, call in vars(stub).items()}
     return methods | {inspection.CHECK: channel.unary_unary(inspection.CHECK)}

@@ -1,4 +1,4 @@
-"""gRPC errors as the errors of textvae, by the reason that the server gives."""
+"""gRPC errors as the errors of textvae, by the reason in the server's status."""
 
 import grpc
 from google.rpc import error_details_pb2
@@ -22,7 +22,7 @@ _KINDS: dict[str, type[TextVaeError]] = {
 
 
 def error_of(error: grpc.RpcError, target: str, timeout_s: float) -> TextVaeError:
-    """What `error` means to the caller; TextVaeError itself where only the server can mend it."""
+    """Return `error` as the class of the party that can act; TextVaeError for the server itself."""
     # Every RpcError that a call raises is a grpc.Call as well, which the types do not say.
     assert isinstance(error, grpc.Call | grpc.aio.AioRpcError)
     code, message = error.code(), error.details() or ""

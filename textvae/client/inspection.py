@@ -1,4 +1,4 @@
-"""The methods that look at the server and its registry, written once for both clients."""
+"""The calls about the server and its registry, for both clients."""
 
 import json
 
@@ -8,14 +8,14 @@ from textvae.errors import UnavailableError
 from textvae.v1 import model_pb2 as pb
 
 CHECK = "/grpc.health.v1.Health/Check"
-_WHOLE_SERVER = b""
-"""HealthCheckRequest with no field set: too little to depend on a package of messages for it."""
+_SERVER_REQUEST = b""
+"""An empty HealthCheckRequest; too little to depend on a package of messages for it."""
 _SERVING = b"\x08\x01"
 """HealthCheckResponse with field 1, status, at 1, SERVING."""
 
 
 def info() -> CallProtocol[ServerInfo]:
-    """What serves, its limits and its load."""
+    """Return the version that serves, and the server's limits and load."""
     response: pb.GetServerInfoResponse = yield CallRequest(
         "GetServerInfo", pb.GetServerInfoRequest()
     )
@@ -26,7 +26,7 @@ def info() -> CallProtocol[ServerInfo]:
 
 
 def models() -> CallProtocol[list[Model]]:
-    """All published versions, model by model, newest first."""
+    """Return all published versions, model by model, newest first."""
     found: list[Model] = []
     token = ""
     while True:
@@ -39,25 +39,25 @@ def models() -> CallProtocol[list[Model]]:
 
 
 def model(name: str) -> CallProtocol[Model]:
-    """One version, models/{model}/versions/{version}, verified, with its manifest."""
+    """Return one version, models/{model}/versions/{version}, verified, with its manifest."""
     response: pb.GetModelResponse = yield CallRequest("GetModel", pb.GetModelRequest(name=name))
-    found = response.model
-    return _model(found)._replace(
-        manifest_sha256=found.manifest_sha256,
-        bytes=found.bytes,
-        manifest=json.loads(found.manifest_json),
+    message = response.model
+    return _model(message)._replace(
+        manifest_sha256=message.manifest_sha256,
+        bytes=message.bytes,
+        manifest=json.loads(message.manifest_json),
     )
 
 
 def health() -> CallProtocol[bool]:
-    """Whether a server is there and serves."""
+    """Return whether a server answers and serves."""
     try:
-        response: bytes = yield CallRequest(CHECK, _WHOLE_SERVER)
+        response: bytes = yield CallRequest(CHECK, _SERVER_REQUEST)
     except UnavailableError:
         return False
     return response == _SERVING
 
 
-def _model(found: pb.Model) -> Model:
-    """A version as it is listed."""
-    return Model(found.name, found.version, found.state == pb.STATE_SERVING)
+def _model(message: pb.Model) -> Model:
+    """Return a version as ListModels has it."""
+    return Model(message.name, message.version, message.state == pb.STATE_SERVING)

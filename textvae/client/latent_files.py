@@ -1,4 +1,4 @@
-"""Latents in .npz files: numpy's own format, with the version that they belong to."""
+"""Latents in .npz files, NumPy's own format, with their version."""
 
 import io
 import zipfile
@@ -15,7 +15,7 @@ PARTS = ("mean", "samples")
 
 
 def save(path: Path, sentences: Sequence[str], encoded: EncodeResult) -> None:
-    """Writes mean, logvar and samples where there are any, the sentences, version and seed."""
+    """Write the mean, the logvar and samples if present, the sentences, version and seed."""
     parts = {name: getattr(encoded, name) for name in ("mean", "logvar", "samples")}
     arrays = {name: latents.values for name, latents in parts.items() if latents is not None}
     stream = io.BytesIO()
@@ -30,7 +30,7 @@ def save(path: Path, sentences: Sequence[str], encoded: EncodeResult) -> None:
 
 
 def load(path: Path, part: str = "mean") -> Latents:
-    """The latents under `part`; DataError for a file that is not of `save`, or lacks the part."""
+    """Read the latents of `part`; raise DataError where the file is not of `save` or lacks it."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return Latents(arrays[part].astype(np.float32), str(arrays["version"]))

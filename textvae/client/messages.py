@@ -1,4 +1,4 @@
-"""Messages from values and values from messages, and the sending of one input in chunks."""
+"""Messages from values, values from messages, and the chunks of one input."""
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -14,44 +14,44 @@ from textvae.v1 import textvae_pb2 as pb
 from textvae.wire import latents_message
 
 STARTS_MAX = 3
-"""Most times that an input in chunks is begun, should the champion change in the midst of each."""
+"""Most starts of an input in chunks, if the champion changes between the chunks of each."""
 
 Result = TypeVar("Result")
 Kind = TypeVar("Kind", bound=Message)
 
 
 class CallRequest(NamedTuple):
-    """A request to send."""
+    """A request to send, with its method."""
 
     method: str
     request: Any
 
 
 CallProtocol = Generator[CallRequest, Any, Result]
-"""Yields requests, is sent their responses, ends with a result."""
+"""A generator that yields requests, is sent their responses, and returns a result."""
 
 LIMITS = CallRequest("GetServerInfo", model_pb2.GetServerInfoRequest())
-"""What a talk yields to know the server's limits; a client asks once and remembers."""
+"""The request for the server's limits; a client sends it once and caches the response."""
 
 
 def in_chunks(
     method: str, request: Callable[[int, int], Any], count: int, size: int
 ) -> CallProtocol[list[Any]]:
-    """The responses to requests for items start to end, `size` at most in each, in order.
+    """Return the responses to requests for items start to end, at most `size` in each, in order.
 
-    The first response says version and seed, and the later requests ask for both, so that together
-    they are one large call. A champion that changes in between makes the whole begin again.
+    The later requests name version and seed of the first response, so that together they are one
+    large call. If the champion changes in between, the input starts again.
     """
     size = max(size, 1)
     for attempt in range(1, STARTS_MAX + 1):
         parts: list[Any] = []
         try:
-            # An empty input is sent too: what is wrong with it is the server's to say.
+            # An empty input is sent too: the server reports what is wrong with it.
             for start in range(0, max(count, 1), size):
-                asked = request(start, min(start + size, count))
+                chunk = request(start, min(start + size, count))
                 if parts:
-                    _follow(asked, parts[0].metadata)
-                parts.append((yield CallRequest(method, asked)))
+                    pin(chunk, parts[0].metadata)
+                parts.append((yield CallRequest(method, chunk)))
             break
         except VersionError:
             if not parts or attempt == STARTS_MAX:
@@ -60,7 +60,7 @@ def in_chunks(
 
 
 def message(kind: type[Kind], **fields: Any) -> Kind:
-    """A message of the fields that are not None; InputError names one that cannot be sent."""
+    """Build a message of the fields that are not None; raise InputError for an invalid one."""
     built = kind()
     for name, value in fields.items():
         if value is None:
@@ -73,25 +73,25 @@ def message(kind: type[Kind], **fields: Any) -> Kind:
 
 
 def check_list(field: str, values: Sequence[Any]) -> None:
-    """InputError for the slip of giving one string, which is a sequence of strings too."""
+    """Raise InputError for one string, which is a sequence of strings too."""
     if isinstance(values, str):
         raise InputError(field, "must be a list, got one string; put it in brackets")
 
 
 def number_of(field: str, name: str, numbers: Mapping[str, int]) -> int:
-    """The enum number of a name."""
+    """Return the enum number of a name."""
     if name not in numbers:
         raise InputError(field, f"must be one of {', '.join(numbers)}, got {name!r}")
     return numbers[name]
 
 
 def options_message(options: Options) -> pb.Options:
-    """How to write."""
+    """Build the message of sampling options."""
     return message(pb.Options, **options._asdict())
 
 
 def rows_message(field: str, latents: Latents, start: int, end: int) -> pb.Latents:
-    """Rows start to end of (n, latent)."""
+    """(n, latent) -> the message of rows start to end."""
     rows = np.asarray(latents.values, dtype=np.float32)
     if rows.ndim != 2:
         raise InputError(field, f"must be an array (n, latent), got the shape {rows.shape}")
@@ -99,7 +99,7 @@ def rows_message(field: str, latents: Latents, start: int, end: int) -> pb.Laten
 
 
 def endpoint(field: str, point: str | Latents) -> pb.Endpoint:
-    """A sentence, or latents of one row, as a point of a path."""
+    """Build a point of a path from a sentence or from latents of one row."""
     if isinstance(point, str):
         return message(pb.Endpoint, sentence=point)
     rows = rows_message(f"{field}.latents", point, 0, len(point.values))
@@ -107,7 +107,7 @@ def endpoint(field: str, point: str | Latents) -> pb.Endpoint:
 
 
 def latents_of(parts: Iterable[pb.Latents]) -> Latents:
-    """The rows of all parts, which are of one version."""
+    """Return the rows of all parts, which are of one version."""
     parts = list(parts)
     rows = [np.array(part.values, np.float32).reshape(-1, part.columns) for part in parts]
     return Latents(np.concatenate(rows), parts[0].version)
@@ -116,7 +116,7 @@ def latents_of(parts: Iterable[pb.Latents]) -> Latents:
 def generated_sentences_of(
     parts: Iterable[Iterable[pb.GeneratedSentence]],
 ) -> list[GeneratedSentence]:
-    """The sentences of all parts."""
+    """Return the sentences of all parts."""
     return [
         GeneratedSentence(
             sentence.text,
@@ -131,7 +131,7 @@ def generated_sentences_of(
 
 
 def facts_of(parts: Sequence[Any]) -> Facts:
-    """How the responses were made: what they share, and the sums of what they do not."""
+    """Return the facts of the responses: what they share, and the sums of their costs."""
     facts: list[pb.Metadata] = [part.metadata for part in parts]
     return Facts(
         version=facts[0].version,
@@ -143,9 +143,9 @@ def facts_of(parts: Sequence[Any]) -> Facts:
     )
 
 
-def _follow(asked: Any, first: pb.Metadata) -> None:
-    """Has a later chunk answered as the first one was."""
-    asked.seed = first.seed
+def pin(request: Any, metadata: pb.Metadata) -> None:
+    """Set seed and version of a request to those of a response, to be answered the same way."""
+    request.seed = metadata.seed
     # Latents bring their version with them; the other requests have a field for it.
-    if "version" in asked.DESCRIPTOR.fields_by_name:
-        asked.version = first.version
+    if "version" in request.DESCRIPTOR.fields_by_name:
+        request.version = metadata.version

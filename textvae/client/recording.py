@@ -1,4 +1,4 @@
-"""Calls in files, to be asked again: what was asked and what came back, as JSON."""
+"""Recorded calls in JSON files, to be replayed: each request with its response."""
 
 import json
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from textvae import files
-from textvae.client.messages import CallProtocol, CallRequest
+from textvae.client.messages import CallProtocol, CallRequest, pin
 from textvae.errors import DataError, NotFoundError
 from textvae.v1 import textvae_pb2 as pb
 
 TIMES = ("queue_us", "compute_us", "batch_rows")
-"""What two equal calls may differ in: how long they took, and how many rows ran beside them."""
+"""The metadata in which two equal calls may differ: their times, and the rows of the batch."""
 
 KINDS: dict[str, tuple[type[Message], type[Message]]] = {
     "Encode": (pb.EncodeRequest, pb.EncodeResponse),
@@ -27,7 +27,7 @@ KINDS: dict[str, tuple[type[Message], type[Message]]] = {
 
 
 class Exchange(NamedTuple):
-    """One call."""
+    """A call: its request and its response."""
 
     method: str
     request: Any
@@ -35,7 +35,7 @@ class Exchange(NamedTuple):
 
 
 def save(path: Path, exchanges: Sequence[Exchange]) -> None:
-    """Write the calls; a file appears whole."""
+    """Write the calls; the file appears complete or not at all."""
     calls = [
         {
             "method": one.method,
@@ -48,7 +48,7 @@ def save(path: Path, exchanges: Sequence[Exchange]) -> None:
 
 
 def load(path: Path) -> list[Exchange]:
-    """The calls of a file. Raises NotFoundError, and DataError where it is no such file."""
+    """Read the calls of a file. Raise NotFoundError, or DataError where it holds no calls."""
     try:
         calls = json.loads(path.read_bytes())["calls"]
         return [_exchange(**call) for call in calls]
@@ -59,34 +59,31 @@ def load(path: Path) -> list[Exchange]:
 
 
 def _exchange(method: str, request: dict[str, Any], response: dict[str, Any]) -> Exchange:
-    """A call from its JSON."""
-    asked, answered = KINDS[method]
+    """Parse a call from its JSON."""
+    request_kind, response_kind = KINDS[method]
     return Exchange(
         method,
-        json_format.ParseDict(request, asked()),
-        json_format.ParseDict(response, answered()),
+        json_format.ParseDict(request, request_kind()),
+        json_format.ParseDict(response, response_kind()),
     )
 
 
 def replay(exchange: Exchange) -> CallProtocol[list[str]]:
-    """Ask again what was asked, with the seed that the server drew and of the version that
-    answered -> the fields of the response that are not what they were; none is the same answer.
+    """Repeat a call with the seed and version of its response; return the fields that differ.
 
-    VersionError where another version serves.
+    Raise VersionError where another version serves.
     """
-    asked, made = type(exchange.request)(), exchange.response.metadata
-    asked.CopyFrom(exchange.request)
-    asked.seed = made.seed
+    request = type(exchange.request)()
+    request.CopyFrom(exchange.request)
+    pin(request, exchange.response.metadata)
     if exchange.method == "Sample":
-        asked.prior = exchange.response.prior
-    if exchange.method != "Decode":  # whose latents bring the version with them
-        asked.version = made.version
-    answer = yield CallRequest(exchange.method, asked)
-    return differing(exchange.response, answer)
+        request.prior = exchange.response.prior
+    response = yield CallRequest(exchange.method, request)
+    return differing(exchange.response, response)
 
 
 def differing(one: Any, other: Any) -> list[str]:
-    """The top fields in which two responses differ, times left out."""
+    """Return the top-level fields in which two responses differ, apart from TIMES."""
     pair = []
     for response in (one, other):
         timeless = type(response)()

@@ -1,4 +1,4 @@
-"""What a client gives and gets: values with numpy arrays, float32 unless said otherwise."""
+"""The values of the client: NumPy arrays, float32 unless stated otherwise."""
 
 from typing import Any, NamedTuple
 
@@ -6,54 +6,30 @@ import numpy as np
 
 
 class Latents(NamedTuple):
-    """Latents and the version they belong to; to compute with `values`, keep `version` beside."""
+    """Latents and their version; `Latents(array, version)` makes them of computed values."""
 
     values: np.ndarray
     """(n, latent)."""
     version: str
 
 
-class Options(NamedTuple):
-    """How a sentence is written from a latent; greedily where nothing is said."""
-
-    temperature: float = 0.0
-    """Softmax temperature, 0 to 10; 0 takes the likeliest token."""
-    top_k: int = 0
-    """Draws among the k likeliest tokens only; 0 for all."""
-    top_p: float = 1.0
-    """Draws among the likeliest tokens that together have this probability, above 0 to 1."""
-    tokens_max: int = 0
-    """Most tokens written; 0 for the server's limit."""
-    min_p: float = 0.0
-    """Draws among the tokens at least this times as probable as the likeliest, 0 to 1."""
-    no_repeat: int = 0
-    """Never writes a run of this many tokens that the sentence already has; 0 for no guard."""
-    beam: int = 0
-    """Hypotheses that a beam search keeps, 0 to 8; 0 and 1 for none."""
-    alternatives: int = 0
-    """Other sentences of the beam to return, below `beam`."""
-
-
-GREEDY = Options()
-
-
 class Facts(NamedTuple):
-    """How a result was made; version and seed make it again."""
+    """How a result was computed; version and seed reproduce it."""
 
     version: str
     seed: int
     queue_us: int
-    """Microseconds of waiting in the server, summed over the calls."""
+    """Microseconds of waiting in the server, the sum over the calls."""
     compute_us: int
-    """Microseconds of work in the server, summed over the calls."""
+    """Microseconds of work in the server, the sum over the calls."""
     tokens: int
-    """Tokens read and written."""
+    """Tokens read and generated."""
     batch_rows: int
     """Most rows, own and others', that shared a decoder step."""
 
 
 class GeneratedSentence(NamedTuple):
-    """A sentence that the decoder wrote."""
+    """A sentence that the decoder generated."""
 
     text: str
     log_prob: float
@@ -62,7 +38,7 @@ class GeneratedSentence(NamedTuple):
     ended: bool
     """False where the token limit cut it."""
     alternatives: "tuple[GeneratedSentence, ...]" = ()
-    """The beam's other sentences, the best first; as many as `Options.alternatives` asked for."""
+    """The beam's other sentences, the best first; at most `Options.alternatives`."""
 
 
 class EncodeResult(NamedTuple):
@@ -71,7 +47,7 @@ class EncodeResult(NamedTuple):
     mean: Latents
     logvar: Latents | None
     samples: Latents | None
-    """As many rows in a row per sentence as were asked for."""
+    """`samples` adjacent rows per sentence."""
     facts: Facts
 
 
@@ -137,13 +113,13 @@ class Model(NamedTuple):
     version: str
     serving: bool
     manifest_sha256: str = ""
-    """Known of a model that was asked for by name, as are the next two."""
+    """Only from `model`, as are the next two."""
     bytes: int = 0
     manifest: dict[str, Any] | None = None
 
 
 class Limits(NamedTuple):
-    """The most that one call may ask of the server; larger inputs are sent in chunks."""
+    """The server's limits of one call; larger inputs are sent in chunks."""
 
     sentences_max: int
     characters_max: int
@@ -156,7 +132,7 @@ class Limits(NamedTuple):
 
 
 class Load(NamedTuple):
-    """What the server's engine has to do."""
+    """The load of the server's engine."""
 
     active_rows: int
     waiting_rows: int
@@ -164,7 +140,7 @@ class Load(NamedTuple):
 
 
 class ServerInfo(NamedTuple):
-    """What serves."""
+    """The version that serves, and the server's limits and load."""
 
     textvae_release: str
     model: str
@@ -177,4 +153,4 @@ class ServerInfo(NamedTuple):
     limits: Limits
     load: Load
     champion_problem: str
-    """Why the newest promotion is not what answers; empty where it is."""
+    """Why the newest promotion does not answer; empty where it does."""

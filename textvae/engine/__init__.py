@@ -1,1 +1,1 @@
-"""Sentences in, sentences out: the only conductor of text, model, latent and decode."""
+"""The engine: it alone combines text, model, latent and decode to answer requests."""

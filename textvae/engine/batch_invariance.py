@@ -1,7 +1,6 @@
-"""The self-test at load: does a row's arithmetic on this machine depend on the rows beside it?
+"""The self-test at load: does a row's result on this machine depend on the other rows of a batch?
 
-Library, processor and number of threads decide that, so it is tried where the model will run, with
-the model that will run.
+Library, processor and number of threads decide that, so the model itself is tested where it runs.
 """
 
 import logging
@@ -26,30 +25,30 @@ from textvae.model.products import (
 log = logging.getLogger(__name__)
 
 STEPS = 4
-# Of all numbers of rows, those that a whole step is tried in; each product alone is tried in all.
-PROBED = (1, 2, 3, 8, 21, 64)
+# Numbers of rows that a whole step is tested with; each product alone is tested with all numbers.
+PROBE_SIZES = (1, 2, 3, 8, 21, 64)
 
 
 class BatchInvariance(NamedTuple):
-    """What the self-test found."""
+    """The result of the self-test."""
 
     loaded: LoadedVersion
-    """The version in the arithmetic that holds, with the numbers of rows that it may run in."""
+    """The version with the arithmetic that passed and the batch sizes that it may run in."""
     exact: bool
-    """Whether rows are the same to the bit beside any neighbours."""
+    """Whether a row is the same to the bit in every batch."""
     words: str
-    """For GetServerInfo."""
+    """Description of the arithmetic, for GetServerInfo."""
     precision: str = "fp32"
-    """Of the weights in the decoder's steps: that or `int8`."""
+    """Precision of the weights in the decoder's steps: `fp32` or `int8`."""
 
 
 def check_batch_invariance(loaded: LoadedVersion, int8: bool = False) -> BatchInvariance:
-    """Choose an arithmetic in which rows do not depend on their neighbours.
+    """Choose an arithmetic in which a row does not depend on the other rows of its batch.
 
-    Products by our own C, or with weights that oneDNN has laid out, in any number of rows; else
-    torch's own in buckets of all sizes if they agree; else in the largest alone, if a row's place
-    in it does not matter; else all buckets with `exact` false, said in the log and to every client
-    that asks. With `int8` the weights in the decoder's steps have 8 bits, where C can do that.
+    Products by our own C, or with weights in oneDNN's layout, in any number of rows; else torch's
+    own in buckets of all sizes if they agree; else in the largest alone, if a row's index in it
+    does not matter; else all buckets with `exact` false, which the log and GetServerInfo report.
+    With `int8` the weights in the decoder's steps have 8 bits, where C can do that.
     """
     with torch.inference_mode():
         library, picks = native(), native_picks()
@@ -58,17 +57,17 @@ def check_batch_invariance(loaded: LoadedVersion, int8: bool = False) -> BatchIn
             decoder=loaded.decoder.with_gates(library),
             library=picks,
         )
-        rest = f"gates {_by(library)}, tokens picked {_by(picks)}"
-        for way, made in _in_any_number(loaded, library, int8):
-            if _products_agree(made) and _agree(made, PROBED):
-                words = f"{way.precision}, rows exact in any number; products {way.name}, {rest}"
-                return BatchInvariance(made, True, words, way.precision)
-            log.warning("rows depend on their neighbours here with products %s", way.name)
-        if _agree(loaded, loaded.buckets):
+        rest = f"gates {_implementation(library)}, tokens picked {_implementation(picks)}"
+        for kind, variant in _variants(loaded, library, int8):
+            if _products_agree(variant) and _steps_agree(variant, PROBE_SIZES):
+                words = f"{kind.precision}, rows exact in any number; products {kind.name}, {rest}"
+                return BatchInvariance(variant, True, words, kind.precision)
+            log.warning("rows depend on their neighbours here with products %s", kind.name)
+        if _steps_agree(loaded, loaded.buckets):
             sizes = ", ".join(map(str, loaded.buckets))
             return BatchInvariance(loaded, True, f"fp32, rows exact in buckets of {sizes}; {rest}")
         largest = loaded._replace(buckets=loaded.buckets[-1:])
-        if _agree(largest, largest.buckets):
+        if _steps_agree(largest, largest.buckets):
             words = f"fp32, rows exact in one bucket of {largest.buckets[0]}; {rest}"
             return BatchInvariance(largest, True, words)
     log.warning(
@@ -77,71 +76,71 @@ def check_batch_invariance(loaded: LoadedVersion, int8: bool = False) -> BatchIn
     return BatchInvariance(loaded, False, f"fp32, rows may differ in their last bits; {rest}")
 
 
-def _by(library: Any) -> str:
-    """Who does what the library is for."""
+def _implementation(library: Any) -> str:
+    """Describe what computes the functions of a library: C where it was loaded, else torch."""
     return "by torch" if library is None else "in C"
 
 
-class _Way(NamedTuple):
-    """One in which products may be made in any number of rows."""
+class _ProductKind(NamedTuple):
+    """An implementation of products that takes any number of rows."""
 
     precision: str
     name: str
     make: Make
-    of_steps: Make
+    make_for_steps: Make
 
 
-def _in_any_number(
+def _variants(
     loaded: LoadedVersion, library: Any, int8: bool
-) -> Iterator[tuple[_Way, LoadedVersion]]:
-    """The version in each such way that there is here, the fastest first."""
+) -> Iterator[tuple[_ProductKind, LoadedVersion]]:
+    """Yield the version with each kind of products that this machine has, the fastest first."""
     largest = loaded.buckets[-1]
 
-    def in_c(layer: Linear) -> Product:
+    def by_c(layer: Linear) -> Product:
         return pack_panels(layer, library)
 
-    def in_8_bits(layer: Linear) -> Product:
+    def by_c_in_int8(layer: Linear) -> Product:
         return quantize_int8(layer, library)
 
     def by_onednn(layer: Linear) -> Product:
         return pack_onednn(layer, largest)
 
-    ways = [_Way("fp32", "by oneDNN", by_onednn, by_onednn)]
+    kinds = [_ProductKind("fp32", "by oneDNN", by_onednn, by_onednn)]
     if library is not None and library.lanes_best() >= LANES_MIN:
-        ways.insert(0, _Way("fp32", "in C", in_c, in_c))
+        kinds.insert(0, _ProductKind("fp32", "in C", by_c, by_c))
         if int8:
-            ways.insert(0, _Way("int8", "in C", in_c, in_8_bits))
-    for way in ways:
+            kinds.insert(0, _ProductKind("int8", "in C", by_c, by_c_in_int8))
+    for kind in kinds:
         try:
-            made = loaded._replace(
-                encoder=loaded.encoder.with_products(way.make),
-                decoder=loaded.decoder.with_products(way.make, way.of_steps),
+            variant = loaded._replace(
+                encoder=loaded.encoder.with_products(kind.make),
+                decoder=loaded.decoder.with_products(kind.make, kind.make_for_steps),
                 buckets=tuple(range(1, largest + 1)),
             )
         except (AttributeError, NotImplementedError, RuntimeError) as error:
-            log.info("no products %s in %s here: %s", way.name, way.precision, error)
+            log.info("no products %s in %s here: %s", kind.name, kind.precision, error)
         else:
-            yield way, made
+            yield kind, variant
 
 
 def _products_agree(loaded: LoadedVersion) -> bool:
-    """Whether every product gives a row the same bits in any number of rows, and at any place."""
+    """Return whether every product gives a row the same bits in any batch, at any index."""
     largest = loaded.buckets[-1]
     generator = torch.Generator().manual_seed(1)
     for product in (*loaded.encoder.products(), *loaded.decoder.products()):
         rows = torch.randn(largest, product.inputs, generator=generator)
-        wanted = product(rows)
+        expected = product(rows)
         for count in loaded.buckets:
-            if not torch.equal(product(rows[:count]), wanted[:count]):
+            if not torch.equal(product(rows[:count]), expected[:count]):
                 return False
-        for count in PROBED:
-            if not torch.equal(product(rows[-count:]), wanted[-count:]):
+        for count in PROBE_SIZES:
+            if not torch.equal(product(rows[-count:]), expected[-count:]):
                 return False
     return True
 
 
-def _agree(loaded: LoadedVersion, buckets: tuple[int, ...]) -> bool:
-    """Whether probe rows give the same bits in every bucket, in any place."""
+def _steps_agree(loaded: LoadedVersion, buckets: tuple[int, ...]) -> bool:
+    """Return whether probe rows have the same bits in every bucket, at any index."""
     largest = loaded.buckets[-1]
     buckets = tuple(size for size in buckets if size <= largest)
     generator = torch.Generator().manual_seed(0)
@@ -149,15 +148,15 @@ def _agree(loaded: LoadedVersion, buckets: tuple[int, ...]) -> bool:
     vocab = loaded.decoder.vocab
     tokens = torch.randint(4, vocab, (largest, STEPS), generator=generator)
     lengths = torch.randint(1, STEPS + 1, (largest,), generator=generator)
-    wanted = _traces(loaded, latents, tokens, lengths, largest)
+    expected = _traces(loaded, latents, tokens, lengths, largest)
     for size in buckets:
         for rows in {1, size // 2 + 1, size}:
             part = _traces(loaded, latents[:rows], tokens[:rows], lengths[:rows], size)
-            if not torch.equal(part, wanted[:rows]):
+            if not torch.equal(part, expected[:rows]):
                 return False
         order = torch.randperm(largest, generator=generator)[:size]
-        turned = _traces(loaded, latents[order], tokens[order], lengths[order], size)
-        if not torch.equal(turned, wanted[order]):
+        permuted = _traces(loaded, latents[order], tokens[order], lengths[order], size)
+        if not torch.equal(permuted, expected[order]):
             return False
     return True
 
@@ -169,7 +168,10 @@ def _traces(
     lengths: torch.Tensor,
     size: int,
 ) -> torch.Tensor:
-    """(rows, latent), (rows, steps), (rows,) -> (rows, all numbers that a client could see)."""
+    """(rows, latent), (rows, steps), (rows,) -> (rows, 2 * latent + vocab).
+
+    The columns are the numbers that a client can see: mean, log-variance and logits.
+    """
     rows = len(latents)
     posterior = loaded.encoder.encode(tokens, tokens.flip(1), lengths, (size,))
     return torch.cat(
@@ -180,10 +182,10 @@ def _traces(
 def _logits(
     decoder: ExactDecoder, latents: torch.Tensor, tokens: torch.Tensor, size: int
 ) -> torch.Tensor:
-    """(rows, latent), (rows, steps) -> (size, vocab) after the steps."""
-    carried = decoder.start(pad_rows(latents, size))
+    """(rows, latent), (rows, steps) -> (size, vocab), the logits after the last step."""
+    state = decoder.start(pad_rows(latents, size))
     fed = pad_rows(tokens, size)
     logits = torch.empty(0)
     for step in range(tokens.shape[1]):
-        logits, carried = decoder.step(fed[:, step], carried)
+        logits, state = decoder.step(fed[:, step], state)
     return logits

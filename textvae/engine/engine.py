@@ -1,4 +1,4 @@
-"""The engine: requests in from any thread, one thread that computes, futures out."""
+"""The engine: requests from any thread, one thread that computes, futures of the replies."""
 
 import logging
 import threading
@@ -27,25 +27,25 @@ log = logging.getLogger(__name__)
 
 
 class Request(Protocol[Answer]):
-    """What can be asked of the engine: one file of `engine/operations/` each."""
+    """What the engine needs of a request; each file of `engine/operations/` has one such class."""
 
     @property
     def seed(self) -> int:
-        """Seed of all that is drawn."""
+        """Seed of all random numbers."""
 
     @property
     def first_index(self) -> int:
-        """Number of the first item among all that the caller has."""
+        """Number of the first item among all items of the caller."""
 
     @property
     def rows(self) -> int:
-        """What the request costs: rows for the decoder, or latents that Encode gives."""
+        """Cost of the request: rows in the decoder, or latents that Encode returns."""
 
     def check(self, limits: Limits) -> None:
-        """InputError unless within the limits; the width of latents is checked by `plan`."""
+        """Raise InputError unless within the limits; `plan` checks the width of latents."""
 
     def plan(self, loaded: LoadedVersion, limits: Limits, owner: object) -> Planning[Answer]:
-        """The work of a checked request; `owner` marks its rows."""
+        """Plan the work of a checked request; `owner` marks its rows."""
 
 
 class Job:
@@ -58,14 +58,14 @@ class Job:
         self.submitted_ns = time.perf_counter_ns()
         self.started_ns = 0
         self.planning: Planning[Any] | None = None
-        self.asks = False
-        """Whether its planning stands before a bucket of sentences to encode."""
+        self.has_bucket = False
+        """Whether its planning has stopped before a bucket of sentences to encode."""
         self.plan: Plan[Any] | None = None
         self.finished: dict[int, FinishedRow] = {}
 
     @property
     def cancelled(self) -> bool:
-        """Whether the caller gave up."""
+        """Whether the caller cancelled the future."""
         return self.future.cancelled()
 
 
@@ -78,14 +78,14 @@ class Load(NamedTuple):
 
 
 class Engine:
-    """One version that answers; every method may be called from any thread."""
+    """The engine of one version; every method may be called from any thread."""
 
     def __init__(
         self, version: Version, loaded: LoadedVersion, arithmetic: str, config: ServeConfig
     ) -> None:
-        """What is loaded belongs to the engine's thread from here on; see `engine/start.py`.
+        """Start the engine's thread, which alone uses `loaded` from here on; see `engine/start.py`.
 
-        `arithmetic`: what computes it, in words, for GetServerInfo.
+        `arithmetic` describes how it computes, for GetServerInfo.
         """
         self.version = version
         self.latent = loaded.latent
@@ -109,9 +109,10 @@ class Engine:
         self._thread.start()
 
     def submit(self, request: Request[Any]) -> Future[Reply]:
-        """The answer to come. InputError for a request out of bounds, BusyError when full.
+        """Return the future of the reply.
 
-        Cancelling the future frees the request's rows at the next step.
+        Raise InputError for a request outside the limits, BusyError where too many rows wait or the
+        engine closes. Cancelling the future frees the request's rows at the next step.
         """
         request.check(self.limits)
         job = Job(request, request.rows)
@@ -132,16 +133,16 @@ class Engine:
         return job.future
 
     def answer(self, request: Request[Answer]) -> Answer:
-        """The answer of `submit`, waited for."""
+        """Submit a request and wait for its result."""
         return cast(Answer, self.submit(request).result().result)
 
     def load(self) -> Load:
-        """Rows running and waiting, a moment ago."""
+        """Return how many rows run and wait."""
         active = self._slots.running
         return Load(active, max(self._cost - active, 0), self._slots.capacity)
 
     def close(self, timeout_s: float | None = None) -> bool:
-        """Take nothing more, end what was taken; whether all ended within `timeout_s`."""
+        """Refuse new requests, finish the others; return whether all ended within `timeout_s`."""
         with self._condition:
             self._closing = True
             self._condition.notify()
@@ -152,17 +153,17 @@ class Engine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End what was taken."""
+        """Finish all requests, then end the thread."""
         self.close()
 
     def _run(self) -> None:
-        """The engine's thread: plan what arrived, let rows join, step, answer."""
+        """Plan requests, admit rows, step and answer until the engine closes: its own thread."""
         torch.set_num_threads(self._threads)
         with torch.inference_mode():
             while self._take():
                 try:
                     self._slots.drop(_is_cancelled)
-                    self._plan_some()
+                    self._plan_requests()
                     self._admit()
                     for finished in self._slots.step():
                         self._collect(finished)
@@ -171,7 +172,7 @@ class Engine:
                     self._fail_running(error)
 
     def _take(self) -> bool:
-        """Take all requests that arrived, waiting for one if there is no work; False at the end."""
+        """Take all new requests, waiting for one if there is no work; return False at the end."""
         with self._condition:
             while not (self._arrived or self._planning or self._waiting or self._slots.running):
                 if self._closing:
@@ -185,29 +186,29 @@ class Engine:
         self._planning.extend(arrived)
         return True
 
-    def _plan_some(self) -> None:
+    def _plan_requests(self) -> None:
         """Turn requests into rows, with one bucket of sentences encoded between two steps.
 
-        So running rows are never held up for longer, and requests with more to encode take turns.
+        Running rows thus wait for one bucket at most, and requests of several buckets take turns.
         """
-        left, unserved, served = 1, list[Job](), list[Job]()
+        buckets_left, unserved, served = 1, list[Job](), list[Job]()
         for job in self._planning:
             if job.cancelled:
                 self._release(job)
                 continue
-            before = left
-            while job.planning is not None and (left or not job.asks):
-                left -= job.asks
+            before = buckets_left
+            while job.planning is not None and (buckets_left or not job.has_bucket):
+                buckets_left -= job.has_bucket
                 self._advance(job)
             if job.planning is not None:
-                (served if left < before else unserved).append(job)
+                (served if buckets_left < before else unserved).append(job)
         self._planning = deque(unserved + served)
 
     def _advance(self, job: Job) -> None:
-        """Take a request's planning one bucket further; one without rows is answered here."""
+        """Advance a request's planning by one bucket; answer a request without rows."""
         try:
             next(cast(Planning[Any], job.planning))
-            job.asks = True
+            job.has_bucket = True
             return
         except StopIteration as end:
             job.plan = end.value
@@ -216,7 +217,7 @@ class Engine:
         except Exception as error:
             log.exception("engine: a request could not be planned")
             self._fail(job, error)
-        job.planning, job.asks = None, False
+        job.planning, job.has_bucket = None, False
         if job.plan is not None:
             self._planned.add(job)
             self._waiting.extend(job.plan.rows)
@@ -224,7 +225,7 @@ class Engine:
                 self._answer(job)
 
     def _admit(self) -> None:
-        """Let waiting rows join, oldest first, skipping those nobody wants any more."""
+        """Let waiting rows join the batch, oldest first, without the rows of cancelled requests."""
         free = self._slots.capacity - self._slots.running
         rows: list[Row] = []
         while self._waiting and self._waiting[0].slots <= free:
@@ -235,7 +236,7 @@ class Engine:
         self._slots.admit(rows)
 
     def _collect(self, finished: FinishedRow) -> None:
-        """Keep a finished row; answer its request when it is the last."""
+        """Store a finished row; answer its request when it is the last."""
         job = cast(Job, finished.row.owner)
         job.finished[finished.row.number] = finished
         assert job.plan is not None, "a row ran before its request was planned; this is a bug"
@@ -243,30 +244,30 @@ class Engine:
             self._answer(job)
 
     def _answer(self, job: Job) -> None:
-        """Give the caller the result."""
+        """Set the result of the request's future."""
         assert job.plan is not None, "answered before it was planned; this is a bug"
-        done = [job.finished[place] for place in range(len(job.plan.rows))]
+        finished = [job.finished[number] for number in range(len(job.plan.rows))]
         try:
-            result = job.plan.finish(done)
+            result = job.plan.finish(finished)
         except Exception as error:
-            log.exception("engine: an answer could not be put together")
+            log.exception("engine: an answer could not be assembled")
             self._fail(job, error)
             return
         now_ns = time.perf_counter_ns()
-        answer = Reply(
+        reply = Reply(
             result,
             job.request.seed,
             (job.started_ns - job.submitted_ns) // 1000,
             (now_ns - job.started_ns) // 1000,
-            job.plan.tokens_read + sum(len(row.tokens) for row in done),
-            max((row.batch_rows for row in done), default=0),
+            job.plan.tokens_read + sum(len(row.tokens) for row in finished),
+            max((row.batch_rows for row in finished), default=0),
         )
         self._release(job)
         if job.future.set_running_or_notify_cancel():
-            job.future.set_result(answer)
+            job.future.set_result(reply)
 
     def _fail(self, job: Job, error: Exception) -> None:
-        """Give the caller the error, once."""
+        """Set the error of the request's future, once."""
         self._release(job)
         try:
             if job.future.set_running_or_notify_cancel():
@@ -275,14 +276,14 @@ class Engine:
             log.debug("engine: a request failed twice")
 
     def _release(self, job: Job) -> None:
-        """Nothing is kept of it; its cost no longer counts."""
+        """Forget a request; its cost no longer counts."""
         self._planned.discard(job)
         with self._condition:
             self._cost -= job.cost
             job.cost = 0
 
     def _fail_running(self, error: Exception) -> None:
-        """All requests that were planned and not answered fail; slots and queue start empty."""
+        """Fail all requests that were planned and not answered; empty the slots and the queue."""
         self._slots.clear()
         self._waiting.clear()
         for job in list(self._planned):
@@ -290,10 +291,10 @@ class Engine:
 
 
 def _is_cancelled(owner: object) -> bool:
-    """Whether the request behind a row was cancelled."""
+    """Return whether the request of a row was cancelled."""
     return cast(Job, owner).cancelled
 
 
 def threads_of(config: ServeConfig) -> int:
-    """Threads of the engine's arithmetic."""
+    """Return the number of threads of the engine's arithmetic."""
     return config.threads or available_cores()

@@ -1,4 +1,4 @@
-"""The most that one request may ask, and the checks that all requests share.
+"""The limits of one request, and the checks that all requests share.
 
 Values only: NumPy in and out, no torch, no protobuf. A field has the name it has in the proto, so
 that an error here names the field the client knows.
@@ -12,14 +12,14 @@ from textvae.config.serve import ServeConfig
 from textvae.errors import InputError
 from textvae.ranges import check_within
 
-SEED_MAX = 2**64 - 1
+REQUEST_SEED_MAX = 2**64 - 1
+"""The counter of the random numbers has 64 bits for a seed."""
 INDEX_MAX = 2**63 - 1
-RADIUS_MAX = 10.0
 LATENT_MAX = 1e4
 
 
 class Limits(NamedTuple):
-    """The most that one request may ask; GetServerInfo publishes it."""
+    """The limits of one request; GetServerInfo publishes them."""
 
     sentences_max: int
     characters_max: int
@@ -28,17 +28,17 @@ class Limits(NamedTuple):
     steps_max: int
     importance_samples_max: int
     rows_max: int
-    """Rows that one call may bring to the decoder, and that may wait in all."""
+    """Rows of the decoder that one call may need, and that may wait in all."""
 
 
 def limits_of(config: ServeConfig) -> Limits:
-    """The limits of requests, from the server's settings."""
+    """Return the limits that the server's settings set."""
     named = {name: getattr(config, name) for name in Limits._fields if name != "rows_max"}
     return Limits(**named, rows_max=config.waiting_rows_max)
 
 
 def check_rows(name: str, rows: int, limits: Limits, *, beam: bool = False) -> None:
-    """InputError where a product of two allowed numbers is more than one call may bring."""
+    """Raise InputError where the product of two allowed numbers exceeds the rows of one call."""
     if rows > limits.rows_max:
         factors = "the number of sentences"
         if beam:
@@ -48,20 +48,20 @@ def check_rows(name: str, rows: int, limits: Limits, *, beam: bool = False) -> N
 
 
 def check_address(seed: int, first_index: int) -> None:
-    """InputError unless seed and index fit the counter of the random numbers."""
-    check_within("seed", seed, 0, SEED_MAX)
+    """Raise InputError unless seed and index fit the counter of the random numbers."""
+    check_within("seed", seed, 0, REQUEST_SEED_MAX)
     check_within("first_index", first_index, 0, INDEX_MAX)
 
 
 def check_sentences(sentences: tuple[str, ...], limits: Limits) -> None:
-    """InputError naming the first sentence that is out of bounds."""
+    """Raise InputError naming the first sentence outside the limits."""
     check_within("sentences", len(sentences), 1, limits.sentences_max, "sentences")
     for number, sentence in enumerate(sentences):
         check_sentence(f"sentences[{number}]", sentence, limits)
 
 
 def check_sentence(name: str, sentence: str, limits: Limits) -> None:
-    """InputError for an empty or overlong sentence; its tokens are counted once they are made."""
+    """Raise InputError for an empty or overlong sentence; `LoadedVersion` limits its tokens."""
     if not sentence.strip():
         raise InputError(name, "must not be empty; send at least one character that is not a space")
     if len(sentence) > limits.characters_max:
@@ -70,7 +70,10 @@ def check_sentence(name: str, sentence: str, limits: Limits) -> None:
 
 
 def check_finite(name: str, values: np.ndarray) -> None:
-    """InputError naming the first row with a value that is not finite."""
+    """Raise InputError naming the first row with a value that is not finite.
+
+    (n, latent) or (latent,); also for a value beyond LATENT_MAX.
+    """
     finite = np.isfinite(values)
     if not finite.all():
         row = int(np.argmin(finite.reshape(len(values), -1).all(axis=1))) if values.ndim > 1 else 0
@@ -82,7 +85,7 @@ def check_finite(name: str, values: np.ndarray) -> None:
 
 
 def check_width(field: str, latents: np.ndarray, width: int) -> np.ndarray:
-    """(n, width) float32, or InputError for another width."""
+    """(n, width) -> the same as float32; raise InputError for another width."""
     if latents.ndim != 2 or latents.shape[1] != width:
         columns = latents.shape[1] if latents.ndim == 2 else 0
         raise InputError(

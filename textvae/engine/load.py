@@ -1,4 +1,4 @@
-"""A version in memory, ready to be asked."""
+"""A version in memory: its tokenizer, networks and fitted prior."""
 
 from collections.abc import Generator, Mapping
 from pathlib import Path
@@ -26,14 +26,14 @@ PRIOR_FILE = "prior.safetensors"
 
 
 class Posteriors(NamedTuple):
-    """(n, latent) float32 each."""
+    """Means and log-variances of posteriors, (n, latent) float32 each."""
 
     mean: np.ndarray
     logvar: np.ndarray
 
 
 class LoadedVersion(NamedTuple):
-    """The parts of one version."""
+    """The parts of one version that the engine computes with."""
 
     tokenizer: Tokenizer
     encoder: ExactEncoder
@@ -42,10 +42,13 @@ class LoadedVersion(NamedTuple):
     prior: FittedPrior | None
     buckets: tuple[int, ...] = BUCKETS
     library: Any = None
-    """From `native`: what of the steps is done in C."""
+    """From `native`: the functions that pick tokens in C; None for torch and NumPy."""
 
     def tokens(self, sentences: Mapping[str, str], tokens_max: int) -> list[list[int]]:
-        """Normalised sentences as ids; InputError naming the field of one without or too many."""
+        """Return the token ids of the sentences, which are named by their fields.
+
+        Raise InputError naming the field of a sentence without tokens or with too many.
+        """
         encoded = self.tokenizer.encode([normalise(sentence) for sentence in sentences.values()])
         for field, ids in zip(sentences, encoded, strict=True):
             if not ids:
@@ -56,37 +59,37 @@ class LoadedVersion(NamedTuple):
         return encoded
 
     def posteriors(self, encoded: list[list[int]]) -> Posteriors:
-        """Token ids of n sentences -> their posteriors, in the caller's order."""
+        """Return the posteriors of n sentences, given as token ids, in the caller's order."""
         encoding = self.encoding(encoded)
         while True:
             try:
                 next(encoding)
             except StopIteration as end:
-                found: Posteriors = end.value
-                return found
+                posteriors: Posteriors = end.value
+                return posteriors
 
     def encoding(self, encoded: list[list[int]]) -> Generator[None, None, Posteriors]:
-        """`posteriors` in pieces: yields before each bucket of sentences, ends with all.
+        """Compute `posteriors` bucket by bucket: yield before each bucket, return them all.
 
-        Sentences of like length share a bucket; which ones do changes no number.
+        Sentences of similar length share a bucket, which changes no number.
         """
         order = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
         mean = np.empty((len(encoded), self.latent), np.float32)
         logvar = np.empty_like(mean)
         for first in range(0, len(order), self.buckets[-1]):
             yield
-            chosen = order[first : first + self.buckets[-1]]
-            batch = batch_of([encoded[number] for number in chosen])
+            bucket = order[first : first + self.buckets[-1]]
+            batch = batch_of([encoded[number] for number in bucket])
             with torch.inference_mode():
                 tokens, lengths = torch.from_numpy(batch.tokens), torch.from_numpy(batch.lengths)
                 back = reverse(tokens, lengths)
                 posterior = self.encoder.encode(tokens, back, lengths, self.buckets)
-            mean[chosen], logvar[chosen] = posterior.mean.numpy(), posterior.logvar.numpy()
+            mean[bucket], logvar[bucket] = posterior.mean.numpy(), posterior.logvar.numpy()
         return Posteriors(mean, logvar)
 
 
 def load_version(registry: Path, version: Version) -> LoadedVersion:
-    """The parts of a verified version, with its fitted prior where one is attached."""
+    """Load the parts of a verified version, with its fitted prior where one is attached."""
     config = from_mapping(ModelConfig, version.manifest["model_config"], "manifest.model_config")
     tokenizer = Tokenizer((version.folder / "tokenizer.model").read_bytes())
     model = SentenceVae(config, tokenizer.vocab)
@@ -100,7 +103,7 @@ def load_version(registry: Path, version: Version) -> LoadedVersion:
 
 
 def load_networks(version: Version) -> tuple[SentenceVae, LanguageModel]:
-    """The trained networks of a verified version, for measuring."""
+    """Load the trained networks of a verified version, for evaluation."""
     config = from_mapping(ModelConfig, version.manifest["model_config"], "manifest.model_config")
     vocab = Tokenizer((version.folder / "tokenizer.model").read_bytes()).vocab
     vae, language_model = SentenceVae(config, vocab), LanguageModel(config, vocab)
@@ -110,7 +113,7 @@ def load_networks(version: Version) -> tuple[SentenceVae, LanguageModel]:
 
 
 def _fill(model: torch.nn.Module, path: Path) -> None:
-    """Read weights into a network; CorruptError where they are not its own or not finite."""
+    """Read weights into a network; raise CorruptError unless they fit it and are finite."""
     try:
         tensors = load(path.read_bytes())
     except SafetensorError as error:

@@ -1,6 +1,6 @@
-"""A request as work: what is encoded first, rows for the decoder, the answer made of them.
+"""The plan of a request: sentences to encode, rows for the decoder, the answer from these rows.
 
-What the operations share; each has its own plan in `engine/operations/`.
+Here is what the operations share; each has its own plan in `engine/operations/`.
 """
 
 import itertools
@@ -25,26 +25,25 @@ class Plan(NamedTuple, Generic[Answer]):
 
     rows: list[Row]
     finish: Callable[[list[FinishedRow]], Answer]
-    """From the finished rows, in the order of `rows`, to the answer."""
+    """Makes the answer from the finished rows, in the order of `rows`."""
     tokens_read: int
 
 
 Planning = Generator[None, None, Plan[Answer]]
-"""Yields before each bucket of sentences that is encoded, ends with the plan; may raise
-InputError."""
+"""Yields before each bucket of sentences to encode, returns the plan; may raise InputError."""
 
 
 def name_sentences(sentences: tuple[str, ...]) -> dict[str, str]:
-    """The sentences by the name that an error calls them."""
+    """Return the sentences by their field names, which errors name."""
     return {f"sentences[{number}]": sentence for number, sentence in enumerate(sentences)}
 
 
 class Address(NamedTuple):
-    """Where the random numbers of a request lie; see `decode/counter.py`."""
+    """Address of a request's random numbers; see `decode/counter.py`."""
 
     seed: int
     first_index: int
-    """Number of the first item among all that the caller has."""
+    """Number of the first item among all items of the caller."""
 
 
 def draw_latents(
@@ -55,13 +54,16 @@ def draw_latents(
     library: Any,
     radius: float = 1.0,
 ) -> np.ndarray:
-    """(n, latent) twice -> (n * count, latent) draws about each mean, a sentence's in a row."""
+    """(n, latent) twice -> (n * count, latent): z = mu + radius * sigma * epsilon.
+
+    epsilon ~ N(0, I) (Kingma & Welling 2014, section 2.4). The draws of a sentence are adjacent.
+    """
     items = np.repeat(address.first_index + np.arange(len(mean), dtype=np.uint64), count)
     numbers = np.tile(np.arange(count, dtype=np.uint64), len(mean))
     noise = normals(address.seed, items, numbers, mean.shape[1], library)
-    spread = np.exp(0.5 * logvar.astype(np.float64))
-    drawn = np.repeat(mean, count, 0) + radius * np.repeat(spread, count, 0) * noise
-    return drawn.astype(np.float32)
+    deviation = np.exp(0.5 * logvar.astype(np.float64))
+    latents = np.repeat(mean, count, 0) + radius * np.repeat(deviation, count, 0) * noise
+    return latents.astype(np.float32)
 
 
 def decoder_rows(
@@ -72,41 +74,41 @@ def decoder_rows(
     limits: Limits,
     draws: int = 1,
 ) -> list[Row]:
-    """A row for each latent; `draws` rows in a row belong to one item."""
+    """(n, latent) -> n rows; `draws` adjacent rows belong to one item."""
     tokens_max = options.tokens_max or limits.tokens_max
     return [
         Row(
             owner,
-            place,
+            number,
             latent,
             tokens_max,
             options,
             address.seed,
-            address.first_index + place // draws,
-            place % draws,
+            address.first_index + number // draws,
+            number % draws,
         )
-        for place, latent in enumerate(latents)
+        for number, latent in enumerate(latents)
     ]
 
 
 def generated_sentences(
     tokenizer: Tokenizer, done: list[FinishedRow], options: Options
 ) -> list[GeneratedSentence]:
-    """The rows' sentences, with those of their beams that were asked for."""
-    found = [
+    """Return the sentences of the rows, each with the alternatives that the options request."""
+    beams = [
         [
             Hypothesis(tuple(row.tokens), row.log_prob, row.ended),
             *row.others[: options.alternatives],
         ]
         for row in done
     ]
-    flat = [hypothesis for one in found for hypothesis in one]
+    flat = [hypothesis for beam in beams for hypothesis in beam]
     texts = tokenizer.decode([list(hypothesis.tokens) for hypothesis in flat])
-    written = iter(
+    sentences = iter(
         GeneratedSentence(text, hypothesis.log_prob, len(hypothesis.tokens), hypothesis.ended)
         for text, hypothesis in zip(texts, flat, strict=True)
     )
     return [
-        next(written)._replace(alternatives=tuple(itertools.islice(written, len(one) - 1)))
-        for one in found
+        next(sentences)._replace(alternatives=tuple(itertools.islice(sentences, len(beam) - 1)))
+        for beam in beams
     ]

@@ -1,4 +1,4 @@
-"""From a published version to an engine that answers."""
+"""The start of an engine from a published version."""
 
 import json
 import logging
@@ -22,16 +22,19 @@ INT8_ATTACHMENT, INT8_FILE = "precision-int8", "check.json"
 
 
 def load_engine(registry: Path, model: str, name: str | None, config: ServeConfig) -> Engine:
-    """Verify, load and prove a version (None: the champion), and start its engine.
+    """Verify and load a version (None: the champion), check its arithmetic, start its engine.
 
-    Raises NotFoundError, CorruptError.
+    Raise NotFoundError or CorruptError where there is no usable version.
     """
     version = open_version(registry, model, name) if name else champion(registry, model)
     return start_engine(registry, version, config)
 
 
 def start_engine(registry: Path, version: Version, config: ServeConfig) -> Engine:
-    """The engine of a verified version. Raises CorruptError, InputError for impossible settings."""
+    """Start the engine of a verified version.
+
+    Raise CorruptError for unusable files, InputError for impossible settings.
+    """
     if config.slots not in BUCKETS:
         raise InputError(
             "serve.slots", f"must be one of {', '.join(map(str, BUCKETS))}, got {config.slots}"
@@ -39,26 +42,26 @@ def start_engine(registry: Path, version: Version, config: ServeConfig) -> Engin
     loaded = load_version(registry, version)
     buckets = tuple(size for size in BUCKETS if size <= config.slots)
     loaded = loaded._replace(buckets=buckets)
-    # The number of threads decides how torch rounds products: the proof needs that of the engine.
+    # The number of threads decides how torch rounds products: the check needs the engine's.
     torch.set_num_threads(threads_of(config))
-    proven = _load_in_precision(registry, version, loaded, config)
-    return Engine(version, proven.loaded, proven.words, config)
+    checked = _check_in_precision(registry, version, loaded, config)
+    return Engine(version, checked.loaded, checked.words, config)
 
 
-def _load_in_precision(
+def _check_in_precision(
     registry: Path, version: Version, loaded: LoadedVersion, config: ServeConfig
 ) -> BatchInvariance:
-    """The version in the precision that was asked for; in fp32, and said so, if it may not be."""
+    """Check a version in the configured precision; without int8 in fp32, which the log reports."""
     if config.precision == "fp32":
         return check_batch_invariance(loaded)
     attached = read_attachment(registry, version, INT8_ATTACHMENT)
-    held = attached is not None and json.loads(attached[INT8_FILE])["held"]
-    proven = check_batch_invariance(loaded, int8=held)
-    if proven.precision == "fp32":
+    is_fit = attached is not None and json.loads(attached[INT8_FILE])["held"]
+    checked = check_batch_invariance(loaded, int8=is_fit)
+    if checked.precision == "fp32":
         if attached is None:
             why = "it was not checked; python -m jobs.evaluate does that"
         else:
-            why = "this machine cannot compute it" if held else f"{INT8_ATTACHMENT} was not held"
+            why = "this machine cannot compute it" if is_fit else f"{INT8_ATTACHMENT} was not held"
         log.warning("%s is served in fp32, not in int8: %s", version.name, why)
-        proven = proven._replace(words=f"{proven.words}; not int8: {why}")
-    return proven
+        checked = checked._replace(words=f"{checked.words}; not int8: {why}")
+    return checked

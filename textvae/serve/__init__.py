@@ -1,1 +1,1 @@
-"""The service: protobuf in, protobuf out, hot swap, health and drain; no tensor gets here."""
+"""The service: protobuf in and out, hot swap, health and drain; it handles no tensors."""

@@ -31,12 +31,12 @@ class Flags:
     model: str = StoreConfig.model
     """Name of the model in the registry."""
     version: str = ""
-    """Version to serve for good; empty for the champion, whichever it comes to be."""
+    """Version to serve always; empty for the champion and its successors."""
     serve: Annotated[ServeConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=ServeConfig)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serves; the exit code is 0 after a drain, else that of the error."""
+    """Serve; return exit code 0 after a drain, else that of the error."""
     ignore_closed_pipes()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -51,13 +51,13 @@ def main(arguments: list[str] | None = None) -> int:
 
         asyncio.run(serve(flags.registry, flags.model, flags.version, flags.serve))
     except TextVaeError as error:
-        print(f"textvae serve: {error}", file=sys.stderr)  # noqa: T201 - a command's own words
+        print(f"textvae serve: {error}", file=sys.stderr)  # noqa: T201 - the output of a command
         return error.exit_code
     return 0
 
 
 def _flags(arguments: list[str]) -> Flags:
-    """The flags; what they leave out comes from the TOML file, if one is named."""
+    """Parse the flags; the TOML file, if one is named, has their defaults."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     early.add_argument("--config", type=Path)
     path = early.parse_known_args(arguments)[0].config

@@ -1,4 +1,4 @@
-"""The wall between callers and handlers: what is wrong on either side is told, never shown.
+"""The wall between callers and handlers: every error leaves as a status, never as a traceback.
 
 grpc itself answers a handler's exception, and bytes it cannot parse, with UNKNOWN and the
 exception's text. Here every call takes its bytes raw, is parsed, answered and serialised inside
@@ -25,7 +25,7 @@ Handler = Any
 
 
 class Firewall(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """Lets calls through and maps what they raise; ends the streams when the server drains."""
+    """Maps the errors of all calls to statuses; ends the streams when the server drains."""
 
     def __init__(self) -> None:
         self._streams: set[asyncio.Task[Any]] = set()
@@ -36,7 +36,7 @@ class Firewall(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
-        """The method's handler behind the wall; None where there is no such method."""
+        """Wrap the handler of a method; return None where there is no such method."""
         handler = await continuation(handler_call_details)
         method = str(handler_call_details.method)
         if handler is None:
@@ -46,13 +46,13 @@ class Firewall(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         )
 
     def end_streams(self) -> None:
-        """Ends streams, such as health watches, that would outlast any grace."""
+        """End the streams, such as health watches, which never end by themselves."""
         self._ending = True
         for stream in self._streams:
             stream.cancel()
 
     def _stream(self, handler: Handler, method: str) -> Handler:
-        """The handler of a stream, which it writes or yields, behind the wall."""
+        """Wrap the handler of a stream, whose responses it writes or yields."""
         takes_stream = handler.request_streaming
         behaviour = handler.stream_stream if takes_stream else handler.unary_stream
         parse = _parse_all if takes_stream else _parse
@@ -71,7 +71,7 @@ class Firewall(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             except asyncio.CancelledError:
                 if not self._ending:
                     raise
-                await _refuse(UnavailableError("the server drains; ask another"), method, context)
+                await _refuse(UnavailableError("the server drains; call another"), method, context)
             except Exception as error:
                 await _refuse(error, method, context)
             finally:
@@ -86,7 +86,7 @@ class Firewall(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
 
 def _unary(handler: Handler, method: str) -> Handler:
-    """The handler of one message in, one out, behind the wall: bytes to bytes."""
+    """Wrap the handler of one request and one response: bytes to bytes."""
 
     async def call(raw: bytes, context: Context) -> bytes:
         try:
@@ -101,7 +101,7 @@ def _unary(handler: Handler, method: str) -> Handler:
 
 
 def _parse(deserialise: Callable[[bytes], Any], raw: bytes) -> Any:
-    """The message in `raw`, or MalformedError."""
+    """Parse the message in `raw`; raise MalformedError where it is none."""
     try:
         return deserialise(raw)
     except DecodeError:
@@ -114,13 +114,13 @@ def _parse(deserialise: Callable[[bytes], Any], raw: bytes) -> Any:
 async def _parse_all(
     deserialise: Callable[[bytes], Any], stream: AsyncIterator[bytes]
 ) -> AsyncIterator[Any]:
-    """The messages of a stream of requests."""
+    """Yield the messages of a stream of requests."""
     async for raw in stream:
         yield _parse(deserialise, raw)
 
 
 async def _refuse(error: Exception, method: str, context: Context) -> NoReturn:
-    """Ends the call with the error's status; a bug is logged with its traceback, not sent."""
+    """End the call with the error's status; log a bug with its traceback, which is not sent."""
     if isinstance(error, grpc.aio.AbortError):
         raise error
     status = status_of(error)

@@ -1,6 +1,6 @@
-"""ModelService: what the registry holds, and what serves from it."""
+"""ModelService: the versions in the registry, and the one that serves."""
 
-# ruff: noqa: N802 - the methods have the names that the proto gives them
+# ruff: noqa: N802 - the methods have the names of the proto
 
 import asyncio
 import importlib.metadata
@@ -26,7 +26,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class ModelService(model_pb2_grpc.ModelServiceServicer):
-    """Reads the registry in threads, so that no slow disk holds up the event loop."""
+    """Reads the registry in threads, so that a slow disk does not block the event loop."""
 
     def __init__(self, champion: Champion, registry: Path, message_bytes_max: int) -> None:
         self._champion = champion
@@ -36,7 +36,7 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
     async def ListModels(
         self, request: pb.ListModelsRequest, context: Context
     ) -> pb.ListModelsResponse:
-        """A page of versions; the token of the next page is the name of this one's last version."""
+        """Answer with a page of versions; the next page's token is this one's last name."""
         if request.page_size < 0:
             problem = f"must be 0 (for {PAGE_SIZE}) to {PAGE_SIZE_MAX}, got {request.page_size}"
             raise InputError("page_size", problem)
@@ -54,7 +54,7 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
         )
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
-        """One version with its manifest."""
+        """Answer with one version and its manifest."""
         parts = _NAME.fullmatch(request.name)
         if not parts:
             problem = f"must be models/MODEL/versions/VERSION, got {request.name!r}"
@@ -75,7 +75,7 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
     async def GetServerInfo(
         self, request: pb.GetServerInfoRequest, context: Context
     ) -> pb.GetServerInfoResponse:
-        """What serves, its limits and its load."""
+        """Answer with the version that serves, its limits and its load."""
         engine = self._champion.engine
         return pb.GetServerInfoResponse(
             textvae_release=_release(),
@@ -91,7 +91,7 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
         )
 
     def _names(self) -> list[str]:
-        """Resource names of all published versions, model by model, newest first."""
+        """Return the resource names of all versions, model by model, newest first."""
         return [
             f"models/{model}/versions/{version}"
             for model in versions.list_models(self._registry)
@@ -99,7 +99,7 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
         ]
 
     def _model(self, name: str) -> pb.Model:
-        """A version with what its name and the champion tell."""
+        """Return the message of a version by its resource name, with its state."""
         serving = self._champion.engine.version
         serves = name == f"models/{serving.model}/versions/{serving.name}"
         return pb.Model(
@@ -110,7 +110,7 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
 
 
 def _release() -> str:
-    """Release of the installed package."""
+    """Return the release of the installed package."""
     try:
         return importlib.metadata.version("textvae")
     except importlib.metadata.PackageNotFoundError:

@@ -1,8 +1,8 @@
 """Messages to the engine's requests.
 
-Presence, versions, widths and enum numbers are checked here, where they exist; every other limit
-is the engine's, under the same field names. What a request leaves unset takes the default that
-the request in `engine/operations/` declares.
+Presence, versions, widths and enum numbers exist in messages only and are checked here; the engine
+checks every other limit, under the same field names. An unset field has the default of the request
+in `engine/operations/`.
 """
 
 import secrets
@@ -22,7 +22,7 @@ from textvae.options import Options
 from textvae.v1 import textvae_pb2 as pb
 
 SERVER_SEED_BITS = 53
-"""Seeds that the server draws stay exact in a JSON number."""
+"""Bits of a seed that the server draws; it stays exact as a JSON number."""
 
 _PRIORS = {pb.PRIOR_UNSPECIFIED: "auto", pb.PRIOR_STANDARD: "standard", pb.PRIOR_FITTED: "fitted"}
 _PATHS = {pb.PATH_UNSPECIFIED: "lerp", pb.PATH_LERP: "lerp", pb.PATH_SLERP: "slerp"}
@@ -31,38 +31,40 @@ Number = TypeVar("Number", bound=int)
 
 
 class Space(NamedTuple):
-    """The latent space that serves."""
+    """The latent space of the version that serves."""
 
     version: str
     latent: int
 
 
 def encode(message: pb.EncodeRequest, space: Space) -> EncodeRequest:
-    """InputError and VersionError, here and below, name the field."""
+    """Read an EncodeRequest; InputError and VersionError, here and below, name the field."""
     _check_version(message.version, space)
-    return EncodeRequest(tuple(message.sentences), samples=message.sample_count, **_place(message))
+    return EncodeRequest(
+        tuple(message.sentences), samples=message.sample_count, **_address(message)
+    )
 
 
 def decode(message: pb.DecodeRequest, space: Space) -> DecodeRequest:
-    """See `encode`."""
+    """Read a DecodeRequest; see `encode`."""
     latents = _latents("latents", message.latents, space)
-    return DecodeRequest(latents, options=_options(message.options), **_place(message))
+    return DecodeRequest(latents, options=_options(message.options), **_address(message))
 
 
 def sample(message: pb.SampleRequest, space: Space) -> SampleRequest:
-    """See `encode`."""
+    """Read a SampleRequest; see `encode`."""
     _check_version(message.version, space)
     return SampleRequest(
         message.count,
         prior=_choice("prior", message.prior, _PRIORS, pb.Prior.Name),
         options=_options(message.options),
-        **_given(message, "scale"),
-        **_place(message),
+        **_fields(message, "scale"),
+        **_address(message),
     )
 
 
 def interpolate(message: pb.InterpolateRequest, space: Space) -> InterpolateRequest:
-    """See `encode`."""
+    """Read an InterpolateRequest; see `encode`."""
     _check_version(message.version, space)
     points = (_point(f"points[{i}]", point, space) for i, point in enumerate(message.points))
     return InterpolateRequest(
@@ -70,76 +72,72 @@ def interpolate(message: pb.InterpolateRequest, space: Space) -> InterpolateRequ
         message.steps,
         path=_choice("path", message.path, _PATHS, pb.Path.Name),
         options=_options(message.options),
-        **_place(message),
+        **_address(message),
     )
 
 
 def paraphrase(message: pb.ParaphraseRequest, space: Space) -> ParaphraseRequest:
-    """See `encode`."""
+    """Read a ParaphraseRequest; see `encode`."""
     _check_version(message.version, space)
     return ParaphraseRequest(
         tuple(message.sentences),
         message.count,
         distinct=message.distinct,
         options=_options(message.options),
-        **_given(message, "radius"),
-        **_place(message),
+        **_fields(message, "radius"),
+        **_address(message),
     )
 
 
 def score(message: pb.ScoreRequest, space: Space) -> ScoreRequest:
-    """See `encode`."""
+    """Read a ScoreRequest; see `encode`."""
     _check_version(message.version, space)
-    given = _given(message, "importance_samples")
-    return ScoreRequest(tuple(message.sentences), **given, **_place(message))
+    samples = _fields(message, "importance_samples")
+    return ScoreRequest(tuple(message.sentences), **samples, **_address(message))
 
 
-def _place(message: Any) -> dict[str, int]:
-    """Where the request's draws lie: its seed, or one drawn now, and its first item's number."""
+def _address(message: Any) -> dict[str, int]:
+    """Return the address of the random numbers: the seed, or a new one, and the first index."""
     seed = message.seed if message.HasField("seed") else secrets.randbits(SERVER_SEED_BITS)
     return {"seed": seed, "first_index": message.first_index}
 
 
-def _given(message: Any, *names: str) -> dict[str, Any]:
-    """The optional fields among `names` that are set; the engine knows the others' defaults."""
-    return {name: getattr(message, name) for name in names if message.HasField(name)}
+def _fields(message: Any, *names: str) -> dict[str, Any]:
+    """Return the named fields, without the optional ones that are unset."""
+    fields = message.DESCRIPTOR.fields_by_name
+    return {
+        name: getattr(message, name)
+        for name in names
+        if not fields[name].has_presence or message.HasField(name)
+    }
 
 
 def _options(message: pb.Options) -> Options:
-    """How to write."""
-    return Options(
-        temperature=message.temperature,
-        top_k=message.top_k,
-        tokens_max=message.tokens_max,
-        min_p=message.min_p,
-        no_repeat=message.no_repeat,
-        beam=message.beam,
-        alternatives=message.alternatives,
-        **_given(message, "top_p"),
-    )
+    """Read the sampling options: the message has every field of `Options` by the same name."""
+    return Options(**_fields(message, *Options._fields))
 
 
 def _choice(
     field: str, number: Number, names: Mapping[Number, str], name: Callable[[Number], str]
 ) -> Any:
-    """What an enum's number stands for; InputError for a number it does not have."""
+    """Return the name of an enum's number; raise InputError for a number it does not have."""
     if number in names:
         return names[number]
     known = ", ".join(f"{name(known)} ({known})" for known in names)
     raise InputError(field, f"must be one of {known}, got {number}")
 
 
-def _check_version(asked: str, space: Space) -> None:
-    """VersionError unless the version that was asked for, if any was, is the one that serves."""
-    if asked and asked != space.version:
-        problem = f"{asked} was asked for but {space.version} serves"
+def _check_version(version: str, space: Space) -> None:
+    """Raise VersionError where a request names another version than the one that serves."""
+    if version and version != space.version:
+        problem = f"{version} was asked for but {space.version} serves"
         raise VersionError(
             f"version: {problem}; ask for that one, or leave the field empty for any"
         )
 
 
 def _latents(field: str, message: pb.Latents, space: Space) -> np.ndarray:
-    """(rows, latent) float32, of the version that serves."""
+    """Return the latents, (rows, latent) float32, of the version that serves."""
     if not message.version:
         problem = "must name the version that the latents belong to"
         raise InputError(f"{field}.version", f"{problem}; Encode says it, as mean.version")
@@ -156,7 +154,7 @@ def _latents(field: str, message: pb.Latents, space: Space) -> np.ndarray:
 
 
 def _point(field: str, message: pb.Endpoint, space: Space) -> str | np.ndarray:
-    """A sentence or one latent, (latent,)."""
+    """Return a sentence or one latent, (latent,)."""
     match message.WhichOneof("point"):
         case "sentence":
             return message.sentence

@@ -1,4 +1,4 @@
-"""The engine's results to messages."""
+"""The engine's replies to messages."""
 
 from textvae.engine.answers import GeneratedSentence, Reply
 from textvae.engine.operations.decode import DecodeResult
@@ -13,74 +13,78 @@ from textvae.wire import latents_message
 _PRIORS = {"standard": pb.PRIOR_STANDARD, "fitted": pb.PRIOR_FITTED}
 
 
-def encode(done: Reply, message: pb.EncodeRequest, version: str) -> pb.EncodeResponse:
-    """The posteriors; `message` says which of their parts were asked for."""
-    result = done.result
+def encode(reply: Reply, message: pb.EncodeRequest, version: str) -> pb.EncodeResponse:
+    """Build the response with the posteriors and the parts that `message` requests."""
+    result = reply.result
     assert isinstance(result, EncodeResult)
-    # Handed over whole: CopyFrom would take as long for every float as a list does.
-    asked = {"logvar": message.include_logvar, "samples": message.sample_count}
-    parts = {name: latents_message(getattr(result, name), version) for name in asked if asked[name]}
+    # Passed to the constructor: CopyFrom would take as long for every float as a list does.
+    requested = {"logvar": message.include_logvar, "samples": message.sample_count}
+    parts = {
+        name: latents_message(getattr(result, name), version)
+        for name in requested
+        if requested[name]
+    }
     mean = latents_message(result.mean, version)
-    return pb.EncodeResponse(mean=mean, metadata=_metadata(done, version), **parts)
+    return pb.EncodeResponse(mean=mean, metadata=_metadata(reply, version), **parts)
 
 
-def decode(done: Reply, message: pb.DecodeRequest, version: str) -> pb.DecodeResponse:
-    """The sentences."""
-    result = done.result
+def decode(reply: Reply, message: pb.DecodeRequest, version: str) -> pb.DecodeResponse:
+    """Build the response with the sentences."""
+    result = reply.result
     assert isinstance(result, DecodeResult)
     return pb.DecodeResponse(
-        sentences=map(_sentence, result.sentences), metadata=_metadata(done, version)
+        sentences=map(_sentence, result.sentences), metadata=_metadata(reply, version)
     )
 
 
-def sample(done: Reply, message: pb.SampleRequest, version: str) -> pb.SampleResponse:
-    """The sentences, their latents and the prior they came from."""
-    result = done.result
+def sample(reply: Reply, message: pb.SampleRequest, version: str) -> pb.SampleResponse:
+    """Build the response with the sentences, their latents and their prior."""
+    result = reply.result
     assert isinstance(result, SampleResult)
     return pb.SampleResponse(
         sentences=map(_sentence, result.sentences),
         latents=latents_message(result.latents, version),
         prior=_PRIORS[result.prior],
-        metadata=_metadata(done, version),
+        metadata=_metadata(reply, version),
     )
 
 
 def interpolate(
-    done: Reply, message: pb.InterpolateRequest, version: str
+    reply: Reply, message: pb.InterpolateRequest, version: str
 ) -> pb.InterpolateResponse:
-    """The steps and their latents."""
-    result = done.result
+    """Build the response with the steps and their latents."""
+    result = reply.result
     assert isinstance(result, InterpolateResult)
     return pb.InterpolateResponse(
         steps=(
-            pb.Step(position=position, sentence=_sentence(written))
-            for position, written in zip(result.positions, result.sentences, strict=True)
+            pb.Step(position=position, sentence=_sentence(sentence))
+            for position, sentence in zip(result.positions, result.sentences, strict=True)
         ),
         latents=latents_message(result.latents, version),
-        metadata=_metadata(done, version),
+        metadata=_metadata(reply, version),
     )
 
 
-def paraphrase(done: Reply, message: pb.ParaphraseRequest, version: str) -> pb.ParaphraseResponse:
-    """The variations of each sentence."""
-    result = done.result
+def paraphrase(reply: Reply, message: pb.ParaphraseRequest, version: str) -> pb.ParaphraseResponse:
+    """Build the response with the variations of each sentence."""
+    result = reply.result
     assert isinstance(result, ParaphraseResult)
     results = (
         pb.Variations(
             variations=(
-                pb.Variation(sentence=_sentence(written), distance=distance)
-                for written, distance in zip(variations, distances, strict=True)
+                pb.Variation(sentence=_sentence(sentence), distance=distance)
+                for sentence, distance in zip(variations, distances, strict=True)
             ),
             latents=latents_message(latents, version),
         )
         for variations, latents, distances in zip(*result, strict=True)
     )
-    return pb.ParaphraseResponse(results=results, metadata=_metadata(done, version))
+    return pb.ParaphraseResponse(results=results, metadata=_metadata(reply, version))
 
 
-def score(done: Reply, message: pb.ScoreRequest, version: str) -> pb.ScoreResponse:
-    """The scores."""
-    result = done.result
+def score(reply: Reply, message: pb.ScoreRequest, version: str) -> pb.ScoreResponse:
+    """Build the response with the scores."""
+    result = reply.result
     assert isinstance(result, ScoreResult)
     scores = (
         pb.Score(
@@ -92,28 +96,28 @@ def score(done: Reply, message: pb.ScoreRequest, version: str) -> pb.ScoreRespon
         )
         for reconstruction, kl, elbo, iw_nll, tokens in zip(*result, strict=True)
     )
-    return pb.ScoreResponse(scores=scores, metadata=_metadata(done, version))
+    return pb.ScoreResponse(scores=scores, metadata=_metadata(reply, version))
 
 
-def _sentence(written: GeneratedSentence) -> pb.GeneratedSentence:
-    """A sentence that the decoder wrote."""
-    reason = pb.FINISH_REASON_ENDED if written.ended else pb.FINISH_REASON_TOKENS_MAX
+def _sentence(sentence: GeneratedSentence) -> pb.GeneratedSentence:
+    """Build the message of a sentence that the decoder generated."""
+    reason = pb.FINISH_REASON_ENDED if sentence.ended else pb.FINISH_REASON_TOKENS_MAX
     return pb.GeneratedSentence(
-        text=written.text,
-        log_prob=written.log_prob,
-        tokens=written.tokens,
+        text=sentence.text,
+        log_prob=sentence.log_prob,
+        tokens=sentence.tokens,
         finish_reason=reason,
-        alternatives=map(_sentence, written.alternatives),
+        alternatives=map(_sentence, sentence.alternatives),
     )
 
 
-def _metadata(done: Reply, version: str) -> pb.Metadata:
-    """How a response was made."""
+def _metadata(reply: Reply, version: str) -> pb.Metadata:
+    """Build the metadata of a response."""
     return pb.Metadata(
         version=version,
-        seed=done.seed,
-        queue_us=done.queue_us,
-        compute_us=done.compute_us,
-        tokens=done.tokens,
-        batch_rows=done.batch_rows,
+        seed=reply.seed,
+        queue_us=reply.queue_us,
+        compute_us=reply.compute_us,
+        tokens=reply.tokens,
+        batch_rows=reply.batch_rows,
     )

@@ -1,4 +1,4 @@
-"""A server from start to drain: bind, load, serve, follow the champion, stop without a loss."""
+"""A server from start to drain: bind, load, serve, follow the champion, finish all calls."""
 
 import asyncio
 import ipaddress
@@ -18,6 +18,7 @@ from textvae.serve.firewall import Firewall
 from textvae.serve.models import ModelService
 from textvae.serve.service import TextVaeService
 from textvae.v1 import model_pb2, model_pb2_grpc, textvae_pb2, textvae_pb2_grpc
+from textvae.wire import RESPONSE_BYTES_MAX
 
 SERVICES = (
     textvae_pb2.DESCRIPTOR.services_by_name["TextVaeService"].full_name,
@@ -25,12 +26,11 @@ SERVICES = (
 )
 NOTICE_S = 0.5
 """Seconds between NOT_SERVING and the first refused call, for balancers that watch the health."""
-ANSWER_BYTES_MAX = 64 * 1024 * 1024
 STREAMS_MAX = 256
-"""Calls that one connection may have in flight; more wait at the client."""
+"""Calls in flight of one connection; more wait at the client."""
 METADATA_BYTES_MAX = 16 * 1024
 PING_MIN_MS = 30_000
-"""Clients may ping this often; grpc's own default hangs up on more than a ping in five minutes."""
+"""Shortest time between pings of a client; grpc's default allows one in five minutes."""
 
 HealthServicer: Any = health.aio.HealthServicer  # type: ignore[attr-defined]
 
@@ -41,13 +41,13 @@ _log = logging.getLogger(__name__)
 
 
 async def serve(registry: Path, model: str, version: str, config: ServeConfig) -> None:
-    """Serves until SIGTERM or SIGINT, then drains; a second signal ends it at once.
+    """Serve until SIGTERM or SIGINT, then drain; a second signal stops the server at once.
 
-    Prints one line with the address on stdout when it is ready. Errors of the configuration, the
+    Print one line with the address on stdout when it is ready. Errors of the configuration, the
     registry and the version (InputError, NotFoundError, CorruptError) come before that line.
     """
     _check_host(config)
-    stop, hurry = _signals()
+    stop, force_stop = _signals()
     champion = Champion(registry, model, version, config)
     firewall, checks = Firewall(), HealthServicer()
     server = _build(champion, firewall, checks, registry, config)
@@ -59,11 +59,11 @@ async def serve(registry: Path, model: str, version: str, config: ServeConfig) -
         following = asyncio.create_task(champion.follow(stop))
         await _set_health(checks, health_pb2.HealthCheckResponse.SERVING)
         ready = f"textvae serves {champion.engine.version.name} of {model} at {address}"
-        print(ready, flush=True)  # noqa: T201 - whoever started the server waits for this line
+        print(ready, flush=True)  # noqa: T201 - the parent process waits for this line
         await stop.wait()
         _log.info("draining; a second signal ends it at once")
         await checks.enter_graceful_shutdown()
-        await _drain(server, firewall, hurry, config.drain_s)
+        await _drain(server, firewall, force_stop, config.drain_s)
         await following
     finally:
         await server.stop(None)
@@ -71,7 +71,7 @@ async def serve(registry: Path, model: str, version: str, config: ServeConfig) -
 
 
 def _check_host(config: ServeConfig) -> None:
-    """InputError for an address that others can reach, unless that was said to be wanted."""
+    """Raise InputError for an address that others can reach, unless `insecure` allows it."""
     try:
         loopback = ipaddress.ip_address(config.host).is_loopback
     except ValueError:
@@ -84,15 +84,15 @@ def _check_host(config: ServeConfig) -> None:
 
 
 def _signals() -> tuple[asyncio.Event, asyncio.Event]:
-    """Events that the first and the second SIGTERM or SIGINT set."""
-    stop, hurry = asyncio.Event(), asyncio.Event()
+    """Return the events that the first and the second SIGTERM or SIGINT set."""
+    stop, force_stop = asyncio.Event(), asyncio.Event()
 
-    def ring() -> None:
-        (hurry if stop.is_set() else stop).set()
+    def on_signal() -> None:
+        (force_stop if stop.is_set() else stop).set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ring)
-    return stop, hurry
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    return stop, force_stop
 
 
 def _build(
@@ -102,12 +102,12 @@ def _build(
     registry: Path,
     config: ServeConfig,
 ) -> grpc.aio.Server:
-    """A server with its four services, behind the firewall."""
+    """Build a server with its four services, behind the firewall."""
     options = (
         # Two servers on one port would share its calls by chance.
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", config.message_bytes_max),
-        ("grpc.max_send_message_length", ANSWER_BYTES_MAX),
+        ("grpc.max_send_message_length", RESPONSE_BYTES_MAX),
         ("grpc.max_concurrent_streams", STREAMS_MAX),
         ("grpc.max_metadata_size", METADATA_BYTES_MAX),
         ("grpc.http2.min_ping_interval_without_data_ms", PING_MIN_MS),
@@ -124,7 +124,7 @@ def _build(
 
 
 def _bind(server: grpc.aio.Server, config: ServeConfig) -> str:
-    """host:port with the port that was bound; InputError if there is none to be had."""
+    """Bind the port; return host:port, or raise InputError where the port is not free."""
     host = f"[{config.host}]" if ":" in config.host else config.host
     try:
         port = server.add_insecure_port(f"{host}:{config.port}")
@@ -137,20 +137,20 @@ def _bind(server: grpc.aio.Server, config: ServeConfig) -> str:
 async def _set_health(
     checks: HealthServicer, status: health_pb2.HealthCheckResponse.ServingStatus
 ) -> None:
-    """Sets the health of the server, "", and of each service."""
+    """Set the health of the server, "", and of each service."""
     for service in ("", *SERVICES):
         await checks.set(service, status)
 
 
 async def _drain(
-    server: grpc.aio.Server, firewall: Firewall, hurry: asyncio.Event, drain_s: float
+    server: grpc.aio.Server, firewall: Firewall, force_stop: asyncio.Event, drain_s: float
 ) -> None:
-    """Returns when no call is left, after `drain_s` seconds, or when there is a hurry."""
-    hurrying = asyncio.create_task(hurry.wait())
-    await asyncio.wait({hurrying}, timeout=NOTICE_S)
+    """Stop the server; return when no call is left, after `drain_s` seconds, or on `force_stop`."""
+    forcing = asyncio.create_task(force_stop.wait())
+    await asyncio.wait({forcing}, timeout=NOTICE_S)
     stopping = asyncio.create_task(server.stop(drain_s))
     firewall.end_streams()
-    await asyncio.wait({hurrying, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    hurrying.cancel()
+    await asyncio.wait({forcing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    forcing.cancel()
     await server.stop(None)
     await stopping

@@ -1,6 +1,6 @@
-"""TextVaeService: each method reads its message, asks the engine, and writes the answer."""
+"""TextVaeService: each method parses its message, submits to the engine, builds the response."""
 
-# ruff: noqa: N802 - the methods have the names that the proto gives them
+# ruff: noqa: N802 - the methods have the names of the proto
 
 import asyncio
 from collections.abc import Callable
@@ -27,41 +27,41 @@ class TextVaeService(textvae_pb2_grpc.TextVaeServiceServicer):
         self._champion = champion
 
     async def Encode(self, request: pb.EncodeRequest, context: Context) -> pb.EncodeResponse:
-        """Sentences to posteriors."""
+        """Answer with the posteriors of sentences."""
         return await self._answer(request, requests.encode, responses.encode)
 
     async def Decode(self, request: pb.DecodeRequest, context: Context) -> pb.DecodeResponse:
-        """Latents to sentences."""
+        """Answer with the sentences of latents."""
         return await self._answer(request, requests.decode, responses.decode)
 
     async def Sample(self, request: pb.SampleRequest, context: Context) -> pb.SampleResponse:
-        """Draws of a prior to sentences."""
+        """Answer with sentences decoded from draws of a prior."""
         return await self._answer(request, requests.sample, responses.sample)
 
     async def Interpolate(
         self, request: pb.InterpolateRequest, context: Context
     ) -> pb.InterpolateResponse:
-        """Sentences along a path."""
+        """Answer with sentences along a path."""
         return await self._answer(request, requests.interpolate, responses.interpolate)
 
     async def Paraphrase(
         self, request: pb.ParaphraseRequest, context: Context
     ) -> pb.ParaphraseResponse:
-        """Variations of sentences."""
+        """Answer with variations of sentences."""
         return await self._answer(request, requests.paraphrase, responses.paraphrase)
 
     async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:
-        """Nats of sentences."""
+        """Answer with the scores of sentences, in nats."""
         return await self._answer(request, requests.score, responses.score)
 
     async def _answer(
         self,
         message: Message,
-        read: Callable[[Message, requests.Space], Request[Any]],
-        write: Callable[[Reply, Message, str], Response],
+        parse: Callable[[Message, requests.Space], Request[Any]],
+        build: Callable[[Reply, Message, str], Response],
     ) -> Response:
-        """The response; a caller who leaves takes the rows out of the engine with the call."""
+        """Return the response; a cancelled call cancels its rows in the engine."""
         engine = self._champion.engine
         space = requests.Space(engine.version.name, engine.latent)
-        done = await asyncio.wrap_future(engine.submit(read(message, space)))
-        return write(done, message, space.version)
+        reply = await asyncio.wrap_future(engine.submit(parse(message, space)))
+        return build(reply, message, space.version)

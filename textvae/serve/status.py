@@ -1,8 +1,7 @@
 """Errors as gRPC statuses: code, message, and the google.rpc details a client can act on.
 
-Only messages that were written for the caller leave the server. Anything else, a bug of ours or a
-file that is not what its manifest says, becomes INTERNAL with an id that stands in the log beside
-the traceback.
+Only messages for the caller leave the server. Anything else, a bug of ours or a file that does not
+match its manifest, becomes INTERNAL with an id, under which the log has the traceback.
 """
 
 import secrets
@@ -18,15 +17,15 @@ from textvae.errors import BusyError, InputError, NotFoundError, UnavailableErro
 
 DOMAIN = "textvae"
 RETRY_MS = 200
-"""How long a refused caller is asked to hold back, in milliseconds."""
+"""Milliseconds before a refused caller may retry."""
 
 
 class MalformedError(Exception):
-    """The bytes of a request are not the message they should be."""
+    """The bytes of a request are not its message."""
 
 
 def status_of(error: Exception) -> status_pb2.Status:
-    """The status that tells a caller about `error`, whatever it is."""
+    """Return the status that reports `error`, of any class, to the caller."""
     match error:
         case InputError():
             return _status(
@@ -51,14 +50,14 @@ def status_of(error: Exception) -> status_pb2.Status:
 
 
 def bug_id(status: status_pb2.Status) -> str:
-    """The id under which an INTERNAL status is to be logged; empty for every other status."""
+    """Return the id under which to log an INTERNAL status; empty for every other status."""
     info = error_details_pb2.ErrorInfo()
     status.details[0].Unpack(info)
     return str(info.metadata.get("id", ""))
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], status: status_pb2.Status) -> NoReturn:
-    """Ends the call with `status`; raises grpc's AbortError."""
+    """End the call with `status` by raising grpc's AbortError."""
     final = rpc_status.to_status(status)
     trailers = final.trailing_metadata
     if status.code == code_pb2.RESOURCE_EXHAUSTED:
@@ -67,7 +66,7 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], status: status_pb2.
 
 
 def _violation(error: InputError) -> error_details_pb2.BadRequest:
-    """The field and what is wrong with it, for machines."""
+    """Return the field and its problem, for machines."""
     violation = error_details_pb2.BadRequest.FieldViolation(
         field=error.field, description=error.problem
     )
@@ -77,7 +76,7 @@ def _violation(error: InputError) -> error_details_pb2.BadRequest:
 def _status(
     code: int, message: str, reason: str, *details: Message, **metadata: str
 ) -> status_pb2.Status:
-    """A status whose first detail is always an ErrorInfo."""
+    """Build a status whose first detail is an ErrorInfo."""
     status = status_pb2.Status(code=code, message=message)
     info = error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
     for detail in (info, *details):

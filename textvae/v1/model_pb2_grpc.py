@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ModelServiceStub:
-    """Looks at the registry and the server; changes nothing.
+    """Reads the registry and the state of the server; changes nothing.
     """
 
     def __init__(self, channel):
@@ -53,7 +53,7 @@ class ModelServiceStub:
 
 
 class ModelServiceServicer:
-    """Looks at the registry and the server; changes nothing.
+    """Reads the registry and the state of the server; changes nothing.
     """
 
     def ListModels(self, request, context):
@@ -71,7 +71,7 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetServerInfo(self, request, context):
-        """What serves, within which limits, under which load.
+        """The version that serves, the server's limits and its load.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,7 +104,7 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService:
-    """Looks at the registry and the server; changes nothing.
+    """Reads the registry and the state of the server; changes nothing.
     """
 
     @staticmethod

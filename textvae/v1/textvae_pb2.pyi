@@ -7,9 +7,9 @@ What holds for every method:
 
   * Sentences are UTF-8, 1 to `Limits.characters_max` characters, of which at least one is not a
     space, and at most `Limits.tokens_max` tokens. A longer one is refused, never cut.
-  * A call succeeds whole or fails whole. The order out is the order in.
+  * A call succeeds or fails as a whole. The order out is the order in.
   * The same version, request and seed give the same response, but for its times and
-    `batch_rows`, whatever else the server computes beside it.
+    `batch_rows`, whatever else the server computes at the same time.
   * Calls change nothing, so they may be repeated without harm.
 
 Errors. Each carries a google.rpc.ErrorInfo (domain "textvae") with one of these reasons:
@@ -104,7 +104,7 @@ class _FinishReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FinishRe
     """The token limit cut it."""
 
 class FinishReason(_FinishReason, metaclass=_FinishReasonEnumTypeWrapper):
-    """Why writing a sentence stopped."""
+    """Why a sentence stopped."""
 
 FINISH_REASON_UNSPECIFIED: FinishReason.ValueType  # 0
 """Never sent."""
@@ -153,7 +153,7 @@ Global___Latents: _TypeAlias = Latents  # noqa: Y015
 
 @_typing.final
 class Options(_message.Message):
-    """How a sentence is written from a latent; absent, or all unset: greedily."""
+    """How the decoder generates a sentence from a latent; absent, or all unset: greedily."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -177,17 +177,17 @@ class Options(_message.Message):
     is 1, all.
     """
     tokens_max: _builtins.int
-    """Most tokens written, 0 to `Limits.tokens_max`; 0 or unset for that limit."""
+    """Most tokens of the sentence, 0 to `Limits.tokens_max`; 0 or unset for that limit."""
     min_p: _builtins.float
     """Draws among the tokens that are at least this times as probable as the likeliest, 0 to 1; 0 or
     unset for all.
     """
     no_repeat: _builtins.int
-    """Guard against repetition: never writes a run of this many tokens that the sentence already has,
-    0 to `Limits.tokens_max`; 0 or unset for no guard. Changes greedy writing too.
+    """Guard against repetition: never repeats a run of this many tokens within the sentence, 0 to
+    `Limits.tokens_max`; 0 or unset for no guard. Applies to greedy decoding and to beams too.
     """
     beam: _builtins.int
-    """Hypotheses that a beam search keeps side by side, 0 to 8; 0, 1 or unset for none. The sentence is
+    """Hypotheses of a beam search, 0 to 8; 0, 1 or unset for none. The sentence is
     then the one of most log-probability a token, its end counted. A beam does not draw: with a
     temperature it is FIELD_INVALID. Counts as so many rows.
     """
@@ -217,7 +217,7 @@ Global___Options: _TypeAlias = Options  # noqa: Y015
 
 @_typing.final
 class Metadata(_message.Message):
-    """How a response was made: enough to ask for it again, and where its time went."""
+    """How a response was computed: enough to reproduce it, and where its time went."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -238,9 +238,9 @@ class Metadata(_message.Message):
     compute_us: _builtins.int
     """Microseconds from the first work to the result."""
     tokens: _builtins.int
-    """Tokens read and written."""
+    """Tokens read and generated."""
     batch_rows: _builtins.int
-    """Most rows, the call's own and its neighbours', that shared a decoder step with it."""
+    """Most rows, the call's own and others', that shared a decoder step with it."""
     def __init__(
         self,
         *,
@@ -261,7 +261,7 @@ Global___Metadata: _TypeAlias = Metadata  # noqa: Y015
 
 @_typing.final
 class GeneratedSentence(_message.Message):
-    """A sentence that the decoder wrote."""
+    """A sentence that the decoder generated."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -275,9 +275,9 @@ class GeneratedSentence(_message.Message):
     log_prob: _builtins.float
     """Log-probability of its tokens given the latent, at temperature 1, in nats."""
     tokens: _builtins.int
-    """Tokens written; the end is not counted."""
+    """Tokens generated; the end is not counted."""
     finish_reason: Global___FinishReason.ValueType
-    """Why writing stopped."""
+    """Why the sentence stopped."""
     @_builtins.property
     def alternatives(self) -> _containers.RepeatedCompositeFieldContainer[Global___GeneratedSentence]:
         """The beam's other sentences, the best first: `Options.alternatives`, or fewer where the beam
@@ -303,7 +303,7 @@ Global___GeneratedSentence: _TypeAlias = GeneratedSentence  # noqa: Y015
 
 @_typing.final
 class EncodeRequest(_message.Message):
-    """Asks for posteriors."""
+    """Requests posteriors."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -318,9 +318,9 @@ class EncodeRequest(_message.Message):
     sample_count: _builtins.int
     """Posterior samples per sentence, 0 to `Limits.count_max`; 0 or unset for none."""
     seed: _builtins.int
-    """Seed of the samples; unset, the server draws one and says which."""
+    """Seed of the samples; unset, the server draws one and returns it."""
     first_index: _builtins.int
-    """Number of the first sentence among all that the caller has, 0 to 2^63 - 1: sentence i of this
+    """Number of the first sentence among all sentences of the caller, 0 to 2^63 - 1: sentence i of this
     call draws as number first_index + i. Chunks with one seed and their own first_index have the
     draws of one large call. 0 if unset.
     """
@@ -366,15 +366,15 @@ class EncodeResponse(_message.Message):
 
     @_builtins.property
     def logvar(self) -> Global___Latents:
-        """Natural logarithms of the posterior variances, a row per sentence; only if asked for."""
+        """Natural logarithms of the posterior variances, a row per sentence; only on request."""
 
     @_builtins.property
     def samples(self) -> Global___Latents:
-        """Posterior samples, `sample_count` rows in a row per sentence; only if asked for."""
+        """Posterior samples, `sample_count` rows in a row per sentence; only on request."""
 
     @_builtins.property
     def metadata(self) -> Global___Metadata:
-        """How it was made."""
+        """How it was computed."""
 
     def __init__(
         self,
@@ -394,7 +394,7 @@ Global___EncodeResponse: _TypeAlias = EncodeResponse  # noqa: Y015
 
 @_typing.final
 class DecodeRequest(_message.Message):
-    """Asks for sentences."""
+    """Requests sentences."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -403,16 +403,16 @@ class DecodeRequest(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     FIRST_INDEX_FIELD_NUMBER: _builtins.int
     seed: _builtins.int
-    """Seed of the drawn tokens; unset, the server draws one and says which."""
+    """Seed of the drawn tokens; unset, the server draws one and returns it."""
     first_index: _builtins.int
-    """Number of the first latent among all that the caller has, as in EncodeRequest."""
+    """Number of the first latent among all latents of the caller, as in EncodeRequest."""
     @_builtins.property
     def latents(self) -> Global___Latents:
         """1 to `Limits.sentences_max` latents."""
 
     @_builtins.property
     def options(self) -> Global___Options:
-        """How to write."""
+        """How to decode."""
 
     def __init__(
         self,
@@ -446,7 +446,7 @@ class DecodeResponse(_message.Message):
 
     @_builtins.property
     def metadata(self) -> Global___Metadata:
-        """How it was made."""
+        """How it was computed."""
 
     def __init__(
         self,
@@ -464,7 +464,7 @@ Global___DecodeResponse: _TypeAlias = DecodeResponse  # noqa: Y015
 
 @_typing.final
 class SampleRequest(_message.Message):
-    """Asks for draws of a prior."""
+    """Requests draws of a prior."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -487,14 +487,14 @@ class SampleRequest(_message.Message):
     the prior itself.
     """
     seed: _builtins.int
-    """Seed of latents and drawn tokens; unset, the server draws one and says which."""
+    """Seed of latents and drawn tokens; unset, the server draws one and returns it."""
     first_index: _builtins.int
-    """Number of the first draw among all that the caller wants, as in EncodeRequest."""
+    """Number of the first draw among all draws of the caller, as in EncodeRequest."""
     version: _builtins.str
     """Version that must answer; another in service is VERSION_MISMATCH. Empty for any."""
     @_builtins.property
     def options(self) -> Global___Options:
-        """How to write."""
+        """How to decode."""
 
     def __init__(
         self,
@@ -533,18 +533,18 @@ class SampleResponse(_message.Message):
     PRIOR_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     prior: Global___Prior.ValueType
-    """Prior that was drawn from; never unspecified."""
+    """Prior of the draws; never unspecified."""
     @_builtins.property
     def sentences(self) -> _containers.RepeatedCompositeFieldContainer[Global___GeneratedSentence]:
         """The sentences."""
 
     @_builtins.property
     def latents(self) -> Global___Latents:
-        """The latents they were written from, a row per sentence."""
+        """The latents they were generated from, a row per sentence."""
 
     @_builtins.property
     def metadata(self) -> Global___Metadata:
-        """How it was made."""
+        """How it was computed."""
 
     def __init__(
         self,
@@ -594,7 +594,7 @@ Global___Endpoint: _TypeAlias = Endpoint  # noqa: Y015
 
 @_typing.final
 class InterpolateRequest(_message.Message):
-    """Asks for a path."""
+    """Requests a path."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -606,15 +606,15 @@ class InterpolateRequest(_message.Message):
     FIRST_INDEX_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     steps: _builtins.int
-    """Sentences along the whole path, all ends counted: the number of points to `Limits.steps_max`."""
+    """Sentences along the path, both ends counted: the number of points to `Limits.steps_max`."""
     path: Global___Path.ValueType
     """Shape of the path between two points; unset is LERP. Numbers that this enum does not have are
     FIELD_INVALID.
     """
     seed: _builtins.int
-    """Seed of the drawn tokens; unset, the server draws one and says which."""
+    """Seed of the drawn tokens; unset, the server draws one and returns it."""
     first_index: _builtins.int
-    """Number of the first step among all that the caller draws, as in EncodeRequest."""
+    """Number of the first step among all steps of the caller, as in EncodeRequest."""
     version: _builtins.str
     """Version that must answer; another in service is VERSION_MISMATCH. Empty for any."""
     @_builtins.property
@@ -623,7 +623,7 @@ class InterpolateRequest(_message.Message):
 
     @_builtins.property
     def options(self) -> Global___Options:
-        """How to write."""
+        """How to decode."""
 
     def __init__(
         self,
@@ -661,11 +661,11 @@ class InterpolateResponse(_message.Message):
 
     @_builtins.property
     def latents(self) -> Global___Latents:
-        """The latents they were written from, a row per step."""
+        """The latents they were generated from, a row per step."""
 
     @_builtins.property
     def metadata(self) -> Global___Metadata:
-        """How it was made."""
+        """How it was computed."""
 
     def __init__(
         self,
@@ -691,10 +691,10 @@ class Step(_message.Message):
     POSITION_FIELD_NUMBER: _builtins.int
     SENTENCE_FIELD_NUMBER: _builtins.int
     position: _builtins.float
-    """Place on the path, 0 at the first point and 1 at the last."""
+    """Position on the path, 0 at the first point and 1 at the last."""
     @_builtins.property
     def sentence(self) -> Global___GeneratedSentence:
-        """The sentence there."""
+        """The sentence at this position."""
 
     def __init__(
         self,
@@ -712,7 +712,7 @@ Global___Step: _TypeAlias = Step  # noqa: Y015
 
 @_typing.final
 class ParaphraseRequest(_message.Message):
-    """Asks for variations."""
+    """Requests variations."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -735,9 +735,9 @@ class ParaphraseRequest(_message.Message):
     distinct: _builtins.bool
     """Leave out repeats and copies of the sentence itself; fewer than `count` may then come back."""
     seed: _builtins.int
-    """Seed of latents and drawn tokens; unset, the server draws one and says which."""
+    """Seed of latents and drawn tokens; unset, the server draws one and returns it."""
     first_index: _builtins.int
-    """Number of the first sentence among all that the caller has, as in EncodeRequest."""
+    """Number of the first sentence among all sentences of the caller, as in EncodeRequest."""
     version: _builtins.str
     """Version that must answer; another in service is VERSION_MISMATCH. Empty for any."""
     @_builtins.property
@@ -746,7 +746,7 @@ class ParaphraseRequest(_message.Message):
 
     @_builtins.property
     def options(self) -> Global___Options:
-        """How to write."""
+        """How to decode."""
 
     def __init__(
         self,
@@ -789,7 +789,7 @@ class ParaphraseResponse(_message.Message):
 
     @_builtins.property
     def metadata(self) -> Global___Metadata:
-        """How it was made."""
+        """How it was computed."""
 
     def __init__(
         self,
@@ -819,7 +819,7 @@ class Variations(_message.Message):
 
     @_builtins.property
     def latents(self) -> Global___Latents:
-        """The latents they were written from, a row per variation."""
+        """The latents they were generated from, a row per variation."""
 
     def __init__(
         self,
@@ -867,7 +867,7 @@ Global___Variation: _TypeAlias = Variation  # noqa: Y015
 
 @_typing.final
 class ScoreRequest(_message.Message):
-    """Asks for scores."""
+    """Requests scores."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -882,9 +882,9 @@ class ScoreRequest(_message.Message):
     Time and precision grow with it.
     """
     seed: _builtins.int
-    """Seed of the importance samples; unset, the server draws one and says which."""
+    """Seed of the importance samples; unset, the server draws one and returns it."""
     first_index: _builtins.int
-    """Number of the first sentence among all that the caller has, as in EncodeRequest."""
+    """Number of the first sentence among all sentences of the caller, as in EncodeRequest."""
     version: _builtins.str
     """Version that must answer; another in service is VERSION_MISMATCH. Empty for any."""
     @_builtins.property
@@ -929,7 +929,7 @@ class ScoreResponse(_message.Message):
 
     @_builtins.property
     def metadata(self) -> Global___Metadata:
-        """How it was made."""
+        """How it was computed."""
 
     def __init__(
         self,

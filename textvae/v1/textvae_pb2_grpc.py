@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class TextVaeServiceStub:
-    """Encodes, decodes, draws, walks, varies and scores sentences.
+    """Encodes, decodes, samples, interpolates, paraphrases and scores sentences.
     """
 
     def __init__(self, channel):
@@ -68,11 +68,11 @@ class TextVaeServiceStub:
 
 
 class TextVaeServiceServicer:
-    """Encodes, decodes, draws, walks, varies and scores sentences.
+    """Encodes, decodes, samples, interpolates, paraphrases and scores sentences.
     """
 
     def Encode(self, request, context):
-        """Sentences to posteriors, and to samples of them if asked.
+        """Sentences to posteriors, and to samples of them on request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,7 +155,7 @@ def add_TextVaeServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TextVaeService:
-    """Encodes, decodes, draws, walks, varies and scores sentences.
+    """Encodes, decodes, samples, interpolates, paraphrases and scores sentences.
     """
 
     @staticmethod

@@ -7,9 +7,9 @@ What holds for every method:
 
   * Sentences are UTF-8, 1 to `Limits.characters_max` characters, of which at least one is not a
     space, and at most `Limits.tokens_max` tokens. A longer one is refused, never cut.
-  * A call succeeds whole or fails whole. The order out is the order in.
+  * A call succeeds or fails as a whole. The order out is the order in.
   * The same version, request and seed give the same response, but for its times and
-    `batch_rows`, whatever else the server computes beside it.
+    `batch_rows`, whatever else the server computes at the same time.
   * Calls change nothing, so they may be repeated without harm.
 
 Errors. Each carries a google.rpc.ErrorInfo (domain "textvae") with one of these reasons:
@@ -50,14 +50,14 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TextVaeServiceStub:
-    """Encodes, decodes, draws, walks, varies and scores sentences."""
+    """Encodes, decodes, samples, interpolates, paraphrases and scores sentences."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TextVaeServiceAsyncStub: ...
     Encode: _grpc.UnaryUnaryMultiCallable[_textvae_pb2.EncodeRequest, _textvae_pb2.EncodeResponse]
-    """Sentences to posteriors, and to samples of them if asked."""
+    """Sentences to posteriors, and to samples of them on request."""
     Decode: _grpc.UnaryUnaryMultiCallable[_textvae_pb2.DecodeRequest, _textvae_pb2.DecodeResponse]
     """Latents to sentences. Arithmetic on latents is the client's own."""
     Sample: _grpc.UnaryUnaryMultiCallable[_textvae_pb2.SampleRequest, _textvae_pb2.SampleResponse]
@@ -71,11 +71,11 @@ class TextVaeServiceStub:
 
 @_typing.type_check_only
 class TextVaeServiceAsyncStub(TextVaeServiceStub):
-    """Encodes, decodes, draws, walks, varies and scores sentences."""
+    """Encodes, decodes, samples, interpolates, paraphrases and scores sentences."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Encode: _aio.UnaryUnaryMultiCallable[_textvae_pb2.EncodeRequest, _textvae_pb2.EncodeResponse]  # type: ignore[assignment]
-    """Sentences to posteriors, and to samples of them if asked."""
+    """Sentences to posteriors, and to samples of them on request."""
     Decode: _aio.UnaryUnaryMultiCallable[_textvae_pb2.DecodeRequest, _textvae_pb2.DecodeResponse]  # type: ignore[assignment]
     """Latents to sentences. Arithmetic on latents is the client's own."""
     Sample: _aio.UnaryUnaryMultiCallable[_textvae_pb2.SampleRequest, _textvae_pb2.SampleResponse]  # type: ignore[assignment]
@@ -88,7 +88,7 @@ class TextVaeServiceAsyncStub(TextVaeServiceStub):
     """How likely the model finds sentences, in nats."""
 
 class TextVaeServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Encodes, decodes, draws, walks, varies and scores sentences."""
+    """Encodes, decodes, samples, interpolates, paraphrases and scores sentences."""
 
     @_abc_1.abstractmethod
     def Encode(
@@ -96,7 +96,7 @@ class TextVaeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _textvae_pb2.EncodeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_textvae_pb2.EncodeResponse, _abc.Awaitable[_textvae_pb2.EncodeResponse]]:
-        """Sentences to posteriors, and to samples of them if asked."""
+        """Sentences to posteriors, and to samples of them on request."""
 
     @_abc_1.abstractmethod
     def Decode(

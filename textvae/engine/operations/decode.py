@@ -15,7 +15,7 @@ from textvae.ranges import check_within
 
 
 class DecodeResult(NamedTuple):
-    """Sentences and the latents they were written from, (n, latent)."""
+    """Sentences and the latents they were generated from, (n, latent)."""
 
     sentences: list[GeneratedSentence]
     latents: np.ndarray
@@ -23,7 +23,7 @@ class DecodeResult(NamedTuple):
 
 @dataclass(frozen=True)
 class DecodeRequest:
-    """Latents, (n, latent), to sentences."""
+    """A request to decode latents, (n, latent)."""
 
     latents: np.ndarray
     options: Options = GREEDY
@@ -32,26 +32,26 @@ class DecodeRequest:
 
     @property
     def rows(self) -> int:
-        """Rows for the decoder."""
+        """Rows that it needs in the decoder."""
         return len(self.latents) * self.options.slots
 
     def check(self, limits: Limits) -> None:
-        """InputError unless within the limits; the width is checked by `plan`."""
+        """Raise InputError unless within the limits; `plan` checks the width."""
         check_within("latents", len(self.latents), 1, limits.sentences_max, "rows")
         check_finite("latents", self.latents)
         self.options.check(limits.tokens_max)
         check_address(self.seed, self.first_index)
 
     def plan(self, loaded: LoadedVersion, limits: Limits, owner: object) -> Planning[DecodeResult]:
-        """A row a latent."""
+        """Plan one row per latent; raise InputError for latents of another width."""
         address = Address(self.seed, self.first_index)
         yield from ()
         latents = check_width("latents", self.latents, loaded.latent)
         rows = decoder_rows(owner, latents, address, self.options, limits)
         return Plan(
             rows,
-            lambda done: DecodeResult(
-                generated_sentences(loaded.tokenizer, done, self.options), latents
+            lambda finished: DecodeResult(
+                generated_sentences(loaded.tokenizer, finished, self.options), latents
             ),
             0,
         )
@@ -60,11 +60,10 @@ class DecodeRequest:
 def decode_all(
     answer: Callable[[DecodeRequest], DecodeResult], limits: Limits, latents: np.ndarray
 ) -> list[GeneratedSentence]:
-    """(n, latent) -> the greedy sentence of each, in order, however many there are; `answer` is an
-    engine's."""
+    """(n, latent) -> the greedy sentence of each, in order, for any n; `answer` is an engine's."""
     step = limits.sentences_max
     parts = [
         answer(DecodeRequest(latents[first : first + step]))
         for first in range(0, len(latents), step)
     ]
-    return [written for part in parts for written in part.sentences]
+    return [sentence for part in parts for sentence in part.sentences]

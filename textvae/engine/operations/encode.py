@@ -13,7 +13,10 @@ from textvae.ranges import check_within
 
 
 class EncodeResult(NamedTuple):
-    """Posteriors: (n, latent) float32 each, samples (n * count, latent), a sentence's in a row."""
+    """Posteriors, (n, latent) float32 each, and samples of them, (n * samples, latent) float32.
+
+    The samples of one sentence are adjacent rows.
+    """
 
     mean: np.ndarray
     logvar: np.ndarray
@@ -22,7 +25,7 @@ class EncodeResult(NamedTuple):
 
 @dataclass(frozen=True)
 class EncodeRequest:
-    """Sentences to posteriors, with `samples` draws of each."""
+    """A request for the posteriors of sentences, with `samples` draws of each."""
 
     sentences: tuple[str, ...]
     samples: int = 0
@@ -31,18 +34,18 @@ class EncodeRequest:
 
     @property
     def rows(self) -> int:
-        """Latents that it gives."""
+        """Latents that it returns."""
         return len(self.sentences) * max(self.samples, 1)
 
     def check(self, limits: Limits) -> None:
-        """InputError unless within the limits."""
+        """Raise InputError unless within the limits."""
         check_sentences(self.sentences, limits)
         check_within("sample_count", self.samples, 0, limits.count_max)
         check_rows("sample_count" if self.samples else "sentences", self.rows, limits)
         check_address(self.seed, self.first_index)
 
     def plan(self, loaded: LoadedVersion, limits: Limits, owner: object) -> Planning[EncodeResult]:
-        """No rows: the posteriors are all of the answer."""
+        """Plan no rows: the answer needs the posteriors alone."""
         address = Address(self.seed, self.first_index)
         ids = loaded.tokens(name_sentences(self.sentences), limits.tokens_max)
         posteriors = yield from loaded.encoding(ids)
@@ -57,7 +60,7 @@ def encode_all(
     sentences: Sequence[str],
     seed: int,
 ) -> EncodeResult:
-    """The posteriors of any number of sentences, with one draw of each; `answer` is an engine's."""
+    """Return the posteriors of all sentences, with one draw each; `answer` is an engine's."""
     step = limits.sentences_max
     parts = [
         answer(EncodeRequest(tuple(sentences[first : first + step]), 1, seed, first))

@@ -1,7 +1,7 @@
-"""Interpolate: sentences or latents to the sentences of a path through them."""
+"""Interpolate: sentences or latents to the sentences of a path through them (a homotopy)."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,12 +11,12 @@ from textvae.engine.limits import Limits, check_address, check_finite, check_sen
 from textvae.engine.load import LoadedVersion
 from textvae.engine.plan import Address, Plan, Planning, decoder_rows, generated_sentences
 from textvae.latent.paths import path
-from textvae.options import GREEDY, Options
+from textvae.options import GREEDY, PATH_DEFAULT, Options, PathShape
 from textvae.ranges import check_within
 
 
 class InterpolateResult(NamedTuple):
-    """A path: positions 0 to 1, one sentence and one latent each."""
+    """A path: positions 0 to 1, each with its sentence and its latent, (steps, latent)."""
 
     positions: list[float]
     sentences: list[GeneratedSentence]
@@ -25,22 +25,22 @@ class InterpolateResult(NamedTuple):
 
 @dataclass(frozen=True)
 class InterpolateRequest:
-    """Sentences or latents, (latent,), to the sentences of a path through them."""
+    """A request for `steps` sentences on the path through sentences or latents, (latent,)."""
 
     points: tuple[str | np.ndarray, ...]
     steps: int
-    path: Literal["lerp", "slerp"] = "lerp"
+    path: PathShape = PATH_DEFAULT
     options: Options = GREEDY
     seed: int = 0
     first_index: int = 0
 
     @property
     def rows(self) -> int:
-        """Rows for the decoder."""
+        """Rows that it needs in the decoder."""
         return self.steps * self.options.slots
 
     def check(self, limits: Limits) -> None:
-        """InputError unless within the limits; the width of latents is checked by `plan`."""
+        """Raise InputError unless within the limits; `plan` checks the width of latents."""
         check_within("points", len(self.points), 2, limits.steps_max, "points")
         check_within("steps", self.steps, len(self.points), limits.steps_max)
         for number, point in enumerate(self.points):
@@ -54,22 +54,22 @@ class InterpolateRequest:
     def plan(
         self, loaded: LoadedVersion, limits: Limits, owner: object
     ) -> Planning[InterpolateResult]:
-        """A row a step."""
+        """Plan one row per step; raise InputError for latents of another width."""
         address = Address(self.seed, self.first_index)
         points = np.empty((len(self.points), loaded.latent), np.float32)
-        sentences = [index for index, point in enumerate(self.points) if isinstance(point, str)]
-        fields = {f"points[{index}].sentence": str(self.points[index]) for index in sentences}
+        of_sentences = [index for index, point in enumerate(self.points) if isinstance(point, str)]
+        fields = {f"points[{index}].sentence": str(self.points[index]) for index in of_sentences}
         ids = loaded.tokens(fields, limits.tokens_max)
-        points[sentences] = (yield from loaded.encoding(ids)).mean
+        points[of_sentences] = (yield from loaded.encoding(ids)).mean
         for index, point in enumerate(self.points):
             if not isinstance(point, str):
                 field = f"points[{index}].latents"
                 points[index] = check_width(field, point[None], loaded.latent)[0]
-        way = path(points, self.steps, self.path)
-        rows = decoder_rows(owner, way.latents, address, self.options, limits)
+        walk = path(points, self.steps, self.path)
+        rows = decoder_rows(owner, walk.latents, address, self.options, limits)
 
-        def finish(done: list[FinishedRow]) -> InterpolateResult:
-            written = generated_sentences(loaded.tokenizer, done, self.options)
-            return InterpolateResult(way.positions.tolist(), written, way.latents)
+        def finish(finished: list[FinishedRow]) -> InterpolateResult:
+            sentences = generated_sentences(loaded.tokenizer, finished, self.options)
+            return InterpolateResult(walk.positions.tolist(), sentences, walk.latents)
 
         return Plan(rows, finish, sum(map(len, ids)))

@@ -1,4 +1,4 @@
-"""Paraphrase: sentences to variations of each, drawn about its posterior mean."""
+"""Paraphrase: sentences to variations of each, decoded from draws about its posterior mean."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 
 from textvae.decode.rows import FinishedRow
 from textvae.engine.answers import GeneratedSentence
-from textvae.engine.limits import RADIUS_MAX, Limits, check_address, check_rows, check_sentences
+from textvae.engine.limits import Limits, check_address, check_rows, check_sentences
 from textvae.engine.load import LoadedVersion
 from textvae.engine.plan import (
     Address,
@@ -18,13 +18,16 @@ from textvae.engine.plan import (
     generated_sentences,
     name_sentences,
 )
-from textvae.options import GREEDY, Options
+from textvae.options import GREEDY, RADIUS_DEFAULT, RADIUS_MAX, Options
 from textvae.ranges import check_within
 from textvae.text.sentence import normalise
 
 
 class ParaphraseResult(NamedTuple):
-    """Per asked sentence its variations, their latents and distances (in posterior deviations)."""
+    """For each sentence its variations, nearest first, with their latents, (variations, latent).
+
+    A distance is sqrt(mean_d(((z_d - mu_d) / sigma_d)^2)), in posterior deviations.
+    """
 
     variations: list[list[GeneratedSentence]]
     latents: list[np.ndarray]
@@ -33,11 +36,11 @@ class ParaphraseResult(NamedTuple):
 
 @dataclass(frozen=True)
 class ParaphraseRequest:
-    """Sentences to `count` variations each: mean + radius * deviation * noise."""
+    """A request for `count` variations of each sentence: z = mu + radius * sigma * epsilon."""
 
     sentences: tuple[str, ...]
     count: int
-    radius: float = 1.0
+    radius: float = RADIUS_DEFAULT
     distinct: bool = False
     options: Options = GREEDY
     seed: int = 0
@@ -45,11 +48,11 @@ class ParaphraseRequest:
 
     @property
     def rows(self) -> int:
-        """Rows for the decoder."""
+        """Rows that it needs in the decoder."""
         return len(self.sentences) * self.count * self.options.slots
 
     def check(self, limits: Limits) -> None:
-        """InputError unless within the limits."""
+        """Raise InputError unless within the limits."""
         check_sentences(self.sentences, limits)
         check_within("count", self.count, 1, limits.count_max)
         check_rows("count", self.rows, limits, beam=self.options.beam > 1)
@@ -60,40 +63,40 @@ class ParaphraseRequest:
     def plan(
         self, loaded: LoadedVersion, limits: Limits, owner: object
     ) -> Planning[ParaphraseResult]:
-        """`count` rows a sentence."""
+        """Plan `count` rows per sentence."""
         address = Address(self.seed, self.first_index)
         ids = loaded.tokens(name_sentences(self.sentences), limits.tokens_max)
         mean, logvar = yield from loaded.encoding(ids)
         latents = draw_latents(mean, logvar, self.count, address, loaded.library, self.radius)
-        moved = (latents - np.repeat(mean, self.count, 0)) / np.exp(
+        shifts = (latents - np.repeat(mean, self.count, 0)) / np.exp(
             0.5 * np.repeat(logvar, self.count, 0)
         )
-        distances = np.sqrt(np.mean(moved.astype(np.float64) ** 2, 1))
+        distances = np.sqrt(np.mean(shifts.astype(np.float64) ** 2, 1))
         rows = decoder_rows(owner, latents, address, self.options, limits, self.count)
 
-        def finish(done: list[FinishedRow]) -> ParaphraseResult:
-            written = generated_sentences(loaded.tokenizer, done, self.options)
-            answer = ParaphraseResult([], [], [])
+        def finish(finished: list[FinishedRow]) -> ParaphraseResult:
+            generated = generated_sentences(loaded.tokenizer, finished, self.options)
+            result = ParaphraseResult([], [], [])
             for number, sentence in enumerate(map(normalise, self.sentences)):
                 first = number * self.count
                 order = np.argsort(distances[first : first + self.count], kind="stable")
-                kept = first + order
+                indices = first + order
                 if self.distinct:
-                    kept = _distinct(kept, written, sentence)
-                answer.variations.append([written[index] for index in kept])
-                answer.latents.append(latents[kept])
-                answer.distances.append(distances[kept].tolist())
-            return answer
+                    indices = _distinct(indices, generated, sentence)
+                result.variations.append([generated[index] for index in indices])
+                result.latents.append(latents[indices])
+                result.distances.append(distances[indices].tolist())
+            return result
 
         return Plan(rows, finish, sum(map(len, ids)))
 
 
-def _distinct(indices: np.ndarray, written: list[GeneratedSentence], sentence: str) -> np.ndarray:
-    """Those whose text is neither the sentence nor that of an earlier one."""
-    seen = {sentence}
-    kept = []
+def _distinct(indices: np.ndarray, generated: list[GeneratedSentence], sentence: str) -> np.ndarray:
+    """Return the indices whose text is neither the sentence nor the text of an earlier index."""
+    texts = {sentence}
+    distinct = []
     for index in indices:
-        if written[index].text not in seen:
-            seen.add(written[index].text)
-            kept.append(index)
-    return np.array(kept, dtype=np.int64)
+        if generated[index].text not in texts:
+            texts.add(generated[index].text)
+            distinct.append(index)
+    return np.array(distinct, dtype=np.int64)

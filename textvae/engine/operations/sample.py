@@ -1,55 +1,58 @@
 """Sample: draws from a prior to sentences."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from textvae.decode.counter import Purpose, normals, uniforms
 from textvae.decode.rows import FinishedRow
 from textvae.engine.answers import GeneratedSentence
-from textvae.engine.limits import RADIUS_MAX, Limits, check_address
+from textvae.engine.limits import Limits, check_address
 from textvae.engine.load import LoadedVersion
 from textvae.engine.plan import Address, Plan, Planning, decoder_rows, generated_sentences
 from textvae.errors import InputError
-from textvae.options import GREEDY, Options
+from textvae.options import GREEDY, PRIOR_DEFAULT, SCALE_DEFAULT, SCALE_MAX, Options, Prior
 from textvae.ranges import check_within
 
 
 class SampleResult(NamedTuple):
-    """Sentences and the latents they were written from, (n, latent)."""
+    """Sentences and the latents they were generated from, (n, latent)."""
 
     sentences: list[GeneratedSentence]
     latents: np.ndarray
     prior: str
-    """Prior the latents were drawn from: standard or fitted."""
+    """Prior of the latents: standard or fitted."""
 
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """Draws from a prior to sentences; prior `auto` is the fitted one where the version has one."""
+    """A request for `count` sentences from a prior; `auto` is the fitted one where there is one.
+
+    `scale` multiplies the distance of a latent from the mean of the prior or of its component.
+    """
 
     count: int
-    prior: Literal["auto", "standard", "fitted"] = "auto"
-    scale: float = 1.0
+    prior: Prior = PRIOR_DEFAULT
+    scale: float = SCALE_DEFAULT
     options: Options = GREEDY
     seed: int = 0
     first_index: int = 0
 
     @property
     def rows(self) -> int:
-        """Rows for the decoder."""
+        """Rows that it needs in the decoder."""
         return self.count * self.options.slots
 
     def check(self, limits: Limits) -> None:
-        """InputError unless within the limits."""
+        """Raise InputError unless within the limits."""
         check_within("count", self.count, 1, limits.count_max)
-        check_within("scale", self.scale, 0.0, RADIUS_MAX)
+        check_within("scale", self.scale, 0.0, SCALE_MAX)
         self.options.check(limits.tokens_max)
         check_address(self.seed, self.first_index)
 
     def plan(self, loaded: LoadedVersion, limits: Limits, owner: object) -> Planning[SampleResult]:
-        """A row a draw."""
+        """Plan one row per draw; raise InputError for a fitted prior that the version lacks."""
         address = Address(self.seed, self.first_index)
         yield from ()
         prior = self.prior
@@ -64,13 +67,13 @@ class SampleRequest:
         else:
             zeros = np.zeros_like(items)
             seeds = np.full_like(items, self.seed)
-            chosen = uniforms(seeds, items, zeros, zeros, Purpose.COMPONENT, loaded.library)
-            latents = loaded.prior.draw(chosen, noise, self.scale)
+            components = uniforms(seeds, items, zeros, zeros, Purpose.COMPONENT, loaded.library)
+            latents = loaded.prior.draw(components, noise, self.scale)
         rows = decoder_rows(owner, latents, address, self.options, limits)
 
-        def finish(done: list[FinishedRow]) -> SampleResult:
+        def finish(finished: list[FinishedRow]) -> SampleResult:
             return SampleResult(
-                generated_sentences(loaded.tokenizer, done, self.options), latents, prior
+                generated_sentences(loaded.tokenizer, finished, self.options), latents, prior
             )
 
         return Plan(rows, finish, 0)

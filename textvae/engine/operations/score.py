@@ -1,4 +1,4 @@
-"""Score: how likely the model finds sentences, in nats."""
+"""Score: bounds and estimates of the log-likelihood of sentences, in nats."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,15 +9,12 @@ from textvae.decode.rows import FinishedRow
 from textvae.engine.limits import Limits, check_address, check_rows, check_sentences
 from textvae.engine.load import LoadedVersion
 from textvae.engine.plan import Address, Plan, Planning, decoder_rows, draw_latents, name_sentences
-from textvae.options import GREEDY
+from textvae.options import GREEDY, IMPORTANCE_SAMPLES_DEFAULT
 from textvae.ranges import check_within
-
-IMPORTANCE_SAMPLES = 100
-"""Draws a sentence where nothing is said."""
 
 
 class ScoreResult(NamedTuple):
-    """Nats per sentence, (n,) each; `elbo_nats` is negative: -(reconstruction + KL)."""
+    """Nats per sentence, (n,) each; `elbo_nats` = -(reconstruction + KL) is negative."""
 
     reconstruction_nats: np.ndarray
     kl_nats: np.ndarray
@@ -28,20 +25,20 @@ class ScoreResult(NamedTuple):
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """Sentences to nats."""
+    """A request to score sentences, each by `importance_samples` draws of its posterior."""
 
     sentences: tuple[str, ...]
-    importance_samples: int = IMPORTANCE_SAMPLES
+    importance_samples: int = IMPORTANCE_SAMPLES_DEFAULT
     seed: int = 0
     first_index: int = 0
 
     @property
     def rows(self) -> int:
-        """Rows for the decoder."""
+        """Rows that it needs in the decoder."""
         return len(self.sentences) * self.importance_samples
 
     def check(self, limits: Limits) -> None:
-        """InputError unless within the limits."""
+        """Raise InputError unless within the limits."""
         check_sentences(self.sentences, limits)
         name = "importance_samples"
         check_within(name, self.importance_samples, 1, limits.importance_samples_max)
@@ -49,19 +46,24 @@ class ScoreRequest:
         check_address(self.seed, self.first_index)
 
     def plan(self, loaded: LoadedVersion, limits: Limits, owner: object) -> Planning[ScoreResult]:
-        """A row a draw, which judges the sentence's own tokens."""
+        """Plan one row per draw, which scores the tokens of its sentence.
+
+        The importance-weighted estimate is -log(1/K * sum_k w_k), w = p(x|z) p(z) / q(z|x), of K
+        draws z ~ q(z|x) (Burda et al. 2016, equation 8); the KL is that of Kingma & Welling 2014,
+        appendix B: 1/2 * sum_d (mu_d^2 + sigma_d^2 - 1 - log sigma_d^2).
+        """
         address = Address(self.seed, self.first_index)
         ids = loaded.tokens(name_sentences(self.sentences), limits.tokens_max)
         mean, logvar = yield from loaded.encoding(ids)
         count = self.importance_samples
         latents = draw_latents(mean, logvar, count, address, loaded.library)
         rows = decoder_rows(owner, latents, address, GREEDY, limits, count)
-        rows = [row._replace(given=tuple(ids[place // count])) for place, row in enumerate(rows)]
+        rows = [row._replace(given=tuple(ids[number // count])) for number, row in enumerate(rows)]
         variance = np.exp(logvar.astype(np.float64))
         kl = 0.5 * (mean.astype(np.float64) ** 2 + variance - 1 - logvar).sum(1)
 
-        def finish(done: list[FinishedRow]) -> ScoreResult:
-            likelihood = np.array([row.log_prob for row in done]).reshape(-1, count)
+        def finish(finished: list[FinishedRow]) -> ScoreResult:
+            likelihood = np.array([row.log_prob for row in finished]).reshape(-1, count)
             # log w = log p(x|z) + log p(z) - log q(z|x); the constants of the two Gaussians cancel.
             z = latents.astype(np.float64).reshape(-1, count, loaded.latent)
             log_q = -0.5 * ((z - mean[:, None]) ** 2 / variance[:, None] + logvar[:, None]).sum(2)
@@ -69,7 +71,7 @@ class ScoreRequest:
             peak = weights.max(1, keepdims=True)
             iw_nll = -(peak[:, 0] + np.log(np.exp(weights - peak).mean(1)))
             reconstruction = -likelihood.mean(1)
-            tokens = np.array([len(one) for one in ids])
+            tokens = np.array([len(sentence) for sentence in ids])
             return ScoreResult(reconstruction, kl, -(reconstruction + kl), iw_nll, tokens)
 
         return Plan(rows, finish, sum(map(len, ids)))
