@@ -9,11 +9,12 @@ from textvae.decode.rows import FinishedRow
 from textvae.engine.limits import Limits, check_address, check_rows, check_sentences
 from textvae.engine.load import LoadedVersion
 from textvae.engine.plan import Address, Plan, Planning, decoder_rows, draw_latents, name_sentences
+from textvae.latent import gaussian
 from textvae.options import GREEDY
 from textvae.ranges import check_within
 
 IMPORTANCE_SAMPLES = 100
-"""Draws a sentence where nothing is said."""
+"""Draws a sentence unless the request says otherwise."""
 
 
 class ScoreResult(NamedTuple):
@@ -28,7 +29,7 @@ class ScoreResult(NamedTuple):
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """Sentences to nats."""
+    """A request for the nats of sentences."""
 
     sentences: tuple[str, ...]
     importance_samples: int = IMPORTANCE_SAMPLES
@@ -37,11 +38,11 @@ class ScoreRequest:
 
     @property
     def rows(self) -> int:
-        """Rows for the decoder."""
+        """Return how many rows of the decoder the request takes."""
         return len(self.sentences) * self.importance_samples
 
     def check(self, limits: Limits) -> None:
-        """InputError unless within the limits."""
+        """Raise InputError unless the request is within the limits."""
         check_sentences(self.sentences, limits)
         name = "importance_samples"
         check_within(name, self.importance_samples, 1, limits.importance_samples_max)
@@ -49,26 +50,25 @@ class ScoreRequest:
         check_address(self.seed, self.first_index)
 
     def plan(self, loaded: LoadedVersion, limits: Limits, owner: object) -> Planning[ScoreResult]:
-        """A row a draw, which judges the sentence's own tokens."""
+        """Plan a row a draw, which scores the sentence's own tokens."""
         address = Address(self.seed, self.first_index)
         ids = loaded.tokens(name_sentences(self.sentences), limits.tokens_max)
         mean, logvar = yield from loaded.encoding(ids)
         count = self.importance_samples
         latents = draw_latents(mean, logvar, count, address, loaded.library)
         rows = decoder_rows(owner, latents, address, GREEDY, limits, count)
-        rows = [row._replace(given=tuple(ids[place // count])) for place, row in enumerate(rows)]
+        rows = [
+            row._replace(targets=tuple(ids[number // count])) for number, row in enumerate(rows)
+        ]
         variance = np.exp(logvar.astype(np.float64))
-        kl = 0.5 * (mean.astype(np.float64) ** 2 + variance - 1 - logvar).sum(1)
+        kl = gaussian.kl(mean.astype(np.float64), logvar.astype(np.float64), variance).sum(1)
 
         def finish(done: list[FinishedRow]) -> ScoreResult:
-            likelihood = np.array([row.log_prob for row in done]).reshape(-1, count)
-            # log w = log p(x|z) + log p(z) - log q(z|x); the constants of the two Gaussians cancel.
-            z = latents.astype(np.float64).reshape(-1, count, loaded.latent)
-            log_q = -0.5 * ((z - mean[:, None]) ** 2 / variance[:, None] + logvar[:, None]).sum(2)
-            weights = likelihood - 0.5 * (z**2).sum(2) - log_q
-            peak = weights.max(1, keepdims=True)
-            iw_nll = -(peak[:, 0] + np.log(np.exp(weights - peak).mean(1)))
-            reconstruction = -likelihood.mean(1)
+            log_likelihood = np.array([row.log_prob for row in done]).reshape(-1, count)
+            z = latents.reshape(-1, count, loaded.latent)
+            weights = gaussian.log_importance_weights(log_likelihood, z, mean, logvar)
+            iw_nll = gaussian.iw_nll(weights)
+            reconstruction = -log_likelihood.mean(1)
             tokens = np.array([len(one) for one in ids])
             return ScoreResult(reconstruction, kl, -(reconstruction + kl), iw_nll, tokens)
 
