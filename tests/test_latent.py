@@ -22,10 +22,10 @@ def draw(*shape: int) -> np.ndarray:
 @pytest.mark.parametrize("steps", [2, 3, 7, 50])
 def test_a_path_begins_and_ends_at_its_points_to_the_bit(kind: str, steps: int) -> None:
     points = draw(2, 8)
-    way = path(points, steps, kind)  # type: ignore[arg-type]
-    assert np.array_equal(way.latents[[0, -1]], points)
-    assert way.positions[[0, -1]].tolist() == [0.0, 1.0]
-    assert np.isfinite(way.latents).all()
+    line = path(points, steps, kind)  # type: ignore[arg-type]
+    assert np.array_equal(line.latents[[0, -1]], points)
+    assert line.positions[[0, -1]].tolist() == [0.0, 1.0]
+    assert np.isfinite(line.latents).all()
 
 
 def test_a_path_through_three_points_meets_the_middle_one() -> None:
@@ -52,16 +52,16 @@ def test_parallel_opposite_and_empty_points_give_numbers(factor: float) -> None:
 
 
 def test_a_fitted_prior_draws_what_it_was_fitted_to() -> None:
-    """Two clumps come back as two clumps, and nothing lies in the hole between them."""
+    """Two clumps come back as two clumps, and nothing lies between them."""
     clumps = np.concatenate([draw(500, 4) * 0.1 + 3, draw(1500, 4) * 0.1 - 3])
     prior = fit_prior(clumps, components=2, seed=0)
-    drawn = prior.draw(RANDOM.random(2000), RANDOM.standard_normal((2000, 4)))
-    assert (np.abs(drawn).min(1) > 2).all()
-    assert float((drawn[:, 0] > 0).mean()) == pytest.approx(0.25, abs=0.04)
-    assert float(drawn[drawn[:, 0] > 0].std()) == pytest.approx(0.1, rel=0.1)
+    draws = prior.draw(RANDOM.random(2000), RANDOM.standard_normal((2000, 4)))
+    assert (np.abs(draws).min(1) > 2).all()
+    assert float((draws[:, 0] > 0).mean()) == pytest.approx(0.25, abs=0.04)
+    assert float(draws[draws[:, 0] > 0].std()) == pytest.approx(0.1, rel=0.1)
 
 
-def test_a_draw_does_not_depend_on_the_draws_beside_it() -> None:
+def test_a_draw_does_not_depend_on_other_draws() -> None:
     prior = fit_prior(draw(400, 6), components=3, seed=0)
     uniforms, normals = RANDOM.random(20), RANDOM.standard_normal((20, 6))
     together = prior.draw(uniforms, normals)

@@ -4,16 +4,18 @@ Library, processor and number of threads decide that, so it is tried where the m
 the model that will run.
 """
 
+import functools
 import logging
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
+from textvae.decode.native import DecodeFunctions
 from textvae.decode.native import native as native_picks
 from textvae.engine.load import LoadedVersion
-from textvae.model.exact import ExactDecoder, Make, pad_rows
-from textvae.model.native import native
+from textvae.model.exact import ExactDecoder, PackLayer, pad_rows
+from textvae.model.native import ModelFunctions, native
 from textvae.model.products import (
     LANES_MIN,
     Linear,
@@ -77,45 +79,41 @@ def check_batch_invariance(loaded: LoadedVersion, int8: bool = False) -> BatchIn
     return BatchInvariance(loaded, False, f"fp32, rows may differ in their last bits; {rest}")
 
 
-def _by(library: Any) -> str:
+def _by(library: ModelFunctions | DecodeFunctions | None) -> str:
     """Who does what the library is for."""
     return "by torch" if library is None else "in C"
 
 
-class _Way(NamedTuple):
-    """One in which products may be made in any number of rows."""
+class _ProductVariant(NamedTuple):
+    """One way to compute products in any number of rows."""
 
     precision: str
     name: str
-    make: Make
-    of_steps: Make
+    pack: PackLayer
+    pack_steps: PackLayer
 
 
 def _in_any_number(
-    loaded: LoadedVersion, library: Any, int8: bool
-) -> Iterator[tuple[_Way, LoadedVersion]]:
+    loaded: LoadedVersion, library: ModelFunctions | None, int8: bool
+) -> Iterator[tuple[_ProductVariant, LoadedVersion]]:
     """The version in each such way that there is here, the fastest first."""
     largest = loaded.buckets[-1]
-
-    def in_c(layer: Linear) -> Product:
-        return pack_panels(layer, library)
-
-    def in_8_bits(layer: Linear) -> Product:
-        return quantize_int8(layer, library)
 
     def by_onednn(layer: Linear) -> Product:
         return pack_onednn(layer, largest)
 
-    ways = [_Way("fp32", "by oneDNN", by_onednn, by_onednn)]
+    ways = [_ProductVariant("fp32", "by oneDNN", by_onednn, by_onednn)]
     if library is not None and library.lanes_best() >= LANES_MIN:
-        ways.insert(0, _Way("fp32", "in C", in_c, in_c))
+        in_c = functools.partial(pack_panels, library=library)
+        in_8_bits = functools.partial(quantize_int8, library=library)
+        ways.insert(0, _ProductVariant("fp32", "in C", in_c, in_c))
         if int8:
-            ways.insert(0, _Way("int8", "in C", in_c, in_8_bits))
+            ways.insert(0, _ProductVariant("int8", "in C", in_c, in_8_bits))
     for way in ways:
         try:
             made = loaded._replace(
-                encoder=loaded.encoder.with_products(way.make),
-                decoder=loaded.decoder.with_products(way.make, way.of_steps),
+                encoder=loaded.encoder.with_products(way.pack),
+                decoder=loaded.decoder.with_products(way.pack, way.pack_steps),
                 buckets=tuple(range(1, largest + 1)),
             )
         except (AttributeError, NotImplementedError, RuntimeError) as error:
