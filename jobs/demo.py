@@ -105,7 +105,7 @@ def _interim_results(
     """Return what makes, of a run's folder, the callback that shows what its model can do yet."""
     from textvae.experiments.interim import show_interim_results
 
-    recipe = Recipe(settings.tokenizer, settings.model, settings.training).resolved()
+    recipe = Recipe(settings.tokenizer, settings.model, settings.training).resolve()
     sentences = first_texts_by_hash(load_spans(store.spans).test, INTERIM_SENTENCES)
     return lambda run: show_interim_results(
         run, recipe.model, sentences, recipe.training.tokens_max, console

@@ -1,4 +1,4 @@
-"""Beam search: what it finds, and that it depends on nothing beside it."""
+"""Beam search: what it finds, and that it does not depend on other rows."""
 
 import itertools
 import math
@@ -27,7 +27,7 @@ def rows(count: int, beam: int, tokens_max: int = LENGTH, owner: str = "any") ->
     """Rows with latents of their own."""
     latents = torch.randn(count, LATENT, generator=torch.Generator().manual_seed(3)).numpy()
     choice = Options(beam=beam)
-    return [Row(owner, place, latent, tokens_max, choice) for place, latent in enumerate(latents)]
+    return [Row(owner, number, latent, tokens_max, choice) for number, latent in enumerate(latents)]
 
 
 def run(decoder: ExactDecoder, waiting: list[Row]) -> dict[tuple[str, int], FinishedRow]:
@@ -51,8 +51,8 @@ def likeliest(decoder: ExactDecoder, row: Row) -> list[tuple[float, tuple[int, .
     found = []
     for length in range(1, LENGTH):
         for tokens in itertools.product(range(2, VOCAB), repeat=length):
-            given = row._replace(given=tokens, options=Options())
-            log_prob = run(decoder, [given])["any", row.number].log_prob
+            scored = row._replace(targets=tokens, options=Options())
+            log_prob = run(decoder, [scored])["any", row.number].log_prob
             found.append((log_prob / (length + 1), tokens))
     return sorted(found, reverse=True)
 
@@ -72,16 +72,16 @@ def test_a_wide_beam_finds_the_likeliest_sentences_a_token(decoder: ExactDecoder
         assert scores == sorted(scores, reverse=True)
 
 
-def test_a_beam_is_the_same_alone_and_among_any_neighbours(decoder: ExactDecoder) -> None:
+def test_a_beam_is_batch_invariant(decoder: ExactDecoder) -> None:
     mine = rows(4, beam=5, tokens_max=9, owner="mine")
     alone = {key: one for row in mine for key, one in run(decoder, [row]).items()}
     crowd = rows(60, beam=1, tokens_max=9, owner="other") + rows(9, 3, 9, owner="beams")
     together = run(decoder, [*crowd[:30], *mine, *crowd[30:]])
     assert len(together) == len(mine) + len(crowd)
     for key, finished in alone.items():
-        beside = together[key]
-        assert beside._replace(batch_rows=0, row=finished.row) == finished._replace(batch_rows=0)
-        assert beside.batch_rows > 32
+        other = together[key]
+        assert other._replace(batch_rows=0, row=finished.row) == finished._replace(batch_rows=0)
+        assert other.batch_rows > 32
 
 
 def test_a_beam_of_one_sentence_is_greedy(decoder: ExactDecoder) -> None:

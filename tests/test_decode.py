@@ -1,4 +1,4 @@
-"""Slots: what rows write, in any company."""
+"""Slots: what rows generate, whatever other rows run."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests import toys
-from tests.compiled import found_native, found_picks
+from tests.compiled import load_decode_native, load_native
 from textvae.benchmarks.whole_requests import WholeRequests
 from textvae.decode.counter import normals
 from textvae.decode.rows import FinishedRow, Row
@@ -22,13 +22,13 @@ END = 2
 @pytest.fixture(params=["compiled", "torch"])
 def decoder(request: pytest.FixtureRequest) -> ExactDecoder:
     """Untrained weights; what can be done in C is done by it, or by torch."""
-    library = None if request.param == "torch" else found_native()
+    library = None if request.param == "torch" else load_native()
     return toys.untrained_decoder(VOCAB, LATENT, seed=0).with_gates(library)
 
 
 def slots(decoder: ExactDecoder, kind: type[Slots] = Slots) -> Slots:
     """Empty slots; tokens are picked in C where gates are."""
-    picks = None if decoder.cell.library is None else found_picks()
+    picks = None if decoder.cell.library is None else load_decode_native()
     return kind(decoder, SpecialIds(1, END, (0, 1, 3)), BUCKETS, picks)
 
 
@@ -36,8 +36,8 @@ def rows(owner: str, count: int, **choice: float) -> list[Row]:
     """Rows with latents of their own, seeded by the owner's name."""
     latents = normals(len(owner), np.arange(count), np.zeros(count), LATENT).astype(np.float32)
     return [
-        Row(owner, place, latent, 12, Options(**choice), item=place, seed=len(owner))  # type: ignore[arg-type]
-        for place, latent in enumerate(latents)
+        Row(owner, number, latent, 12, Options(**choice), item=number, seed=len(owner))  # type: ignore[arg-type]
+        for number, latent in enumerate(latents)
     ]
 
 
@@ -55,21 +55,19 @@ def run(batch: Slots, waiting: list[Row]) -> dict[tuple[str, int], FinishedRow]:
 
 
 @pytest.mark.parametrize("options", [{}, {"temperature": 1.0}, {"temperature": 0.9, "top_k": 9}])
-def test_a_row_writes_the_same_alone_and_among_any_neighbours(
-    decoder: ExactDecoder, options: dict[str, float]
-) -> None:
+def test_decoding_is_batch_invariant(decoder: ExactDecoder, options: dict[str, float]) -> None:
     mine = rows("mine", 3, **options)
     alone = {key: value for row in mine for key, value in run(slots(decoder), [row]).items()}
     crowd = rows("other", 100, temperature=1.3)
     crowded = run(slots(decoder), [*crowd[:50], *mine, *crowd[50:]])
     for key, finished in alone.items():
-        beside = crowded[key]
-        assert (beside.tokens, beside.log_prob, beside.ended) == (
+        other = crowded[key]
+        assert (other.tokens, other.log_prob, other.ended) == (
             finished.tokens,
             finished.log_prob,
             finished.ended,
         )
-        assert beside.batch_rows > 32
+        assert other.batch_rows > 32
 
 
 def test_a_sentence_has_a_token_and_no_more_than_its_limit(decoder: ExactDecoder) -> None:
@@ -83,9 +81,9 @@ def test_a_sentence_has_a_token_and_no_more_than_its_limit(decoder: ExactDecoder
     assert any(finished.ended for finished in done.values())
 
 
-def test_a_guarded_row_never_writes_a_run_twice(decoder: ExactDecoder) -> None:
-    """And writes what it would have written as long as that has no run twice."""
-    free, guarded = (run(slots(decoder), rows("any", 64, no_repeat=run_)) for run_ in (0, 2))
+def test_a_row_with_no_repeat_never_generates_an_ngram_twice(decoder: ExactDecoder) -> None:
+    """And generates the same as without the guard where that has no n-gram twice."""
+    free, guarded = (run(slots(decoder), rows("any", 64, no_repeat=ngram)) for ngram in (0, 2))
     changed = 0
     for key, finished in guarded.items():
         pairs = list(itertools.pairwise(finished.tokens))
@@ -99,16 +97,16 @@ def test_a_guarded_row_never_writes_a_run_twice(decoder: ExactDecoder) -> None:
     assert all(len(set(one.tokens)) == len(one.tokens) for one in once.values())
 
 
-def test_a_given_sentence_is_judged_with_its_end(decoder: ExactDecoder) -> None:
-    """By the chain rule, a token at a time; what was asked is what was judged."""
-    row = rows("judge", 1)[0]._replace(given=(7, 8, 9))
-    finished = run(slots(decoder), [row])["judge", 0]
+def test_targets_are_scored_with_their_end(decoder: ExactDecoder) -> None:
+    """By the chain rule, a token at a time; the tokens that come back are the targets."""
+    row = rows("scored", 1)[0]._replace(targets=(7, 8, 9))
+    finished = run(slots(decoder), [row])["scored", 0]
     with torch.inference_mode():
         carried = decoder.start(torch.from_numpy(row.latent)[None])
         nats = 0.0
-        for read, written in zip((1, 7, 8, 9), (7, 8, 9, END), strict=True):
+        for read, target in zip((1, 7, 8, 9), (7, 8, 9, END), strict=True):
             logits, carried = decoder.step(torch.tensor([read]), carried)
-            nats += float(torch.log_softmax(logits[0], 0)[written])
+            nats += float(torch.log_softmax(logits[0], 0)[target])
     assert finished.tokens == [7, 8, 9]
     assert finished.ended
     assert finished.log_prob == pytest.approx(nats, rel=1e-5)
@@ -132,7 +130,7 @@ def test_dropped_rows_free_their_slots_and_leave_the_others_alone(decoder: Exact
 def test_rows_that_end_and_rows_dropped_between_two_steps_leave_the_others_alone(
     decoder: ExactDecoder,
 ) -> None:
-    """Both leave before what the others carry is looked at again."""
+    """Both leave before the state of the others is read again."""
     wanted, unwanted = (rows(owner, 25, temperature=5.0) for owner in ("wanted", "unwanted"))
     expected = run(slots(decoder), wanted)
     batch, done, left_twice = slots(decoder), {}, 0
@@ -145,19 +143,19 @@ def test_rows_that_end_and_rows_dropped_between_two_steps_leave_the_others_alone
             # One more unwanted row is dropped after each step.
             batch.drop(lambda owner, spared=spared: owner == "unwanted" and next(spared) == 0)  # type: ignore[misc]
             left_twice += ended
-    assert left_twice > 3, "hardly a row ended in a step, so this proved nothing"
+    assert left_twice > 3, "hardly a row ended in a step, so this test has no force"
     assert {key: one.tokens for key, one in done.items() if key[0] == "wanted"} == {
         key: one.tokens for key, one in expected.items()
     }
 
 
 def test_whole_requests_are_answered_when_the_longest_row_has_ended(decoder: ExactDecoder) -> None:
-    """What slots are measured against: nobody joins in the middle, and the sentences are ours."""
+    """What slots are measured against: no row joins in the middle, and the sentences are ours."""
     whole = slots(decoder, WholeRequests)
-    given = [rows("given", 3)[n]._replace(given=(7,) * (1 + 2 * n)) for n in range(3)]
+    scored = [rows("scored", 3)[n]._replace(targets=(7,) * (1 + 2 * n)) for n in range(3)]
     answered = []
     with torch.inference_mode():
-        whole.admit(given)
+        whole.admit(scored)
         for _ in range(6):
             assert whole.capacity == whole.running, "a slot was free while the batch ran"
             answered.append(len(whole.step()))

@@ -1,4 +1,4 @@
-"""The gates of a GRU: compiled and by torch, the same numbers, each row its own."""
+"""The gates of a GRU: the same numbers compiled and by torch, and batch-invariant."""
 
 from typing import Any
 
@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.compiled import found_native
-from textvae.model.gates import Pooled, gru_gates
+from tests.compiled import load_native
+from textvae.model.gates import PooledStates, gru_gates
 
 
 @pytest.fixture(params=["compiled", "torch"])
 def library(request: pytest.FixtureRequest) -> Any:
-    """Both ways."""
-    return None if request.param == "torch" else found_native()
+    """Return the compiled functions, and None."""
+    return None if request.param == "torch" else load_native()
 
 
-def made_up(rows: int, hidden: int, width: int = 0) -> dict[str, Tensor]:
+def random_step(rows: int, hidden: int, width: int = 0) -> dict[str, Tensor]:
     """The parts of a step; the product is `width` wider than the gates need."""
     generator = torch.Generator().manual_seed(rows * 1000 + hidden)
 
@@ -35,11 +35,11 @@ def made_up(rows: int, hidden: int, width: int = 0) -> dict[str, Tensor]:
 @pytest.mark.parametrize("hidden", [1, 7, 8, 33, 512])
 def test_a_step_is_that_of_the_textbook(library: Any, hidden: int) -> None:
     """Written out in double precision, for widths with and without a rest after whole vectors."""
-    parts = made_up(6, hidden, width=5)
-    given = (parts["table"][parts["tokens"]] + parts["extra"]).double().chunk(3, 1)
+    parts = random_step(6, hidden, width=5)
+    by_input = (parts["table"][parts["tokens"]] + parts["extra"]).double().chunk(3, 1)
     product = parts["product"].double()[:, : 3 * hidden].chunk(3, 1)
-    reset, update = (torch.sigmoid(given[n] + product[n]) for n in range(2))
-    new = torch.tanh(given[2] + reset * product[2])
+    reset, update = (torch.sigmoid(by_input[n] + product[n]) for n in range(2))
+    new = torch.tanh(by_input[2] + reset * product[2])
     wanted = (1 - update) * new + update * parts["state"]
     found = gru_gates(library, **parts)
     assert found.dtype == torch.float32
@@ -63,7 +63,7 @@ def test_states_are_those_of_the_gru_of_torch(library: Any) -> None:
 
 def test_a_row_is_the_same_alone_and_among_others(library: Any) -> None:
     """To the bit."""
-    parts = made_up(9, 37)
+    parts = random_step(9, 37)
     together = gru_gates(library, **parts)
     table = parts.pop("table")
     for row in range(9):
@@ -73,9 +73,9 @@ def test_a_row_is_the_same_alone_and_among_others(library: Any) -> None:
 
 def test_states_are_pooled_in_place(library: Any) -> None:
     """Their sum and their largest values; the state before is left alone."""
-    parts = made_up(4, 11)
+    parts = random_step(4, 11)
     before = parts["state"].clone()
-    pooled = Pooled(torch.full((4, 11), 2.0), torch.full((4, 11), 0.1))
+    pooled = PooledStates(torch.full((4, 11), 2.0), torch.full((4, 11), 0.1))
     found = gru_gates(library, **parts, pooled=pooled)
     assert torch.equal(pooled.total, 2.0 + found)
     assert torch.equal(pooled.largest, found.clamp_min(0.1))

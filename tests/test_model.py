@@ -45,7 +45,7 @@ def nothing_dropped() -> DropoutSpec:
 
 
 @torch.no_grad()
-def test_a_sentence_has_the_same_posterior_beside_any_neighbours(vae: SentenceVae) -> None:
+def test_a_sentence_has_the_same_posterior_in_every_batch(vae: SentenceVae) -> None:
     together = vae.encode(*tensors())
     for row, sentence in enumerate(SENTENCES):
         alone = vae.encode(*tensors([sentence]))
@@ -56,9 +56,9 @@ def test_a_sentence_has_the_same_posterior_beside_any_neighbours(vae: SentenceVa
 @torch.no_grad()
 def test_the_posterior_reads_every_token(vae: SentenceVae) -> None:
     mean = vae.encode(*tensors([SENTENCES[2]])).mean
-    for place in range(len(SENTENCES[2])):
+    for position in range(len(SENTENCES[2])):
         changed = list(SENTENCES[2])
-        changed[place] = 30
+        changed[position] = 30
         assert not torch.allclose(vae.encode(*tensors([changed])).mean, mean)
 
 
@@ -72,9 +72,9 @@ def test_nats_are_the_sum_over_real_tokens_and_the_end(vae: SentenceVae) -> None
     for row, sentence in enumerate(SENTENCES):
         carried = decoder.start(latents[row : row + 1])
         nats = 0.0
-        for read, written in zip([1, *sentence], [*sentence, 2], strict=True):
+        for read, target in zip([1, *sentence], [*sentence, 2], strict=True):
             logits, carried = decoder.step(torch.tensor([read]), carried)
-            nats -= float(torch.log_softmax(logits[0], 0)[written])
+            nats -= float(torch.log_softmax(logits[0], 0)[target])
         assert float(found[row]) == pytest.approx(nats, rel=1e-5)
 
 
@@ -105,9 +105,9 @@ def test_the_decoder_never_sees_the_future(vae: SentenceVae) -> None:
 def test_the_latent_enters_the_first_state_and_every_step(vae: SentenceVae) -> None:
     tokens, _ = tensors()
     embedded = vae.embedding(tokens[:, :-1])
-    plain = vae.decoder.states(embedded, torch.zeros(4, CONFIG.latent))
+    still = vae.decoder.states(embedded, torch.zeros(4, CONFIG.latent))
     moved = vae.decoder.states(embedded, torch.ones(4, CONFIG.latent))
-    assert bool((plain != moved).any(-1).all())
+    assert bool((still != moved).any(-1).all())
 
 
 def test_reversing_leaves_padding_in_place() -> None:
@@ -141,9 +141,9 @@ def test_the_exact_encoder_gives_the_posterior_of_training(vae: SentenceVae) -> 
 
 def test_the_loss_is_reconstruction_and_weighted_kl(vae: SentenceVae) -> None:
     tokens, lengths = tensors()
-    given = {"free_bits": 0.0, "objective": "vae"}
+    settings = {"free_bits": 0.0, "objective": "vae"}
     parts = [
-        vae_loss(vae, tokens, lengths, kl_weight=weight, dropped=nothing_dropped(), **given)  # type: ignore[arg-type]
+        vae_loss(vae, tokens, lengths, kl_weight=weight, dropout=nothing_dropped(), **settings)  # type: ignore[arg-type]
         for weight in (0.0, 1.0)
     ]
     assert parts[0].total.item() == pytest.approx(parts[0].reconstruction.item())
@@ -160,7 +160,7 @@ def test_an_autoencoder_has_no_noise_and_kl_only_no_reconstruction(vae: Sentence
         objective="autoencoder",
         kl_weight=1,
         free_bits=0,
-        dropped=nothing_dropped(),
+        dropout=nothing_dropped(),
     )
     by_hand = vae.nats(tokens, lengths, vae.encode(tokens, lengths).mean).mean()
     assert copier.total.item() == pytest.approx(by_hand.item())
@@ -171,7 +171,7 @@ def test_an_autoencoder_has_no_noise_and_kl_only_no_reconstruction(vae: Sentence
         objective="kl-only",
         kl_weight=0,
         free_bits=9,
-        dropped=nothing_dropped(),
+        dropout=nothing_dropped(),
     )
     assert ball.total.item() == pytest.approx(ball.kl.sum().item())
     ball.total.backward()  # type: ignore[no-untyped-call]
@@ -181,7 +181,7 @@ def test_an_autoencoder_has_no_noise_and_kl_only_no_reconstruction(vae: Sentence
 def test_free_bits_leave_a_dimension_alone_below_their_level(vae: SentenceVae) -> None:
     tokens, lengths = tensors()
     loss = vae_loss(
-        vae, tokens, lengths, objective="vae", kl_weight=1, free_bits=1e3, dropped=nothing_dropped()
+        vae, tokens, lengths, objective="vae", kl_weight=1, free_bits=1e3, dropout=nothing_dropped()
     )
     expected = loss.reconstruction + 1e3 * CONFIG.latent
     assert loss.total.item() == pytest.approx(expected.item())
@@ -196,7 +196,7 @@ def test_word_dropout_hides_words_and_nothing_else() -> None:
 
 
 @torch.no_grad()
-def test_nothing_is_dropped_when_nobody_asks(vae: SentenceVae) -> None:
+def test_nothing_is_dropped_without_a_dropout_spec(vae: SentenceVae) -> None:
     """Dropout is an argument of training; a model that is used has none, in whatever mode it is."""
     tokens, lengths = tensors()
     vae.train()
@@ -208,14 +208,14 @@ def test_a_vae_that_begins_as_a_language_model_writes_as_it_does_whatever_the_la
     vae: SentenceVae,
 ) -> None:
     """And its decoder would change with the latent at the first step of learning."""
-    known = LanguageModel(CONFIG, VOCAB).eval()
-    torch.nn.init.normal_(known.decoder.bias)
+    language_model = LanguageModel(CONFIG, VOCAB).eval()
+    torch.nn.init.normal_(language_model.decoder.bias)
     tokens, lengths = tensors()
     latents = torch.randn(len(SENTENCES), CONFIG.latent)
     posterior = vae.encode(tokens, lengths)
-    initialize_from_language_model(vae, known)
+    initialize_from_language_model(vae, language_model)
     torch.testing.assert_close(
-        vae.nats(tokens, lengths, latents), known.nats(tokens, lengths, None)
+        vae.nats(tokens, lengths, latents), language_model.nats(tokens, lengths, None)
     )
     assert not torch.equal(posterior.mean, vae.encode(tokens, lengths).mean), "one embedding"
     with torch.enable_grad():
@@ -233,7 +233,7 @@ def test_batchnorm_holds_the_kl_up_and_folds_away() -> None:
     with torch.no_grad():
         model.encoder.mean.weight.mul_(
             100
-        )  # first weights vary too little beside BatchNorm's epsilon
+        )  # first weights vary too little against BatchNorm's epsilon
     means = model.train().encode(tokens, lengths).mean
     torch.testing.assert_close(
         means.detach().std(0, correction=0), torch.full((5,), 0.6), rtol=0.05, atol=0

@@ -1,4 +1,4 @@
-"""The compiled part: taken where it is there and right, and missed by nobody where it is not."""
+"""The compiled functions: used where they are present and correct, else torch does their work."""
 
 import logging
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.compiled import found_native
+from tests.compiled import load_native
 from textvae.decode import counter, pick
 from textvae.decode import native as of_decode
 from textvae.model import gates, products, recurrence
@@ -39,7 +39,7 @@ def test_what_is_missing_or_no_library_is_not_taken(
         (of_model, products, "TOLERANCE", 0.0, "products_are_right"),
         (of_model, recurrence, "TOLERANCE", 0.0, "recurrence_is_right"),
         (of_decode, pick, "TOLERANCE", 0.0, "picks_are_right"),
-        (of_decode, pick, "_last", lambda mass: np.zeros(len(mass), int), "picks_are_right"),
+        (of_decode, pick, "_last_index", lambda mass: np.zeros(len(mass), int), "picks_are_right"),
         (of_decode, counter, "ROUNDS", 9, "numbers_are_right"),
     ],
 )
@@ -52,8 +52,8 @@ def test_a_machine_on_which_it_is_wrong_goes_without_it(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Each part is compared with what torch or NumPy make of the same."""
-    found_native(room)
+    """Each function is checked against torch or NumPy."""
+    load_native(room)
     monkeypatch.setattr(part, name, value)
     assert room.native() is None
     assert f"is wrong here ({said})" in caplog.text
@@ -61,16 +61,16 @@ def test_a_machine_on_which_it_is_wrong_goes_without_it(
 
 def test_it_is_found_in_the_middle_of_an_inference() -> None:
     """Where the self-test at load asks for it; its own check of gradients must not mind."""
-    found_native()
+    load_native()
     with torch.inference_mode():
-        assert found_native() is not None
+        assert load_native() is not None
 
 
 def test_a_product_that_is_wrong_for_one_number_of_rows_is_found_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each number of rows up to a tile's has a way of its own through C."""
-    library = found_native()
+    """Each number of rows up to a tile's has a path of its own through C."""
+    library = load_native()
     right = Panels.__call__
     for count in range(1, 25):
 
@@ -84,8 +84,8 @@ def test_a_product_that_is_wrong_for_one_number_of_rows_is_found_out(
 
 
 def test_a_run_in_bf16_may_be_the_first_to_ask_for_the_compiled_part() -> None:
-    """The checks compare with torch's products, which a step in bf16 once made in bf16 for them."""
+    """The checks need torch's products in fp32, also within a step in bf16."""
     of_model.native_to_learn.cache_clear()
     with torch.autocast("cpu", torch.bfloat16):
         found = of_model.native_to_learn()
-    assert (found is None) == (of_model.native() is None or found_native().lanes_best() < LANES_MIN)
+    assert (found is None) == (of_model.native() is None or load_native().lanes_best() < LANES_MIN)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.compiled import found_picks
+from tests.compiled import load_decode_native
 from textvae.decode.counter import Purpose, normals, uniforms, words
 from textvae.decode.pick import Picking, log_sums, pick
 
@@ -38,16 +38,16 @@ def test_numbers_in_c_are_the_same_to_the_bit() -> None:
     )
     for purpose in Purpose:
         for draw in (words, uniforms):
-            found = draw(seed, item, row, step, purpose, found_picks())
+            found = draw(seed, item, row, step, purpose, load_decode_native())
             assert np.array_equal(found, draw(seed, item, row, step, purpose))
-    assert np.array_equal(normals(7, item, row, 9, found_picks()), normals(7, item, row, 9))
+    assert np.array_equal(normals(7, item, row, 9, load_decode_native()), normals(7, item, row, 9))
 
 
 def test_every_part_of_an_address_gives_another_number() -> None:
     base = (7, 8, 9, 10)
     found = {float(uniforms(*(addresses(part) for part in base), Purpose.TOKEN)[0])}
-    for place in range(4):
-        changed = [addresses(part + (number == place)) for number, part in enumerate(base)]
+    for index in range(4):
+        changed = [addresses(part + (number == index)) for number, part in enumerate(base)]
         found.add(float(uniforms(*changed, Purpose.TOKEN)[0]))
     found.add(float(uniforms(*(addresses(part) for part in base), Purpose.COMPONENT)[0]))
     found.add(
@@ -66,22 +66,22 @@ def test_uniforms_and_normals_are_distributed_as_they_say() -> None:
     found = uniforms(zero, many, zero, zero, Purpose.TOKEN)
     assert 0 <= found.min() < found.max() < 1
     assert np.histogram(found, 10, (0, 1))[0] == pytest.approx(np.full(10, 4000), rel=0.06)
-    drawn = normals(0, many[:5000], zero[:5000], 7)
-    assert drawn.shape == (5000, 7)
-    assert float(drawn.mean()) == pytest.approx(0, abs=0.02)
-    assert float(drawn.std()) == pytest.approx(1, rel=0.02)
-    assert float(np.abs(np.corrcoef(drawn.T) - np.eye(7)).max()) < 0.06
+    draws = normals(0, many[:5000], zero[:5000], 7)
+    assert draws.shape == (5000, 7)
+    assert float(draws.mean()) == pytest.approx(0, abs=0.02)
+    assert float(draws.std()) == pytest.approx(1, rel=0.02)
+    assert float(np.abs(np.corrcoef(draws.T) - np.eye(7)).max()) < 0.06
 
 
-def test_a_latent_does_not_depend_on_those_drawn_beside_it() -> None:
+def test_a_latent_does_not_depend_on_other_latents() -> None:
     together = normals(3, np.arange(9), np.zeros(9), 5)
     assert np.array_equal(normals(3, np.array([4]), np.zeros(1), 5)[0], together[4])
 
 
 @pytest.fixture(params=["compiled", "torch"])
 def library(request: pytest.FixtureRequest) -> Any:
-    """Both ways to pick."""
-    return None if request.param == "torch" else found_picks()
+    """Return the compiled functions, and None."""
+    return None if request.param == "torch" else load_decode_native()
 
 
 def picking(
@@ -96,8 +96,8 @@ def test_greedy_takes_the_likeliest_and_drawing_follows_the_softmax(library: Any
     logits = torch.tensor(mass).log().float()[None]
     assert pick(logits, picking(0.0), np.array([0.99]), library).tolist() == [3]
     grid = (np.arange(1000) + 0.5) / 1000
-    drawn = pick(logits.expand(1000, -1), picking(1.0, rows=1000), grid, library)
-    np.testing.assert_allclose(np.bincount(drawn, minlength=4) / 1000, mass, atol=2e-3)
+    draws = pick(logits.expand(1000, -1), picking(1.0, rows=1000), grid, library)
+    np.testing.assert_allclose(np.bincount(draws, minlength=4) / 1000, mass, atol=2e-3)
     colder = pick(logits.expand(1000, -1), picking(0.5, rows=1000), grid, library)
     np.testing.assert_allclose(
         np.bincount(colder, minlength=4) / 1000, mass**2 / (mass**2).sum(), atol=2e-3
@@ -125,27 +125,27 @@ def test_top_k_and_top_p_leave_only_the_likeliest(library: Any) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"top_k": 50}, {"top_p": 0.9}, {"min_p": 0.02}])
-def test_a_large_vocabulary_is_drawn_from_as_its_shares_say(
+def test_a_large_vocabulary_is_sampled_as_its_shares_say(
     library: Any, options: dict[str, float]
 ) -> None:
     """The token on whose edge a number falls, of all shares summed one by one in float64."""
     random = torch.Generator().manual_seed(0)
     logits = 3 * torch.randn(1, 5003, generator=random)
     grid = (np.arange(500) + 0.5) / 500
-    drawn = pick(logits.expand(500, -1), picking(0.8, rows=500, **options), grid, library)  # type: ignore[arg-type]
+    draws = pick(logits.expand(500, -1), picking(0.8, rows=500, **options), grid, library)  # type: ignore[arg-type]
     shares = torch.softmax(logits[0].double() / 0.8, 0).numpy()
     order = np.argsort(-shares, kind="stable") if options.keys() & {"top_k", "top_p"} else None
     mass = shares if order is None else shares[order]
     before = np.cumsum(mass) - mass
-    kept = before < options.get("top_p", 1.0)
-    kept &= np.arange(len(mass)) < options.get("top_k", len(mass))
-    kept &= mass >= options.get("min_p", 0.0) * mass.max()
-    edges = np.cumsum(mass * kept)
+    nucleus = before < options.get("top_p", 1.0)
+    nucleus &= np.arange(len(mass)) < options.get("top_k", len(mass))
+    nucleus &= mass >= options.get("min_p", 0.0) * mass.max()
+    edges = np.cumsum(mass * nucleus)
     wanted = np.searchsorted(edges, grid * edges[-1], side="right")
     wanted = wanted if order is None else order[wanted]
     # A number within rounding of an edge may fall on either side of it.
-    assert float(np.mean(drawn == wanted)) > 0.99
-    assert set(drawn) <= set(np.flatnonzero(kept) if order is None else order[kept])
+    assert float(np.mean(draws == wanted)) > 0.99
+    assert set(draws) <= set(np.flatnonzero(nucleus) if order is None else order[nucleus])
 
 
 def test_top_p_of_a_flat_distribution_takes_more_than_are_sorted_at_first(
@@ -153,8 +153,8 @@ def test_top_p_of_a_flat_distribution_takes_more_than_are_sorted_at_first(
 ) -> None:
     logits = torch.zeros(200, 1000)
     grid = (np.arange(200) + 0.5) / 200
-    drawn = pick(logits, picking(1.0, top_p=0.9, rows=200), grid, library)
-    assert drawn.max() == pytest.approx(900, abs=10)
+    draws = pick(logits, picking(1.0, top_p=0.9, rows=200), grid, library)
+    assert draws.max() == pytest.approx(900, abs=10)
 
 
 def test_rows_of_all_kinds_pick_the_same_alone_and_together(library: Any) -> None:
@@ -179,7 +179,7 @@ def test_the_smallest_options_allowed_take_the_likeliest(library: Any) -> None:
         assert pick(logits, tiny, np.array([0.999]), library).tolist() == [1]
 
 
-def test_a_forbidden_token_is_never_drawn_at_the_edge(library: Any) -> None:
+def test_a_forbidden_token_is_never_sampled_at_the_edge(library: Any) -> None:
     logits = torch.tensor([[0.0, 0.0, -torch.inf]])
     assert pick(logits, picking(1.0), np.array([1 - 2.0**-53]), library).tolist() == [1]
 
@@ -187,9 +187,9 @@ def test_a_forbidden_token_is_never_drawn_at_the_edge(library: Any) -> None:
 def test_a_token_of_a_row_that_is_part_of_a_wider_one_is_the_same(library: Any) -> None:
     wide = 2 * torch.randn(9, 700, generator=torch.Generator().manual_seed(0))
     logits, numbers = wide[:, 5:605], np.linspace(0.1, 0.9, 9)
-    for way in (picking(0.0, rows=9), picking(1.0, rows=9), picking(1.0, top_k=5, rows=9)):
-        whole = pick(logits.contiguous(), way, numbers, library)
-        assert np.array_equal(pick(logits, way, numbers, library), whole)
+    for options in (picking(0.0, rows=9), picking(1.0, rows=9), picking(1.0, top_k=5, rows=9)):
+        whole = pick(logits.contiguous(), options, numbers, library)
+        assert np.array_equal(pick(logits, options, numbers, library), whole)
 
 
 def test_equals_are_taken_in_the_order_of_the_vocabulary(library: Any) -> None:
@@ -197,10 +197,10 @@ def test_equals_are_taken_in_the_order_of_the_vocabulary(library: Any) -> None:
     logits = torch.zeros(100, 2000)
     logits[:, 1500] = 1.0
     grid = (np.arange(100) + 0.5) / 100
-    drawn = pick(logits, picking(1.0, top_k=40, rows=100), grid, library)
+    draws = pick(logits, picking(1.0, top_k=40, rows=100), grid, library)
     if library is not None:  # torch promises no order
-        assert set(drawn) <= {1500, *range(39)}
-    assert len(set(drawn)) > 20
+        assert set(draws) <= {1500, *range(39)}
+    assert len(set(draws)) > 20
     assert pick(logits[:1], picking(0.0), np.zeros(1), library).tolist() == [1500]
 
 
@@ -221,7 +221,7 @@ def test_of_logits_that_are_no_numbers_c_takes_a_token_of_the_vocabulary(
     logits = torch.full((3, 300), torch.nan)
     logits[1, 7], logits[2] = 1.0, torch.inf
     for temperature in (0.0, 1.0):
-        ways = picking(temperature, rows=3, **options)  # type: ignore[arg-type]
+        choice = picking(temperature, rows=3, **options)  # type: ignore[arg-type]
         for number in (0.0, 0.5, 0.999):
-            drawn = pick(logits, ways, np.full(3, number), found_picks())
-            assert ((drawn >= 0) & (drawn < 300)).all()
+            draws = pick(logits, choice, np.full(3, number), load_decode_native())
+            assert ((draws >= 0) & (draws < 300)).all()

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests import toys
-from tests.compiled import found_native
+from tests.compiled import load_native
 from textvae.config.serve import ServeConfig
 from textvae.engine import batch_invariance
 from textvae.engine.batch_invariance import check_batch_invariance
@@ -33,7 +33,7 @@ INT8 = ServeConfig(precision="int8", threads=1)
 @pytest.fixture(autouse=True)
 def wide_enough() -> None:
     """Skips where int8 cannot be computed at all."""
-    if found_native().lanes_best() < batch_invariance.LANES_MIN:
+    if load_native().lanes_best() < batch_invariance.LANES_MIN:
         pytest.skip("this processor's vectors are too narrow for int8")
 
 

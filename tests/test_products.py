@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.compiled import found_native
+from tests.compiled import load_native
 from textvae.model.products import (
     INPUTS_MAX,
     PANEL,
-    ROW_MOST,
+    ROW_MAX,
     Linear,
     Panels,
     pack_onednn,
@@ -24,10 +24,10 @@ COUNTS = (*range(1, 27), 64)
 @pytest.fixture
 def library() -> Any:
     """The compiled functions."""
-    return found_native()
+    return load_native()
 
 
-def made_up(outputs: int, inputs: int, bias: bool = True) -> Linear:
+def random_layer(outputs: int, inputs: int, bias: bool = True) -> Linear:
     """A layer whose outputs are about 1."""
     generator = torch.Generator().manual_seed(outputs * 1000 + inputs)
     weight = torch.randn(outputs, inputs, generator=generator) / inputs**0.5
@@ -41,13 +41,13 @@ def rows_of(count: int, inputs: int) -> Tensor:
     return torch.randn(count, inputs, generator=generator) * sizes
 
 
-def exactly(layer: Linear, rows: Tensor) -> Tensor:
-    """In double precision."""
+def product_in_float64(layer: Linear, rows: Tensor) -> Tensor:
+    """Return the product in double precision."""
     bias = 0.0 if layer.bias is None else layer.bias.double()
     return rows.double() @ layer.weight.double().T + bias
 
 
-class Narrow:
+class NarrowProcessor:
     """The compiled functions on a processor with narrower vectors."""
 
     def __init__(self, library: Any, lanes: int) -> None:
@@ -62,46 +62,48 @@ class Narrow:
         self.library.multiply(kind, lanes, *rest)
 
 
-def all_widths(library: Any) -> list[Narrow]:
+def all_widths(library: Any) -> list[NarrowProcessor]:
     """The compiled functions for each width of vectors that this processor has."""
-    return [Narrow(library, lanes) for lanes in (4, 8, 16) if lanes <= library.lanes_best()]
+    return [
+        NarrowProcessor(library, lanes) for lanes in (4, 8, 16) if lanes <= library.lanes_best()
+    ]
 
 
 @pytest.mark.parametrize("inputs", [1, 32, 127, 128, 129, 512])
 @pytest.mark.parametrize("outputs", [1, 16, 50, 200])
 def test_a_product_is_that_of_the_textbook(library: Any, outputs: int, inputs: int) -> None:
     """For every rest that is left after whole panels, tiles and blocks, at every width."""
-    layer = made_up(outputs, inputs)
+    layer = random_layer(outputs, inputs)
     for each in all_widths(library):
         product = pack_panels(layer, each)
         for count in COUNTS:
             rows = rows_of(count, inputs)
-            found, wanted = product(rows), exactly(layer, rows)
+            found, wanted = product(rows), product_in_float64(layer, rows)
             assert found.shape == (count, outputs)
             assert found.is_contiguous()
             assert ((found - wanted).abs() / (1 + rows.norm(dim=1))[:, None]).max() < 1e-6
 
 
 def test_a_layer_without_a_bias_adds_none(library: Any) -> None:
-    layer = made_up(20, 8, bias=False)
+    layer = random_layer(20, 8, bias=False)
     rows = rows_of(3, 8)
     torch.testing.assert_close(pack_panels(layer, library)(rows), rows @ layer.weight.T)
 
 
 def test_rows_may_be_parts_of_wider_ones(library: Any) -> None:
-    """As a state beside what is not read."""
-    layer, wide = made_up(40, 64), rows_of(9, 100)
+    """As a state next to columns that are not read."""
+    layer, wide = random_layer(40, 64), rows_of(9, 100)
     rows = wide[:, 3:67]
     for product in (pack_panels(layer, library), quantize_int8(layer, library)):
         assert torch.equal(product(rows), product(rows.contiguous()))
 
 
 @pytest.mark.parametrize("make", [pack_panels, quantize_int8])
-def test_a_row_is_the_same_in_any_company(library: Any, make: Any) -> None:
-    """To the bit: alone, among any number, at any place, with any number of threads."""
+def test_products_are_batch_invariant(library: Any, make: Any) -> None:
+    """To the bit: alone, among any number, at any index, with any number of threads."""
     threads = torch.get_num_threads()
     for each in all_widths(library):
-        product = make(made_up(1000, 512), each)
+        product = make(random_layer(1000, 512), each)
         rows = rows_of(64, 512)
         together = product(rows)
         for count in COUNTS:
@@ -122,16 +124,16 @@ def test_int8_loses_what_rounding_weights_and_rows_loses(
     library: Any, outputs: int, inputs: int
 ) -> None:
     """Half a step of each output's weights and of each row; the sums themselves are exact."""
-    layer = made_up(outputs, inputs)
+    layer = random_layer(outputs, inputs)
     for each in all_widths(library):
         product = quantize_int8(layer, each)
         for count in COUNTS:
             rows = rows_of(count, inputs)
             by_weights = layer.weight.abs().amax(1) / 127 / 2
-            by_rows = rows.abs().amax(1) / ROW_MOST / 2
+            by_rows = rows.abs().amax(1) / ROW_MAX / 2
             most = rows.abs().sum(1)[:, None] * by_weights
             most = most + layer.weight.abs().sum(1) * by_rows[:, None] * 1.01
-            error = (product(rows) - exactly(layer, rows)).abs()
+            error = (product(rows) - product_in_float64(layer, rows)).abs()
             assert (error <= most + 1e-5 * (1 + rows.norm(dim=1))[:, None]).all()
 
 
@@ -140,9 +142,9 @@ def test_int8_of_weights_and_rows_that_are_whole_is_exact(library: Any) -> None:
     inputs = INPUTS_MAX - INPUTS_MAX % 2
     layer = Linear(torch.full((17, inputs), 127.0))
     layer.weight[3] = -127.0
-    rows = torch.full((2, inputs), float(ROW_MOST))
+    rows = torch.full((2, inputs), float(ROW_MAX))
     rows[1] = 0.0
-    wanted = exactly(layer, rows).float()
+    wanted = product_in_float64(layer, rows).float()
     for each in all_widths(library):
         assert torch.equal(quantize_int8(layer, each)(rows), wanted)
 
@@ -154,19 +156,19 @@ def test_int8_takes_only_what_it_can_sum() -> None:
 
 
 def test_weights_are_laid_out_in_whole_panels() -> None:
-    made = pack_panels(made_up(PANEL + 1, 6), None)
-    assert isinstance(made, Panels)
-    assert made.weight.shape == (2, 6, PANEL)
-    assert torch.equal(made.weight[1, :, 1:], torch.zeros(6, PANEL - 1))
+    panels = pack_panels(random_layer(PANEL + 1, 6), None)
+    assert isinstance(panels, Panels)
+    assert panels.weight.shape == (2, 6, PANEL)
+    assert torch.equal(panels.weight[1, :, 1:], torch.zeros(6, PANEL - 1))
 
 
 def test_onednn_multiplies_in_bf16_what_it_is_given_in_fp32() -> None:
     """Its products lose digits, and what comes out is float32."""
-    layer, rows = made_up(48, 64), rows_of(5, 64)
+    layer, rows = random_layer(48, 64), rows_of(5, 64)
     try:
         product = pack_onednn(layer, 64, torch.bfloat16)
     except (AttributeError, NotImplementedError, RuntimeError):
         pytest.skip("oneDNN has no bf16 here")
-    found, wanted = product(rows), exactly(layer, rows).float()
+    found, wanted = product(rows), product_in_float64(layer, rows).float()
     assert found.dtype == torch.float32
     assert 1e-4 < float((found - wanted).norm() / wanted.norm()) < 1e-2

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.compiled import found_native
+from tests.compiled import load_native
 from textvae.model import native, products
 from textvae.model.products import PANEL
 from textvae.model.recurrence import recurrence
@@ -15,7 +15,7 @@ from textvae.model.recurrence import recurrence
 @pytest.fixture
 def library() -> Any:
     """The compiled functions."""
-    return found_native()
+    return load_native()
 
 
 def parts(
@@ -33,7 +33,7 @@ def parts(
 
 
 def gradients(states: Tensor, weighed: Tensor, wanting: list[Tensor]) -> list[Tensor]:
-    """Of a sum that tells every state from every other."""
+    """Return the gradients of a sum in which every state has its own weight."""
     return list(torch.autograd.grad((states * weighed + states**2).sum(), wanting))
 
 

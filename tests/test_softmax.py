@@ -1,4 +1,4 @@
-"""The softmax layer, made in pieces, is the one that torch makes in one."""
+"""The softmax layer in chunks equals torch's softmax of all rows at once."""
 
 from typing import Any
 
@@ -7,32 +7,32 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tests.compiled import found_native
+from tests.compiled import load_native
 from textvae.model.softmax import ROWS, errors, token_nats, total_nats
 
 
 @pytest.fixture(params=["C", "torch"])
 def library(request: pytest.FixtureRequest) -> Any:
     """The compiled functions, and None."""
-    return found_native() if request.param == "C" else None
+    return load_native() if request.param == "C" else None
 
 
 def layer(rows: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Inputs (rows, 16), weight (50, 16) and bias (50,) that want gradients, and ids (rows,)."""
     random = torch.Generator().manual_seed(rows)
-    written, weight = (torch.randn(size, 16, generator=random) for size in (rows, 50))
+    outputs, weight = (torch.randn(size, 16, generator=random) for size in (rows, 50))
     bias, ids = torch.randn(50, generator=random), torch.randint(50, (rows,), generator=random)
-    return written.requires_grad_(), weight.requires_grad_(), bias.requires_grad_(), ids
+    return outputs.requires_grad_(), weight.requires_grad_(), bias.requires_grad_(), ids
 
 
-def textbook(written: Tensor, weight: Tensor, bias: Tensor, ids: Tensor) -> Tensor:
+def textbook(outputs: Tensor, weight: Tensor, bias: Tensor, ids: Tensor) -> Tensor:
     """(rows,) nats, all logits at once."""
-    logits = functional.linear(written, weight, bias)
+    logits = functional.linear(outputs, weight, bias)
     return functional.cross_entropy(logits.float(), ids, reduction="none")
 
 
 @pytest.mark.parametrize("rows", [1, ROWS, 2 * ROWS + 3])
-def test_pieces_have_the_nats_and_gradients_of_the_whole(library: Any, rows: int) -> None:
+def test_chunks_have_the_nats_and_gradients_of_all_rows_at_once(library: Any, rows: int) -> None:
     *wanting, ids = layer(rows)
     nats, total = textbook(*wanting, ids), total_nats(*wanting, ids, library)
     torch.testing.assert_close(token_nats(*wanting, ids), nats)
@@ -64,7 +64,7 @@ def test_in_bf16_only_the_products_lose_digits(library: Any) -> None:
 def test_logits_become_their_softmax_less_1_at_the_id(
     library: Any, kind: torch.dtype, vocab: int
 ) -> None:
-    """To the last place of their type, for sizes up to 50; and the nats are float32."""
+    """To the last digit of their type, for sizes up to 50; and the nats are float32."""
     random = torch.Generator().manual_seed(vocab)
     logits = (torch.randn(5, vocab, generator=random) * torch.tensor([[0.1, 1, 5, 20, 50]]).T).to(
         kind
@@ -91,15 +91,15 @@ def test_logits_that_are_no_numbers_make_no_numbers(library: Any) -> None:
 
 
 def test_errors_are_the_same_to_the_bit_with_any_number_of_threads(library: Any) -> None:
-    given, ids = torch.randn(37, 501), torch.arange(37)
-    threads, found = torch.get_num_threads(), []
+    logits, ids = torch.randn(37, 501), torch.arange(37)
+    threads, results = torch.get_num_threads(), []
     try:
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            logits = given.clone()
-            found.append((errors(logits, ids, library), logits))
+            gradient = logits.clone()
+            results.append((errors(gradient, ids, library), gradient))
     finally:
         torch.set_num_threads(threads)
-    for nats, logits in found[1:]:
-        assert torch.equal(nats, found[0][0])
-        assert torch.equal(logits, found[0][1])
+    for nats, gradient in results[1:]:
+        assert torch.equal(nats, results[0][0])
+        assert torch.equal(gradient, results[0][1])

@@ -183,7 +183,7 @@ def _our_loss(
             objective=TrainingConfig().objective,
             kl_weight=1.0,
             free_bits=0.0,
-            dropped=DropoutSpec(0.0, 0.0, 0.0, chance),
+            dropout=DropoutSpec(0.0, 0.0, 0.0, chance),
         ).total
 
 

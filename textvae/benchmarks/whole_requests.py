@@ -6,8 +6,8 @@ token. All flags are those of `textvae serve`.
 
 import runpy
 from collections.abc import Sequence
-from typing import Any
 
+from textvae.decode.native import DecodeFunctions
 from textvae.decode.rows import FinishedRow, Row
 from textvae.decode.slots import Slots, SpecialIds
 from textvae.engine import engine
@@ -22,7 +22,7 @@ class WholeRequests(Slots):
         decoder: ExactDecoder,
         special: SpecialIds,
         buckets: tuple[int, ...],
-        library: Any = None,
+        library: DecodeFunctions | None = None,
     ) -> None:
         super().__init__(decoder, special, buckets, library)
         self._every_bucket = buckets

@@ -1,6 +1,6 @@
-"""Beam search: the likeliest sentences of a latent, written side by side.
+"""Beam search: the likeliest sentences of a latent, grown side by side.
 
-A beam has as many slots as it is wide, a hypothesis in each. Nothing of it depends on other rows.
+A beam has as many slots as it is wide, a hypothesis in each. It does not depend on other rows.
 """
 
 from collections.abc import Sequence
@@ -20,16 +20,16 @@ class Hypothesis(NamedTuple):
 
     @property
     def score(self) -> float:
-        """Nats a token, the end counted: else the shortest sentence would win."""
+        """Return nats a token, the end counted: else the shortest sentence would win."""
         return self.log_prob / max(len(self.tokens) + self.ended, 1)
 
 
-# Fills a slot until there are hypotheses enough: nothing that follows from it is likely.
+# Fills a slot until there are enough hypotheses: all its continuations have probability 0.
 PLACEHOLDER = Hypothesis(log_prob=-torch.inf)
 
 
 class Beam:
-    """One latent's search."""
+    """The search of one latent."""
 
     def __init__(self, width: int, tokens_max: int, end: int) -> None:
         """`width` hypotheses at each step, of `tokens_max` tokens at most."""
@@ -40,23 +40,22 @@ class Beam:
         self._cut: list[Hypothesis] = []
 
     def first(self) -> list[Hypothesis]:
-        """One a slot before the first step."""
+        """Return one hypothesis a slot, before the first step."""
         return [Hypothesis()] + [PLACEHOLDER] * (self.width - 1)
 
     def advance(
         self, hypotheses: Sequence[Hypothesis], log_probs: Tensor
     ) -> list[tuple[int, Hypothesis]]:
-        """(width, vocab) of the next token -> for each slot whose hypothesis it goes on from, and
-        what that has become; none when the search is over: `width` sentences have ended, or the
-        likeliest unended one is as long as it may be."""
+        """(width, vocab) log-probabilities of the next token -> for each slot the index of the
+        hypothesis that it continues, and the longer hypothesis. The list is empty when the search
+        is over: `width` sentences have ended, or the likeliest unended one is at its limit."""
         before = torch.tensor([each.log_prob for each in hypotheses], dtype=torch.float64)
         sums = (before[:, None] + log_probs.double()).flatten()
-        found = torch.topk(sums, min(2 * self.width, len(sums)))
+        top = torch.topk(sums, min(2 * self.width, len(sums)))
         grown: list[tuple[int, Hypothesis]] = []
-        for rank, (log_prob, place) in enumerate(
-            zip(*(each.tolist() for each in found), strict=True)
-        ):
-            parent, token = divmod(place, log_probs.shape[1])
+        pairs = zip(top.values.tolist(), top.indices.tolist(), strict=True)
+        for rank, (log_prob, index) in enumerate(pairs):
+            parent, token = divmod(index, log_probs.shape[1])
             if log_prob == -torch.inf or len(grown) == self.width:
                 break
             tokens = hypotheses[parent].tokens
@@ -71,7 +70,7 @@ class Beam:
         return grown + [(0, PLACEHOLDER)] * (self.width - len(grown))
 
     def best(self) -> list[Hypothesis]:
-        """The sentences found, `width` at most: those that have ended before those cut, and of
+        """Return `width` sentences at most: those that ended before those cut at the limit, and of
         each the likeliest a token first."""
         both = (sorted(some, key=lambda each: -each.score) for some in (self._ended, self._cut))
         return [hypothesis for some in both for hypothesis in some][: self.width]

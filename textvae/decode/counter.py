@@ -1,12 +1,12 @@
 """Random numbers that depend on nothing but their address.
 
-A number is a function of (seed, item, row, step) and of what it is for, so a sentence is drawn
+A number is a function of (seed, item, row, step) and of its purpose, so a sentence is sampled
 the same alone or among others, in one request or in many, today or after a restart. The function is
 Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", section 3.3).
 """
 
 from enum import IntEnum
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,15 +21,37 @@ SHIFT = np.uint64(32)
 
 
 class Purpose(IntEnum):
-    """What a number is drawn for; two purposes never share one."""
+    """What a number is used for; two purposes never share one."""
 
     LATENT = 0
     TOKEN = 1
     COMPONENT = 2
 
 
+class CounterFunctions(Protocol):
+    """The compiled functions of counter.c. Pointers are addresses."""
+
+    def philox_words(
+        self,
+        count: int,
+        seed: int,
+        item: int,
+        row: int,
+        step: int,
+        purpose: int,
+        words: int,
+        /,
+    ) -> None:
+        """Compute four words of each address."""
+
+
 def words(
-    seed: Words, item: Words, row: Words, step: Words, purpose: Purpose, library: Any = None
+    seed: Words,
+    item: Words,
+    row: Words,
+    step: Words,
+    purpose: Purpose,
+    library: CounterFunctions | None = None,
 ) -> Words:
     """(n,) each -> (n, 4) words of 32 random bits.
 
@@ -41,10 +63,12 @@ def words(
     )
     if library is not None:
         address = [np.ascontiguousarray(part) for part in (seed, item, row, step)]
-        found = np.empty((len(seed), 4), np.uint64)
-        places = [part.ctypes.data for part in address]
-        library.philox_words(len(found), *places, purpose, found.ctypes.data)
-        return found
+        result = np.empty((len(seed), 4), np.uint64)
+        seed_at, item_at, row_at, step_at = (part.ctypes.data for part in address)
+        library.philox_words(
+            len(result), seed_at, item_at, row_at, step_at, purpose, result.ctypes.data
+        )
+        return result
     counter = [item & LOW, item >> SHIFT, row & LOW, (step << np.uint64(2)) | np.uint64(purpose)]
     key = [seed & LOW, seed >> SHIFT]
     for _ in range(ROUNDS):
@@ -60,15 +84,20 @@ def words(
 
 
 def uniforms(
-    seed: Words, item: Words, row: Words, step: Words, purpose: Purpose, library: Any = None
+    seed: Words,
+    item: Words,
+    row: Words,
+    step: Words,
+    purpose: Purpose,
+    library: CounterFunctions | None = None,
 ) -> npt.NDArray[np.float64]:
     """(n,) each -> (n,) numbers in [0, 1), of 53 bits; `library` as in `words`."""
     parts = words(seed, item, row, step, purpose, library)
     return ((parts[:, 0] >> np.uint64(5)) * 2.0**26 + (parts[:, 1] >> np.uint64(6))) * 2.0**-53
 
 
-def numbers_are_right(library: Any) -> bool:
-    """Whether C gives the same numbers, to the bit."""
+def numbers_are_right(library: CounterFunctions) -> bool:
+    """Return whether C gives the same numbers, to the bit."""
     few = np.arange(8, dtype=np.uint64)
     seed, item, step = (few * np.uint64(part) for part in (2**59 + 7, 2**60 - 3, 2**26))
     wanted = words(seed, item, few, step, Purpose.TOKEN)
@@ -76,7 +105,7 @@ def numbers_are_right(library: Any) -> bool:
 
 
 def normals(
-    seed: int, items: Words, rows: Words, width: int, library: Any = None
+    seed: int, items: Words, rows: Words, width: int, library: CounterFunctions | None = None
 ) -> npt.NDArray[np.float64]:
     """(n,) items and rows -> (n, width) standard normal numbers for latents (Box & Muller 1958).
 

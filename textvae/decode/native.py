@@ -1,19 +1,25 @@
-"""What of writing was compiled from C, if it is right on this machine."""
+"""The compiled functions of decoding, if they are correct on this machine."""
 
-from typing import Any
+from typing import Protocol
 
-from textvae.decode.counter import numbers_are_right
-from textvae.decode.pick import picks_are_right
-from textvae.native import NUMBER, PLACE, WORD, load_library
+from textvae.decode.counter import CounterFunctions, numbers_are_right
+from textvae.decode.pick import PickFunctions, picks_are_right
+from textvae.native import INT64, POINTER, UINT64, load_library
 
 COMPILED = "textvae.decode._native"
 
 
-def native() -> Any:
-    """The compiled functions, which `pick`, `log_sums`, `words` and `Slots` take, or None."""
+class DecodeFunctions(CounterFunctions, PickFunctions, Protocol):
+    """All compiled functions of decoding."""
+
+
+def native() -> DecodeFunctions | None:
+    """Return the compiled functions or None; `pick`, `log_sums`, `words` and `Slots` take them."""
     functions = {
-        "pick_rows": [NUMBER, NUMBER, NUMBER, PLACE, NUMBER, *[PLACE] * 7],
-        "log_sums": [NUMBER, NUMBER, NUMBER, PLACE, NUMBER, PLACE, PLACE],
-        "philox_words": [NUMBER, PLACE, PLACE, PLACE, PLACE, WORD, PLACE],
+        "pick_rows": [INT64, INT64, INT64, POINTER, INT64, *[POINTER] * 7],
+        "log_sums": [INT64, INT64, INT64, POINTER, INT64, POINTER, POINTER],
+        "philox_words": [INT64, POINTER, POINTER, POINTER, POINTER, UINT64, POINTER],
     }
-    return load_library(COMPILED, functions, (numbers_are_right, picks_are_right))
+    checks = (numbers_are_right, picks_are_right)
+    library: DecodeFunctions | None = load_library(COMPILED, functions, checks)
+    return library

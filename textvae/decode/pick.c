@@ -1,6 +1,6 @@
-/* What a decoder's logits become: the next token of each row, and how likely all were together.
- * Each row is looked at by itself, in one order, so it depends on no neighbour. Python: pick.py,
- * which says the same with torch and NumPy.
+/* From a decoder's logits the next token of each row, and the logarithm of the sum of exponentials.
+ * Each row is computed by itself, in one order, so it depends on no other row. Python: pick.py,
+ * which does the same with torch and NumPy.
  */
 #include "../model/activations.h"
 
@@ -8,17 +8,17 @@
 #include <stdlib.h>
 
 #define BLOCK 64 /* tokens whose mass is summed as one */
-#define GROUP 16 /* tokens whose best is looked at before each of them is */
-#define LIKELIEST 256 /* tokens that top-p looks among at first */
-#define COLDEST 1e-6 /* a colder draw is this cold */
-#define NOTHING -80.0f /* the exponential of less is no mass at all */
+#define GROUP 16 /* tokens whose maximum is checked before each of them */
+#define LIKELIEST 256 /* tokens that top-p sorts at first */
+#define COLDEST 1e-6 /* a lower temperature is raised to this one */
+#define NOTHING -80.0f /* the exponential of less counts as 0 */
 
 struct candidate {
     float logit;
     int32_t token;
 };
 
-/* How a row picks; pick.py says more. */
+/* The options of a row, see pick.py. */
 struct way {
     double temperature, top_p, min_p, uniform;
     int64_t top_k;
@@ -81,7 +81,7 @@ INLINE int64_t among_all(const float *logits, int64_t vocab, float largest, cons
     return token;
 }
 
-/* Whether one comes after the other: less likely, or as likely and later in the vocabulary. */
+/* Return whether one comes after the other: less likely, or as likely and later in the vocabulary. */
 static int after(const struct candidate *one, const struct candidate *other)
 {
     return one->logit < other->logit || (one->logit == other->logit && one->token > other->token);
@@ -92,7 +92,7 @@ static int by_likelihood(const void *one, const void *other)
     return after(one, other) ? 1 : -1;
 }
 
-/* Bring the `width` that come first to the front, the last of them to its place (Hoare 1961). */
+/* Move the first `width` in order to the front, the last of them to index width - 1 (Hoare 1961). */
 static void select_first(struct candidate *some, int64_t count, int64_t width)
 {
     int64_t low = 0, high = count - 1, wanted = width - 1;
@@ -119,7 +119,7 @@ static void select_first(struct candidate *some, int64_t count, int64_t width)
     }
 }
 
-/* The `width` likeliest tokens of a row, the likeliest first; `found` has room for all.
+/* The `width` likeliest tokens of a row, the likeliest first; `found` holds `vocab` candidates.
  *
  * Where there are more groups of tokens than tokens wanted, none of these is less likely than the
  * last of as many groups' best. */
@@ -140,7 +140,7 @@ INLINE void likeliest(const float *logits, int64_t vocab, int64_t width, struct 
         if (end - from == GROUP && largest_of(logits + from, GROUP) < least)
             continue;
         for (int64_t i = from; i < end; i++)
-            if (!(logits[i] < least)) /* what is no number, too: there must be enough */
+            if (!(logits[i] < least)) /* also NaN: there must be `width` candidates */
                 found[count++] = (struct candidate){logits[i], (int32_t)i};
     }
     if (width < count)
@@ -148,7 +148,7 @@ INLINE void likeliest(const float *logits, int64_t vocab, int64_t width, struct 
     qsort(found, width, sizeof *found, by_likelihood);
 }
 
-/* The token that is drawn among these, the likeliest first; -1 if top-p needs more than these and
+/* The token that is sampled among these, the likeliest first; -1 if top-p needs more than these and
  * there are more. `whole`: the mass of all tokens, in multiples of the likeliest's. */
 static int64_t among(const struct candidate *found, int64_t width, int more, double whole,
     const struct way *way)
@@ -177,7 +177,7 @@ static int64_t among(const struct candidate *found, int64_t width, int more, dou
     return found[count - 1].token;
 }
 
-/* The next token of one row; `room`: for a candidate of every token. */
+/* The next token of one row; `room` holds `vocab` candidates. */
 FOR_EVERY_PROCESSOR
 static int64_t pick_one(const float *logits, int64_t vocab, const struct way *way,
     struct candidate *room)
@@ -212,8 +212,8 @@ static double log_sum(const float *logits, int64_t vocab, double *room)
     return largest + log(block_masses(logits, vocab, largest, 1.0f, 0.0f, room));
 }
 
-/* logits (rows, vocab), `stride` floats apart -> (rows,) tokens. The ways' parts: (rows,) each;
- * `room`: (threads, vocab) of 8 bytes to work in. */
+/* logits (rows, vocab), `stride` floats apart -> (rows,) tokens. The options: (rows,) each;
+ * `room`: (threads, vocab) of 8 bytes as a buffer. */
 void pick_rows(int64_t threads, int64_t rows, int64_t vocab, const float *logits, int64_t stride,
     const double *temperature, const int64_t *top_k, const double *top_p, const double *min_p,
     const double *uniform, struct candidate *room, int64_t *tokens)

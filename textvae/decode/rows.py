@@ -1,4 +1,4 @@
-"""Rows of the decoder's batch: one sentence to be written or judged, and one that has ended."""
+"""Rows of the decoder's batch: a sentence to generate or to score, and one that has ended."""
 
 from collections.abc import Hashable
 from typing import NamedTuple
@@ -10,28 +10,28 @@ from textvae.options import GREEDY, Options
 
 
 class Row(NamedTuple):
-    """One sentence to be written or, where `given` is set, to be judged."""
+    """A sentence to generate or, where `targets` is set, to score."""
 
     owner: Hashable
-    """Whose row it is; comes back with the finished row."""
+    """The request of the row; it comes back with the finished row."""
     number: int
-    """The row's number among its owner's."""
+    """The row's number among those of its owner."""
     latent: np.ndarray
     """(latent,) float32"""
     tokens_max: int
-    """Most tokens written, the end not counted."""
+    """Most tokens to generate, the end not counted."""
     options: Options = GREEDY
     seed: int = 0
     item: int = 0
     draw: int = 0
     """With seed and item the address of the row's random numbers."""
-    given: tuple[int, ...] | None = None
-    """Token ids to judge instead of writing; the end is judged too."""
+    targets: tuple[int, ...] | None = None
+    """Token ids to score instead of generating; the end is scored too."""
 
     @property
     def slots(self) -> int:
-        """How many it takes."""
-        return 1 if self.given is not None else self.options.slots
+        """Return the number of slots that the row takes."""
+        return 1 if self.targets is not None else self.options.slots
 
 
 class FinishedRow(NamedTuple):

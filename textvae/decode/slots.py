@@ -1,12 +1,12 @@
 """Slots: rows of all requests share one running batch, and join and leave it at every step.
 
-A row is a latent that becomes a sentence, or a given sentence whose likelihood under a latent is
-asked. The batch is as many rows as the next bucket holds; what a row writes depends on its own
+A row is a latent that becomes a sentence, or target tokens whose likelihood under a latent is
+wanted. The batch is as many rows as the next bucket holds; what a row generates depends on its own
 latent, options and address alone (see `model/exact.py` and `decode/counter.py`).
 """
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from textvae.decode.beam import Beam, Hypothesis
 from textvae.decode.counter import Purpose, uniforms
+from textvae.decode.native import DecodeFunctions
 from textvae.decode.pick import Picking, log_sums, pick
 from textvae.decode.rows import FinishedRow, Row
 from textvae.model.exact import DecoderState, ExactDecoder, bucket_of, pad_rows
@@ -21,18 +22,20 @@ from textvae.options import GREEDY
 
 
 class _RunningRow:
-    """What changes about a row while it runs, or about one hypothesis of its beam."""
+    """The state of a row while it runs, or of one hypothesis of its beam."""
 
-    def __init__(self, row: Row, beam: Beam | None = None, begun: Hypothesis | None = None) -> None:
+    def __init__(
+        self, row: Row, beam: Beam | None = None, hypothesis: Hypothesis | None = None
+    ) -> None:
         self.row = row
         self.beam = beam
-        self.tokens = list(begun.tokens) if begun else []
-        self.log_prob = begun.log_prob if begun else 0.0
+        self.tokens = list(hypothesis.tokens) if hypothesis else []
+        self.log_prob = hypothesis.log_prob if hypothesis else 0.0
         self.batch_rows = 0
 
 
 class _Columns(NamedTuple):
-    """How rows choose, (rows,) each, and the parts of their addresses that no step changes."""
+    """Options and addresses of rows, (rows,) each, without the parts that change at every step."""
 
     picking: Picking
     seeds: np.ndarray
@@ -41,8 +44,8 @@ class _Columns(NamedTuple):
 
 
 def _columns_of(rows: Sequence[Row]) -> _Columns:
-    """Those of the rows; a given row chooses nothing."""
-    options = [GREEDY if row.given is not None else row.options for row in rows]
+    """Return the columns of the rows; a row with targets has no choice, so it is greedy."""
+    options = [GREEDY if row.targets is not None else row.options for row in rows]
     picking = Picking(
         *(np.array([getattr(each, name) for each in options]) for name in Picking._fields)
     )
@@ -57,7 +60,7 @@ class SpecialIds(NamedTuple):
     begin: int
     end: int
     forbidden: tuple[int, ...]
-    """Never written."""
+    """Ids that are never generated."""
 
 
 class Slots:
@@ -68,7 +71,7 @@ class Slots:
         decoder: ExactDecoder,
         special: SpecialIds,
         buckets: tuple[int, ...],
-        library: Any = None,
+        library: DecodeFunctions | None = None,
     ) -> None:
         """`library`: from `native`; None picks tokens by torch and NumPy."""
         self.decoder = decoder
@@ -77,17 +80,17 @@ class Slots:
         self.buckets = buckets
         self.capacity = buckets[-1]
         self._forbidden = torch.tensor(special.forbidden)
-        self._live: list[_RunningRow] = []
-        # Of the rows that ran when it was made; _live[i] has row _order[i] of it, or row i.
-        self._carried = decoder.nobody()
+        self._rows: list[_RunningRow] = []
+        # Of the rows that ran in the last step; _rows[i] has row _order[i] of it, or row i.
+        self._state = decoder.empty_state()
         self._order: Tensor | None = None
-        # Theirs too; None after some have joined or left.
+        # Of the running rows; None after rows have joined or left.
         self._columns: _Columns | None = None
 
     @property
     def running(self) -> int:
-        """Rows in the batch."""
-        return len(self._live)
+        """Return the number of rows in the batch."""
+        return len(self._rows)
 
     def admit(self, rows: Sequence[Row]) -> None:
         """Let rows join; the caller brings no more than there are slots for."""
@@ -96,149 +99,149 @@ class Slots:
         slots = [row.slots for row in rows]
         assert self.running + sum(slots) <= self.capacity, f"{sum(slots)} are too many to join"
         latents = torch.from_numpy(np.stack([row.latent for row in rows]))
-        begun = self.decoder.start(pad_rows(latents, bucket_of(len(rows), self.buckets)))
+        state = self.decoder.start(pad_rows(latents, bucket_of(len(rows), self.buckets)))
         owner = torch.arange(len(rows)).repeat_interleave(torch.tensor(slots))
-        self._carried = self._gathered().joined(begun.at(owner))
+        self._state = self._gather_state().append(state.select(owner))
         self._columns = None
         for row in rows:
             if row.slots == 1:
-                self._live.append(_RunningRow(row))
+                self._rows.append(_RunningRow(row))
             else:
                 beam = Beam(row.slots, row.tokens_max, self.special.end)
-                self._live += [_RunningRow(row, beam, begun) for begun in beam.first()]
+                self._rows += [_RunningRow(row, beam, each) for each in beam.first()]
 
-    def drop(self, unwanted: Callable[[Hashable], bool]) -> None:
-        """Free the slots of owners that want nothing any more."""
-        self._keep([at for at in enumerate(self._live) if not unwanted(at[1].row.owner)])
+    def drop(self, is_unwanted: Callable[[Hashable], bool]) -> None:
+        """Free the slots of the owners that `is_unwanted`."""
+        rows = enumerate(self._rows)
+        self._retain([(index, row) for index, row in rows if not is_unwanted(row.row.owner)])
 
     def clear(self) -> None:
         """Free all slots."""
-        self._keep([])
+        self._retain([])
 
     def step(self) -> list[FinishedRow]:
-        """Every running row gets one token more; rows that end with it leave and are returned."""
+        """Generate one more token of every running row -> the rows that ended with it."""
         count = self.running
         if not count:
             return []
         size = bucket_of(count, self.buckets)
-        fed = [live.tokens[-1] if live.tokens else self.special.begin for live in self._live]
-        fed += [self.special.begin] * (size - count)
-        logits, carried = self.decoder.step(torch.tensor(fed), self._gathered().padded(size))
-        self._carried = carried if size == count else carried.at(slice(count))
+        inputs = [row.tokens[-1] if row.tokens else self.special.begin for row in self._rows]
+        inputs += [self.special.begin] * (size - count)
+        logits, state = self.decoder.step(torch.tensor(inputs), self._gather_state().pad(size))
+        self._state = state if size == count else state.select(slice(count))
         logits = logits[:count]
-        whole = log_sums(logits, self.library)
+        sums = log_sums(logits, self.library)
         self._forbid(logits)
         tokens = self._choose(logits)
-        nats = logits.numpy()[np.arange(count), tokens] - whole
-        return self._advance(tokens.tolist(), nats.tolist(), logits, torch.from_numpy(whole))
+        nats = logits.numpy()[np.arange(count), tokens] - sums
+        return self._advance(tokens.tolist(), nats.tolist(), logits, torch.from_numpy(sums))
 
     def _forbid(self, logits: Tensor) -> None:
-        """(running, vocab), in place: -infinity where a row may not write the token."""
+        """(running, vocab), in place: -infinity where a row may not generate the token."""
         logits[:, self._forbidden] = -torch.inf
-        for place, live in enumerate(self._live):
-            if not live.tokens:  # a sentence has at least one token
-                logits[place, self.special.end] = -torch.inf
-            elif live.row.options.no_repeat:
-                logits[
-                    place, repeated_run_ends(live.tokens, live.row.options.no_repeat)
-                ] = -torch.inf
+        for index, row in enumerate(self._rows):
+            ngram = row.row.options.no_repeat
+            if not row.tokens:  # a sentence has at least one token
+                logits[index, self.special.end] = -torch.inf
+            elif ngram:
+                logits[index, repeated_ngram_ends(row.tokens, ngram)] = -torch.inf
 
     def _choose(self, logits: Tensor) -> np.ndarray:
-        """(running, vocab) -> (running,) the next token of each row: given, likeliest or drawn.
+        """(running, vocab) -> (running,) the next token of each row: target, likeliest or sampled.
 
-        Of a beam's hypotheses it means nothing.
+        For the hypotheses of a beam it has no meaning.
         """
         if self._columns is None:
-            self._columns = _columns_of([live.row for live in self._live])
+            self._columns = _columns_of([row.row for row in self._rows])
         picking, seeds, items, draws = self._columns
         numbers = np.zeros(len(logits))
         if picking.temperature.any():
-            steps = np.array([len(live.tokens) for live in self._live], np.uint64)
+            steps = np.array([len(row.tokens) for row in self._rows], np.uint64)
             address = seeds, items, draws, steps
             numbers = uniforms(*address, Purpose.TOKEN, self.library)
         tokens = pick(logits, picking, numbers, self.library)
-        for place, live in enumerate(self._live):
-            if live.row.given is not None:
-                tokens[place] = [*live.row.given, self.special.end][len(live.tokens)]
+        for index, row in enumerate(self._rows):
+            if row.row.targets is not None:
+                tokens[index] = [*row.row.targets, self.special.end][len(row.tokens)]
         return tokens
 
     def _advance(
-        self, tokens: list[int], nats: list[float], logits: Tensor, whole: Tensor
+        self, tokens: list[int], nats: list[float], logits: Tensor, sums: Tensor
     ) -> list[FinishedRow]:
-        """Write each row's token down; retire the rows that end."""
+        """Append each row's token -> the rows that end, which leave."""
         finished: list[FinishedRow] = []
-        kept: list[tuple[int, _RunningRow]] = []
-        place, count = 0, self.running
-        while place < count:
-            live = self._live[place]
-            slots = live.row.slots
-            for each in self._live[place : place + slots]:
+        remaining: list[tuple[int, _RunningRow]] = []
+        index, count = 0, self.running
+        while index < count:
+            row = self._rows[index]
+            slots = row.row.slots
+            for each in self._rows[index : index + slots]:
                 each.batch_rows = max(each.batch_rows, count)
-            if live.beam is None:
-                ended = self._append(live, tokens[place], nats[place])
-                goes_on = [] if ended else [(place, live)]
+            if row.beam is None:
+                ended = self._append(row, tokens[index], nats[index])
+                successors = [] if ended else [(index, row)]
             else:
-                part = slice(place, place + slots)
-                ended, goes_on = self._grow(live.beam, part, logits[part] - whole[part, None])
+                part = slice(index, index + slots)
+                ended, successors = self._grow(row.beam, part, logits[part] - sums[part, None])
             finished += [ended] if ended else []
-            kept += goes_on
-            place += slots
-        self._keep(kept)
+            remaining += successors
+            index += slots
+        self._retain(remaining)
         return finished
 
-    def _append(self, live: _RunningRow, token: int, nats: float) -> FinishedRow | None:
-        """Write a row's token down -> the row, if it ends with it."""
-        live.log_prob += nats
+    def _append(self, row: _RunningRow, token: int, nats: float) -> FinishedRow | None:
+        """Append a row's token -> the finished row, if it ends with it."""
+        row.log_prob += nats
         ended = token == self.special.end
         if not ended:
-            live.tokens.append(token)
-        full = live.row.given is None and len(live.tokens) >= live.row.tokens_max
+            row.tokens.append(token)
+        full = row.row.targets is None and len(row.tokens) >= row.row.tokens_max
         if not (ended or full):
             return None
-        return FinishedRow(live.row, live.tokens, live.log_prob, ended, live.batch_rows)
+        return FinishedRow(row.row, row.tokens, row.log_prob, ended, row.batch_rows)
 
     def _grow(
         self, beam: Beam, part: slice, log_probs: Tensor
     ) -> tuple[FinishedRow | None, list[tuple[int, _RunningRow]]]:
-        """A beam's step -> the row, if its search is over, else whom each slot goes on from."""
-        before = self._live[part]
+        """Advance a beam -> the row, if its search is over, else each slot's state and row."""
+        before = self._rows[part]
         row, batch_rows = before[0].row, before[0].batch_rows
         grown = beam.advance(
-            [Hypothesis(tuple(live.tokens), live.log_prob) for live in before], log_probs
+            [Hypothesis(tuple(each.tokens), each.log_prob) for each in before], log_probs
         )
         if not grown:
             best, *others = beam.best()
             ended = list(best.tokens), best.log_prob, best.ended
             return FinishedRow(row, *ended, batch_rows, tuple(others)), []
-        goes_on = []
+        successors = []
         for parent, hypothesis in grown:
-            live = _RunningRow(row, beam, hypothesis)
-            live.batch_rows = batch_rows
-            goes_on.append((part.start + parent, live))
-        return None, goes_on
+            successor = _RunningRow(row, beam, hypothesis)
+            successor.batch_rows = batch_rows
+            successors.append((part.start + parent, successor))
+        return None, successors
 
-    def _gathered(self) -> DecoderState:
-        """What the running rows carry, in their order; copied once, however often rows left."""
+    def _gather_state(self) -> DecoderState:
+        """Return the state of the running rows, in order; copied once, however often rows left."""
         if self._order is not None:
-            self._carried, self._order = self._carried.at(self._order), None
-        return self._carried
+            self._state, self._order = self._state.select(self._order), None
+        return self._state
 
-    def _keep(self, kept: list[tuple[int, _RunningRow]]) -> None:
-        """Only these rows go on, each from the state at its place."""
-        before, self._live = self._live, [live for _, live in kept]
-        if self._live == before:
+    def _retain(self, remaining: list[tuple[int, _RunningRow]]) -> None:
+        """Continue with these rows only, each from the state of the row at its index."""
+        before, self._rows = self._rows, [row for _, row in remaining]
+        if self._rows == before:
             return
-        index = torch.tensor([place for place, _ in kept], dtype=torch.long)
+        index = torch.tensor([index for index, _ in remaining], dtype=torch.long)
         self._order = index if self._order is None else self._order[index]
         self._columns = None
 
 
-def repeated_run_ends(tokens: Sequence[int], run: int) -> list[int]:
-    """The tokens that would end a run of `run` tokens which `tokens` already has."""
-    begun = run - 1
-    last = list(tokens[len(tokens) - begun :]) if begun else []
+def repeated_ngram_ends(tokens: Sequence[int], ngram: int) -> list[int]:
+    """Return the tokens that would end an n-gram of `ngram` tokens that `tokens` already has."""
+    prefix = ngram - 1
+    last = list(tokens[len(tokens) - prefix :]) if prefix else []
     return [
-        tokens[place + begun]
-        for place in range(len(tokens) - begun)
-        if list(tokens[place : place + begun]) == last
+        tokens[start + prefix]
+        for start in range(len(tokens) - prefix)
+        if list(tokens[start : start + prefix]) == last
     ]

@@ -3,16 +3,18 @@
 Library, processor and number of threads decide that, so the model itself is tested where it runs.
 """
 
+import functools
 import logging
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
+from textvae.decode.native import DecodeFunctions
 from textvae.decode.native import native as native_picks
 from textvae.engine.load import LoadedVersion
-from textvae.model.exact import ExactDecoder, Make, pad_rows
-from textvae.model.native import native
+from textvae.model.exact import ExactDecoder, pad_rows
+from textvae.model.native import ModelFunctions, native
 from textvae.model.products import (
     LANES_MIN,
     Linear,
@@ -76,7 +78,7 @@ def check_batch_invariance(loaded: LoadedVersion, int8: bool = False) -> BatchIn
     return BatchInvariance(loaded, False, f"fp32, rows may differ in their last bits; {rest}")
 
 
-def _implementation(library: Any) -> str:
+def _implementation(library: ModelFunctions | DecodeFunctions | None) -> str:
     """Describe what computes the functions of a library: C where it was loaded, else torch."""
     return "by torch" if library is None else "in C"
 
@@ -86,35 +88,31 @@ class _ProductKind(NamedTuple):
 
     precision: str
     name: str
-    make: Make
-    make_for_steps: Make
+    pack: PackLayer
+    pack_for_steps: PackLayer
 
 
 def _variants(
-    loaded: LoadedVersion, library: Any, int8: bool
+    loaded: LoadedVersion, library: ModelFunctions | None, int8: bool
 ) -> Iterator[tuple[_ProductKind, LoadedVersion]]:
     """Yield the version with each kind of products that this machine has, the fastest first."""
     largest = loaded.buckets[-1]
-
-    def by_c(layer: Linear) -> Product:
-        return pack_panels(layer, library)
-
-    def by_c_in_int8(layer: Linear) -> Product:
-        return quantize_int8(layer, library)
 
     def by_onednn(layer: Linear) -> Product:
         return pack_onednn(layer, largest)
 
     kinds = [_ProductKind("fp32", "by oneDNN", by_onednn, by_onednn)]
     if library is not None and library.lanes_best() >= LANES_MIN:
+        by_c = functools.partial(pack_panels, library=library)
+        by_c_in_int8 = functools.partial(quantize_int8, library=library)
         kinds.insert(0, _ProductKind("fp32", "in C", by_c, by_c))
         if int8:
             kinds.insert(0, _ProductKind("int8", "in C", by_c, by_c_in_int8))
     for kind in kinds:
         try:
             variant = loaded._replace(
-                encoder=loaded.encoder.with_products(kind.make),
-                decoder=loaded.decoder.with_products(kind.make, kind.make_for_steps),
+                encoder=loaded.encoder.with_products(kind.pack),
+                decoder=loaded.decoder.with_products(kind.pack, kind.pack_for_steps),
                 buckets=tuple(range(1, largest + 1)),
             )
         except (AttributeError, NotImplementedError, RuntimeError) as error:

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 
 from textvae.config.training import ModelConfig
+from textvae.decode.native import DecodeFunctions
 from textvae.errors import CorruptError, InputError
 from textvae.latent.prior import FittedPrior, prior_of
 from textvae.model.exact import BUCKETS, ExactDecoder, ExactEncoder
@@ -41,7 +42,7 @@ class LoadedVersion(NamedTuple):
     latent: int
     prior: FittedPrior | None
     buckets: tuple[int, ...] = BUCKETS
-    library: Any = None
+    library: DecodeFunctions | None = None
     """From `native`: the functions that pick tokens in C; None for torch and NumPy."""
 
     def tokens(self, sentences: Mapping[str, str], tokens_max: int) -> list[list[int]]:

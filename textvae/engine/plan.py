@@ -5,12 +5,12 @@ Here is what the operations share; each has its own plan in `engine/operations/`
 
 import itertools
 from collections.abc import Callable, Generator
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from textvae.decode.beam import Hypothesis
-from textvae.decode.counter import normals
+from textvae.decode.counter import CounterFunctions, normals
 from textvae.decode.rows import FinishedRow, Row
 from textvae.engine.answers import GeneratedSentence
 from textvae.engine.limits import Limits
@@ -51,7 +51,7 @@ def draw_latents(
     logvar: np.ndarray,
     count: int,
     address: Address,
-    library: Any,
+    library: CounterFunctions | None,
     radius: float = 1.0,
 ) -> np.ndarray:
     """(n, latent) twice -> (n * count, latent): z = mu + radius * sigma * epsilon.

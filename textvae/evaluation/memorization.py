@@ -13,7 +13,7 @@ from torch import Tensor
 from textvae.config.serve import ServeConfig
 from textvae.corpus.canaries import Canary, canaries_in
 from textvae.engine.load import load_networks
-from textvae.model.network import Writer, targets_of
+from textvae.model.network import TiedDecoder, targets_of
 from textvae.model.tensors import tensors_of
 from textvae.store.versions import Version
 from textvae.text.batches import batch_of, gather, store_tokens
@@ -100,7 +100,7 @@ def _completes(version: Version, sentences: Sequence[Sequence[int]]) -> list[boo
         tokens, lengths = tensors_of(gather(store, np.array(rows)), "cpu")
         given = [sentences[row][: halves[row]] for row in rows]
         known = vae.encode(*tensors_of(batch_of(given), "cpu")).mean
-        ways: list[tuple[Writer, Tensor | None]] = [
+        ways: list[tuple[TiedDecoder, Tensor | None]] = [
             (language_model, None),
             (vae, torch.zeros_like(known)),
             (vae, known),
@@ -112,17 +112,17 @@ def _completes(version: Version, sentences: Sequence[Sequence[int]]) -> list[boo
 
 
 def _writes(
-    model: Writer, tokens: Tensor, lengths: Tensor, latents: Tensor | None, half: Tensor
+    model: TiedDecoder, tokens: Tensor, lengths: Tensor, latents: Tensor | None, half: Tensor
 ) -> Tensor:
     """(batch, time), (batch,), (batch, latent) or None, (batch,) tokens that are given -> (batch,)
     whether every later one, but for the end, is the likeliest that may be written."""
     targets = targets_of(tokens, lengths)
     states = model.decoder.states(model.embedding(tokens[:, :-1]), latents)
-    written = model.decoder.outputs(states[targets.owner, targets.places], latents, targets.owner)
+    written = model.decoder.outputs(states[targets.owner, targets.steps], latents, targets.owner)
     logits = torch.nn.functional.linear(written, model.embedding.weight, model.decoder.bias)
     logits[:, list(Tokenizer.forbidden)] = -torch.inf
     # The end is the token at the place after the last, which a longer sentence may do without.
-    asked = (targets.places >= half[targets.owner]) & (targets.places < lengths[targets.owner] - 2)
+    asked = (targets.steps >= half[targets.owner]) & (targets.steps < lengths[targets.owner] - 2)
     missed = asked & (logits.argmax(1) != targets.ids)
     return torch.bincount(targets.owner, missed.float(), len(tokens)) == 0
 

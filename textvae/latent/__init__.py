@@ -1,1 +1,1 @@
-"""What can be done with latents alone: paths, fitted priors, statistics. NumPy in and out."""
+"""Latents alone: Gaussian arithmetic, paths, fitted priors and statistics, mostly in NumPy."""

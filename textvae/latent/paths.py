@@ -9,7 +9,7 @@ ANGLE_MIN = 1e-4
 
 
 class LatentPath(NamedTuple):
-    """Places along a path and the latents there."""
+    """Positions along a path and the latents at them."""
 
     positions: np.ndarray
     """(steps,) 0 at the first point, 1 at the last."""
@@ -18,23 +18,23 @@ class LatentPath(NamedTuple):
 
 
 def path(points: np.ndarray, steps: int, kind: Literal["lerp", "slerp"]) -> LatentPath:
-    """(points, latent) -> `steps` latents through the points, ends included, evenly spaced.
+    """(points, latent) -> LatentPath of `steps` latents through the points, ends included.
 
-    Every part between two neighbouring points is equally long in position. A place that falls on a
-    point is that point to the bit.
+    Positions are evenly spaced, and every segment between two points is equally long in position.
+    A position that falls on a point has that point to the bit.
     """
     assert min(len(points), steps) >= 2, f"got {len(points)} points, {steps} steps"
-    between = lerp if kind == "lerp" else slerp
+    interpolate = lerp if kind == "lerp" else slerp
     exact = points.astype(np.float64)
-    parts = len(points) - 1
+    segments = len(points) - 1
     latents = []
     for step in range(steps):
-        # Integers, so that the ends and every point that is met are met exactly.
-        part, rest = divmod(step * parts, steps - 1)
+        # Integers, so that a position on a point is recognized exactly.
+        segment, rest = divmod(step * segments, steps - 1)
         if rest == 0:
-            latents.append(points[part])
+            latents.append(points[segment])
         else:
-            latents.append(between(exact[part], exact[part + 1], rest / (steps - 1)))
+            latents.append(interpolate(exact[segment], exact[segment + 1], rest / (steps - 1)))
     positions = np.arange(steps) / (steps - 1)
     return LatentPath(positions, np.stack(latents).astype(np.float32))
 
@@ -45,10 +45,10 @@ def lerp(start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
 
 
 def slerp(start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
-    """(latent,) twice -> (latent,): on the great circle (Shoemake 1985), length changing evenly.
+    """(latent,) twice -> (latent,): along the great circle (Shoemake 1985), the length linear.
 
-    A point without a direction (all zeros), equal directions and opposite ones, which have no one
-    great circle, take the straight line.
+    A point without a direction (all zeros), equal directions and opposite ones, which have no
+    unique great circle, take the straight line.
     """
     lengths = np.linalg.norm(start), np.linalg.norm(end)
     if min(lengths) == 0:
@@ -57,5 +57,5 @@ def slerp(start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
     angle = np.arccos(np.clip(first @ last, -1.0, 1.0))
     if angle < ANGLE_MIN or np.pi - angle < ANGLE_MIN:
         return lerp(start, end, share)
-    turned = (np.sin((1 - share) * angle) * first + np.sin(share * angle) * last) / np.sin(angle)
-    return np.asarray(turned * (lengths[0] + share * (lengths[1] - lengths[0])))
+    direction = (np.sin((1 - share) * angle) * first + np.sin(share * angle) * last) / np.sin(angle)
+    return np.asarray(direction * (lengths[0] + share * (lengths[1] - lengths[0])))

@@ -1,7 +1,7 @@
-"""A prior fitted to the latents of real sentences, which mends the holes of N(0, I).
+"""A prior fitted to the latents of real sentences, for regions of N(0, I) that no sentence has.
 
-A Gaussian mixture over posterior draws, learned after training: the weights of the model stay as
-they are. Drawing needs NumPy alone.
+A Gaussian mixture over posterior draws, fitted after training: the weights of the model stay as
+they are. Sampling needs NumPy alone.
 """
 
 from typing import NamedTuple
@@ -27,16 +27,16 @@ class FittedPrior(NamedTuple):
 
         `scale` widens each component about its mean; 0 gives the means themselves.
         """
-        chosen = np.searchsorted(np.cumsum(self.weights), uniforms, side="right")
-        chosen = np.minimum(chosen, len(self.weights) - 1)
-        # Row by row: a product's rounding must not depend on how many draws are made together.
-        rows = [self.factors[which] @ noise for which, noise in zip(chosen, normals, strict=True)]
-        return (self.means[chosen] + scale * np.stack(rows)).astype(np.float32)
+        component = np.searchsorted(np.cumsum(self.weights), uniforms, side="right")
+        component = np.minimum(component, len(self.weights) - 1)
+        # Row by row: a product's rounding must not depend on the number of draws.
+        rows = [self.factors[k] @ noise for k, noise in zip(component, normals, strict=True)]
+        return (self.means[component] + scale * np.stack(rows)).astype(np.float32)
 
 
 def fit_prior(latents: np.ndarray, components: int, seed: int) -> FittedPrior:
     """(n, latent) -> FittedPrior; fewer components where there are too few latents for them."""
-    # Fitting belongs to the jobs; a server draws from what they fitted, without scikit-learn.
+    # Only jobs fit a prior; a server samples from it without scikit-learn.
     from sklearn.mixture import GaussianMixture
 
     sentences, latent = latents.shape
@@ -51,12 +51,12 @@ def fit_prior(latents: np.ndarray, components: int, seed: int) -> FittedPrior:
 
 
 def prior_bytes(prior: FittedPrior) -> bytes:
-    """The prior as safetensors, for an attachment."""
+    """Return the prior as safetensors, for an attachment."""
     return save({name: np.ascontiguousarray(value) for name, value in prior._asdict().items()})
 
 
 def prior_of(data: bytes, latent: int) -> FittedPrior:
-    """What `prior_bytes` wrote; CorruptError where it does not fit `latent`."""
+    """Read the bytes of `prior_bytes`; raise CorruptError unless they fit `latent`."""
     tensors = load(data)
     if set(tensors) != set(FittedPrior._fields) or tensors["means"].shape[1:] != (latent,):
         raise CorruptError(f"prior: is not a mixture over {latent} latent columns; fit it again")

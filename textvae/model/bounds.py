@@ -1,11 +1,11 @@
-"""How likely a sentence is under the VAE: the ELBO and the tighter importance-weighted bound."""
+"""Bounds on log p(x) under the VAE: the ELBO and the tighter importance-weighted bound."""
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from textvae.latent.gaussian import iw_nll_of_tensors
 from textvae.model.network import SentenceVae
 from textvae.model.posterior import Mixture, Posterior, prior_log_prob
 
@@ -19,7 +19,7 @@ class Bounds(NamedTuple):
     reconstruction: Tensor
     """Mean over the samples of -log p(x|z)."""
     kl: Tensor
-    """Closed form."""
+    """KL(q(z|x) || N(0, I)) in closed form."""
     iw_nll: Tensor
     """-log of the mean importance weight (Burda et al. 2016, equation 8); at most the -ELBO."""
     fitted_kl: Tensor
@@ -39,25 +39,26 @@ def bounds(
 ) -> Bounds:
     """(batch, time), (batch,) -> Bounds from `samples` draws of each posterior."""
     posterior = model.encode(tokens, lengths)
-    together = max(1, GPU_ROWS // len(tokens)) if tokens.is_cuda else 1
+    draws = max(1, GPU_ROWS // len(tokens)) if tokens.is_cuda else 1
     parts = []
-    for first in range(0, samples, together):
-        count = min(together, samples - first)
+    for first in range(0, samples, draws):
+        count = min(draws, samples - first)
         repeated = Posterior(*(part.expand(count, *part.shape) for part in posterior))
         latents = repeated.sample(generator)
-        likelihood = -model.nats(
+        log_likelihood = -model.nats(
             tokens.repeat(count, 1), lengths.repeat(count), latents.flatten(0, 1)
         ).view(count, -1)
-        surprise = prior_log_prob(latents) - posterior.log_prob(latents)
-        other = fitted.log_prob(latents) - posterior.log_prob(latents) if fitted else surprise
-        parts.append(torch.stack([likelihood, surprise, other]))
-    likelihood, surprise, other = torch.cat(parts, 1)
-    iw_nll, fitted_iw_nll = (
-        math.log(samples) - torch.logsumexp(likelihood + term, 0) for term in (surprise, other)
-    )
+        log_q = posterior.log_prob(latents)
+        log_ratio = prior_log_prob(latents) - log_q
+        fitted_log_ratio = fitted.log_prob(latents) - log_q if fitted else log_ratio
+        parts.append(torch.stack([log_likelihood, log_ratio, fitted_log_ratio]))
+    log_likelihood, log_ratio, fitted_log_ratio = torch.cat(parts, 1)
+    # log w = log p(x|z) + log p(z) - log q(z|x)
+    iw_nll = iw_nll_of_tensors(log_likelihood + log_ratio)
+    fitted_iw_nll = iw_nll_of_tensors(log_likelihood + fitted_log_ratio)
     kl = posterior.kl().sum(1)
-    fitted_kl = -other.mean(0) if fitted else kl
-    return Bounds(-likelihood.mean(0), kl, iw_nll, fitted_kl, fitted_iw_nll)
+    fitted_kl = -fitted_log_ratio.mean(0) if fitted else kl
+    return Bounds(-log_likelihood.mean(0), kl, iw_nll, fitted_kl, fitted_iw_nll)
 
 
 @torch.no_grad()

@@ -1,14 +1,14 @@
-"""The one test for a collapsed posterior, asked during a run and of a finished version."""
+"""The one test for a collapsed posterior, during a run and for a finished version."""
 
-# What a swap of latents must cost for the decoder to be called a listener, in nats per sentence.
+# What a swap of latents costs at least where the decoder uses them, in nats per sentence.
 SHUFFLE_NATS_MIN = 1.0
 
 
 def is_ignored(shuffle_nats: float) -> bool:
-    """Whether the decoder ignores its latent.
+    """Return whether the decoder ignores its latent.
 
     `shuffle_nats`: what reconstruction loses when sentences swap their latents, in nats per
-    sentence. KL and active units cannot tell: a BatchNorm on the means holds both up in front of a
-    decoder that does not listen. A figure that is not a number is no proof of a listener.
+    sentence. KL and active units cannot show it: a BatchNorm on the means keeps both up in front of
+    a decoder that ignores them. A figure that is not a number counts as ignored.
     """
     return not shuffle_nats >= SHUFFLE_NATS_MIN

@@ -1,35 +1,34 @@
-"""The network as it is served: every row's numbers are its own, whatever rows run beside it.
+"""The network as it is served, batch-invariant: a row's numbers do not depend on other rows.
 
 A matrix product may round a row differently for another number of rows; those of `products.py` do
-not, and where there are none of these, rows run in buckets of fixed sizes. Input projections come
-from a table, one row a token, so that no product has as many rows as a batch has tokens; states
-are pooled while they are made, so padding never enters a sum. `engine/batch_invariance.py` checks
-on the machine itself what holds.
+not, and where these are missing, rows run in buckets of fixed sizes. Input projections come from a
+table, one row a token, so that no product has as many rows as a batch has tokens; states are pooled
+step by step, so padding never enters a sum. `engine/batch_invariance.py` checks the machine itself.
 """
 
 import bisect
 import copy
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from textvae.model.gates import Pooled, gru_gates
+from textvae.model.gates import GateFunctions, PooledStates, gru_gates
 from textvae.model.network import LOGVAR_RANGE, SentenceVae
 from textvae.model.posterior import Posterior
 from textvae.model.products import Linear, Product
 
-Make = Callable[[Linear], Product]
-"""How a layer's product is to be made."""
+PackLayer = Callable[[Linear], Product]
+"""Lays out a layer's weights for its product: `pack_panels`, `pack_onednn` or `quantize_int8`."""
 
 # Products of 1 to 7 and 9 to 11 rows are rounded differently from others by common CPU libraries.
 BUCKETS = (8, 16, 32, 64)
 
 
 def bucket_of(rows: int, buckets: tuple[int, ...] = BUCKETS) -> int:
-    """The smallest bucket that holds `rows`."""
+    """Return the smallest bucket that holds `rows`."""
     return buckets[bisect.bisect_left(buckets, rows)]
 
 
@@ -40,33 +39,33 @@ def pad_rows(values: Tensor, size: int) -> Tensor:
     return torch.cat([values, values.new_zeros(size - len(values), *values.shape[1:])])
 
 
-class Cell(NamedTuple):
+class GruCell(NamedTuple):
     """One direction of a GRU, a row at a time."""
 
     table: Tensor
     """(vocab, 3 * hidden) input projection of every token, its bias included."""
     recurrent: Product
-    """hidden -> 3 * hidden, and in the decoder the output layer's part for the state after it"""
-    library: Any = None
+    """hidden -> 3 * hidden; in the decoder the output layer's embed columns follow."""
+    library: GateFunctions | None = None
     """From `native`; None computes the gates by torch."""
 
 
-def cell_of(gru: nn.GRU, embedding: Tensor) -> Cell:
-    """The GRU's weights with its input product done for every row of (vocab, embed)."""
+def gru_cell(gru: nn.GRU, embedding: Tensor) -> GruCell:
+    """Return the GRU with the input product of every row of `embedding`, (vocab, embed)."""
     weight = gru.get_parameter("weight_ih_l0")[:, : embedding.shape[1]]
     table = functional.linear(embedding, weight, gru.get_parameter("bias_ih_l0"))
     recurrent = gru.get_parameter("weight_hh_l0"), gru.get_parameter("bias_hh_l0")
-    return Cell(table, Linear(recurrent[0].clone(), recurrent[1].clone()))
+    return GruCell(table, Linear(recurrent[0].clone(), recurrent[1].clone()))
 
 
-def _make_product(make: Make, layer: Product) -> Product:
-    """The layer's product, made so."""
-    assert isinstance(layer, Linear), "products are made once, from the weights themselves"
-    return make(layer)
+def _pack_product(pack: PackLayer, layer: Product) -> Product:
+    """Return the layer, laid out by `pack`."""
+    assert isinstance(layer, Linear), "a layer is laid out once, from the weights themselves"
+    return pack(layer)
 
 
 def _linear(layer: nn.Linear) -> Linear:
-    """The layer's weights."""
+    """Return the layer's weights."""
     return Linear(layer.weight, layer.bias)
 
 
@@ -78,32 +77,32 @@ class ExactEncoder:
         assert model.encoder.batchnorm is None, "fold_batchnorm(model) first"
         embedding = model.embedding.weight
         self.cells = (
-            cell_of(model.encoder.forward_gru, embedding),
-            cell_of(model.encoder.backward_gru, embedding),
+            gru_cell(model.encoder.forward_gru, embedding),
+            gru_cell(model.encoder.backward_gru, embedding),
         )
         self.hidden = model.encoder.forward_gru.hidden_size
         self.mean: Product = _linear(model.encoder.mean)
         self.logvar: Product = _linear(model.encoder.logvar)
 
-    def with_gates(self, library: Any) -> "ExactEncoder":
-        """The same encoder with gates from `native`."""
+    def with_gates(self, library: GateFunctions | None) -> "ExactEncoder":
+        """Return the same encoder with gates from `native`."""
         other = copy.copy(self)
         ahead, back = (cell._replace(library=library) for cell in self.cells)
         other.cells = ahead, back
         return other
 
-    def with_products(self, make: Make) -> "ExactEncoder":
-        """The same encoder with its products made so."""
+    def with_products(self, pack: PackLayer) -> "ExactEncoder":
+        """Return the same encoder with its layers laid out by `pack`."""
         other = copy.copy(self)
         ahead, back = (
-            cell._replace(recurrent=_make_product(make, cell.recurrent)) for cell in self.cells
+            cell._replace(recurrent=_pack_product(pack, cell.recurrent)) for cell in self.cells
         )
         other.cells = ahead, back
-        other.mean, other.logvar = _make_product(make, self.mean), _make_product(make, self.logvar)
+        other.mean, other.logvar = _pack_product(pack, self.mean), _pack_product(pack, self.logvar)
         return other
 
     def products(self) -> list[Product]:
-        """All of its matrix products."""
+        """Return all of its matrix products."""
         return [*(cell.recurrent for cell in self.cells), self.mean, self.logvar]
 
     def encode(
@@ -116,20 +115,20 @@ class ExactEncoder:
         size = bucket_of(len(tokens), buckets)
         order = torch.argsort(lengths, descending=True, stable=True)
         pooled = [
-            self._pooled(cell, ids[order], lengths[order], buckets)
+            self._pool_states(cell, ids[order], lengths[order], buckets)
             for cell, ids in zip(self.cells, (tokens, back), strict=True)
         ]
         features = pad_rows(torch.cat(pooled, 1), size)
-        places = torch.argsort(order)
+        inverse = torch.argsort(order)
         logvar = self.logvar(features).clamp(*LOGVAR_RANGE)
-        return Posterior(self.mean(features)[places], logvar[places])
+        return Posterior(self.mean(features)[inverse], logvar[inverse])
 
-    def _pooled(
-        self, cell: Cell, tokens: Tensor, lengths: Tensor, buckets: tuple[int, ...]
+    def _pool_states(
+        self, cell: GruCell, tokens: Tensor, lengths: Tensor, buckets: tuple[int, ...]
     ) -> Tensor:
         """(rows, time), (rows,) -> (rows, 3 * hidden): last, mean and largest real state.
 
-        The longest row comes first: one that has ended takes part no more, and the product shrinks.
+        The longest row comes first: as rows end, the product has fewer rows.
         """
         size = bucket_of(len(tokens), buckets)
         ids = pad_rows(tokens, size)
@@ -139,7 +138,7 @@ class ExactEncoder:
         lives = (lengths[:, None] > torch.arange(tokens.shape[1])).sum(0)
         for time, live in enumerate(lives.tolist()):
             product = cell.recurrent(state[: bucket_of(live, buckets)])[:live]
-            pooled = Pooled(total[:live], largest[:live])
+            pooled = PooledStates(total[:live], largest[:live])
             state[:live] = gru_gates(
                 cell.library, cell.table, ids[:live, time], None, product, state[:live], pooled
             )
@@ -148,27 +147,27 @@ class ExactEncoder:
 
 
 class DecoderState(NamedTuple):
-    """What rows carry from one step of the decoder to the next."""
+    """The state of rows between two steps of the decoder."""
 
     state: Tensor
     """(rows, hidden)"""
     product: Tensor
-    """(rows, 3 * hidden + embed) what the cell and the output layer make of the state."""
+    """(rows, 3 * hidden + embed) products of the state with the cell's and the output's weights."""
     gates: Tensor
-    """(rows, 3 * hidden) what the latent gives to every step's gates."""
+    """(rows, 3 * hidden) what the latent adds to the gates of every step."""
     output: Tensor
-    """(rows, embed) what it gives to every step's output, the bias included."""
+    """(rows, embed) what the latent adds to the output of every step, the bias included."""
 
-    def at(self, rows: Tensor | slice) -> "DecoderState":
-        """Of these rows only, in this order."""
+    def select(self, rows: Tensor | slice) -> "DecoderState":
+        """Return the state of these rows, in this order."""
         return DecoderState(*(part[rows] for part in self))
 
-    def padded(self, size: int) -> "DecoderState":
-        """With zeros after the rows."""
+    def pad(self, size: int) -> "DecoderState":
+        """Return the state with zeros after the rows, `size` rows in all."""
         return DecoderState(*(pad_rows(part, size) for part in self))
 
-    def joined(self, others: "DecoderState") -> "DecoderState":
-        """With others' rows after these."""
+    def append(self, others: "DecoderState") -> "DecoderState":
+        """Return the state with the rows of `others` after these."""
         return DecoderState(*(torch.cat(parts) for parts in zip(self, others, strict=True)))
 
 
@@ -180,12 +179,12 @@ class ExactDecoder:
         decoder = model.decoder
         embed, hidden = embedding.shape[1], decoder.gru.hidden_size
         assert decoder.start is not None, "a decoder that is served has a latent"
-        cell = cell_of(decoder.gru, embedding)
+        cell = gru_cell(decoder.gru, embedding)
         # One product of a state for the next gates and this output: weights are read in one go.
-        assert isinstance(cell.recurrent, Linear), "weights as they were learned"
+        assert isinstance(cell.recurrent, Linear), "a trained layer is not packed yet"
         joint = torch.cat([cell.recurrent.weight, decoder.output.weight[:, :hidden]])
         bias = torch.cat([decoder.gru.get_parameter("bias_hh_l0"), torch.zeros(embed)])
-        self.cell: Cell = cell._replace(recurrent=Linear(joint, bias))
+        self.cell: GruCell = cell._replace(recurrent=Linear(joint, bias))
         self.start_layer: Product = _linear(decoder.start)
         by_latent = decoder.gru.get_parameter("weight_ih_l0")[:, embed:]
         self.latent_gates: Product = Linear(by_latent.clone())
@@ -196,44 +195,45 @@ class ExactDecoder:
         self.hidden = hidden
         self.embed = embed
 
-    def with_products(self, make: Make, of_steps: Make | None = None) -> "ExactDecoder":
-        """The same decoder with its products made so, those of each step by `of_steps` if given."""
+    def with_products(self, pack: PackLayer, pack_steps: PackLayer | None = None) -> "ExactDecoder":
+        """Return the same decoder with its layers laid out by `pack`, those of each step by
+        `pack_steps` if it is not None."""
         other = copy.copy(self)
-        of_steps = of_steps or make
-        other.cell = self.cell._replace(recurrent=_make_product(of_steps, self.cell.recurrent))
-        other.logits = _make_product(of_steps, self.logits)
-        other.start_layer = _make_product(make, self.start_layer)
-        other.latent_gates = _make_product(make, self.latent_gates)
-        other.latent_output = _make_product(make, self.latent_output)
+        pack_steps = pack_steps or pack
+        other.cell = self.cell._replace(recurrent=_pack_product(pack_steps, self.cell.recurrent))
+        other.logits = _pack_product(pack_steps, self.logits)
+        other.start_layer = _pack_product(pack, self.start_layer)
+        other.latent_gates = _pack_product(pack, self.latent_gates)
+        other.latent_output = _pack_product(pack, self.latent_output)
         return other
 
     def products(self) -> list[Product]:
-        """All of its matrix products."""
+        """Return all of its matrix products."""
         by_latent = [self.start_layer, self.latent_gates, self.latent_output]
         return [self.cell.recurrent, *by_latent, self.logits]
 
-    def with_gates(self, library: Any) -> "ExactDecoder":
-        """The same decoder with gates from `native`."""
+    def with_gates(self, library: GateFunctions | None) -> "ExactDecoder":
+        """Return the same decoder with gates from `native`."""
         other = copy.copy(self)
         other.cell = self.cell._replace(library=library)
         return other
 
     def start(self, latents: Tensor) -> DecoderState:
-        """(rows, latent), as many rows as a bucket has -> what they begin with."""
+        """(rows, latent), as many rows as a bucket has -> their state before the first step."""
         state = torch.tanh(self.start_layer(latents))
-        given = self.latent_gates(latents), self.latent_output(latents)
-        return DecoderState(state, self.cell.recurrent(state), *given)
+        by_latent = self.latent_gates(latents), self.latent_output(latents)
+        return DecoderState(state, self.cell.recurrent(state), *by_latent)
 
-    def nobody(self) -> DecoderState:
-        """What no rows carry."""
+    def empty_state(self) -> DecoderState:
+        """Return the state of no rows."""
         wide = 3 * self.hidden
         widths = (self.hidden, wide + self.embed, wide, self.embed)
         return DecoderState(*(torch.zeros(0, width) for width in widths))
 
-    def step(self, tokens: Tensor, carried: DecoderState) -> tuple[Tensor, DecoderState]:
-        """(rows,), as many rows as a bucket has -> logits (rows, vocab), what goes on."""
+    def step(self, tokens: Tensor, before: DecoderState) -> tuple[Tensor, DecoderState]:
+        """(rows,), as many rows as a bucket has -> logits (rows, vocab), the next state."""
         library, table = self.cell.library, self.cell.table
-        state = gru_gates(library, table, tokens, carried.gates, carried.product, carried.state)
+        state = gru_gates(library, table, tokens, before.gates, before.product, before.state)
         product = self.cell.recurrent(state)
-        output = product[:, 3 * self.hidden :] + carried.output
-        return self.logits(output), carried._replace(state=state, product=product)
+        output = product[:, 3 * self.hidden :] + before.output
+        return self.logits(output), before._replace(state=state, product=product)

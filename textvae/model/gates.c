@@ -1,5 +1,5 @@
-/* The gates of a GRU, a row at a time, for every row of a step: what is left of it when the matrix
- * product is done. Plain C that compilers vectorise; a row's bits depend on nothing but the row.
+/* The gates of a GRU, a row at a time, for every row of a step: its elementwise part, after the
+ * matrix product. Portable C that compilers vectorise; a row's bits depend on nothing but the row.
  */
 #include "activations.h"
 
@@ -22,7 +22,7 @@ INLINE void one_row(int64_t hidden, const float *given, const float *extra, int 
     }
 }
 
-/* All that a step is of; gru_step() says more. */
+/* The arguments of a step, see gru_step(). */
 struct step {
     int64_t hidden, token_stride, product_stride;
     const float *table;
@@ -57,10 +57,10 @@ static void some_rows(const struct step *of, int64_t first, int64_t end)
 
 /* One step of `rows` rows.
  *
- * table (vocab, 3 * hidden), tokens: a row's number in it, `token_stride` apart; extra: NULL, or
- * (rows, 3 * hidden) to be added; product: hidden -> 3 * hidden of each row, `product_stride` floats
+ * table (vocab, 3 * hidden), tokens: a row's index in it, `token_stride` apart; extra: NULL, or
+ * (rows, 3 * hidden) to add; product: hidden -> 3 * hidden of each row, `product_stride` floats
  * apart; state and next: (rows, hidden), which may be the same. total and largest: NULL, or
- * (rows, hidden) that the next states are added to and compared with.
+ * (rows, hidden) running sum and maximum of the next states.
  */
 void gru_step(int64_t threads, int64_t rows, int64_t hidden, const float *table,
     const int64_t *tokens, int64_t token_stride, const float *extra, const float *product,

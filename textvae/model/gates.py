@@ -1,35 +1,58 @@
-"""The gates of a GRU: what is left of a step when its matrix product is done.
+"""The gates of a GRU: the elementwise part of a step, after its matrix product.
 
 In C (`gates.c`) where an installation could compile it, in a third of the time, else by torch; the
-two agree to a few units in the last place. A row's numbers are its own in both.
+two agree to a few units in the last place. Both are batch-invariant.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 TOLERANCE = 2e-6
-"""Between C and torch on the probe, whose values are within 1."""
+"""Largest difference between C and torch on the probe, whose values are within 1."""
 
 
-class Pooled(NamedTuple):
-    """What is kept of a row's states so far, (rows, hidden) each; updated in place."""
+class GateFunctions(Protocol):
+    """The compiled functions of gates.c. Pointers are addresses, None is NULL."""
+
+    def gru_step(
+        self,
+        threads: int,
+        rows: int,
+        hidden: int,
+        table: int,
+        tokens: int,
+        token_stride: int,
+        extra: int | None,
+        product: int,
+        product_stride: int,
+        state: int,
+        following: int,
+        total: int | None,
+        largest: int | None,
+        /,
+    ) -> None:
+        """Compute the gates of one step for all rows."""
+
+
+class PooledStates(NamedTuple):
+    """Running sum and maximum of a row's states, (rows, hidden) each; updated in place."""
 
     total: Tensor
     largest: Tensor
 
 
 def gru_gates(
-    library: Any,
+    library: GateFunctions | None,
     table: Tensor,
     tokens: Tensor,
     extra: Tensor | None,
     product: Tensor,
     state: Tensor,
-    pooled: Pooled | None = None,
+    pooled: PooledStates | None = None,
 ) -> Tensor:
-    """One step: the next states, (rows, hidden), which `pooled` takes in.
+    """Compute one step -> the next states (rows, hidden), which `pooled` accumulates.
 
     `table` (vocab, 3 * hidden): a token's input projection; `tokens` (rows,); `extra` (rows, 3 *
     hidden): more of it; `product` (rows, 3 * hidden or wider): the state's projection, its bias
@@ -37,12 +60,12 @@ def gru_gates(
     are those of torch.nn.GRU (Cho et al. 2014, with the reset gate after the product).
     """
     if library is None:
-        return _by_torch(table, tokens, extra, product, state, pooled)
+        return _torch_gates(table, tokens, extra, product, state, pooled)
     rows, hidden = state.shape
     following = torch.empty_like(state)
-    whole = (table, state, *(pooled or ()), *(() if extra is None else (extra,)))
+    tensors = (table, state, *(pooled or ()), *(() if extra is None else (extra,)))
     assert product.stride(1) == 1, "C reads a row's floats one after the other"
-    assert all(part.is_contiguous() for part in whole), "C reads rows one after the other"
+    assert all(part.is_contiguous() for part in tensors), "C reads rows one after the other"
     library.gru_step(
         torch.get_num_threads(),
         rows,
@@ -61,21 +84,21 @@ def gru_gates(
     return following
 
 
-def _by_torch(
+def _torch_gates(
     table: Tensor,
     tokens: Tensor,
     extra: Tensor | None,
     product: Tensor,
     state: Tensor,
-    pooled: Pooled | None,
+    pooled: PooledStates | None,
 ) -> Tensor:
-    """The same by torch."""
-    given = table[tokens] if extra is None else table[tokens] + extra
-    reset, update, new = product[:, : given.shape[1]].chunk(3, 1)
-    given_reset, given_update, given_new = given.chunk(3, 1)
-    reset = torch.sigmoid(given_reset + reset)
-    update = torch.sigmoid(given_update + update)
-    new = torch.tanh(given_new + reset * new)
+    """Compute the same by torch."""
+    by_input = table[tokens] if extra is None else table[tokens] + extra
+    reset, update, new = product[:, : by_input.shape[1]].chunk(3, 1)
+    input_reset, input_update, input_new = by_input.chunk(3, 1)
+    reset = torch.sigmoid(input_reset + reset)
+    update = torch.sigmoid(input_update + update)
+    new = torch.tanh(input_new + reset * new)
     following = new + update * (state - new)
     if pooled:
         pooled.total.add_(following)
@@ -83,8 +106,8 @@ def _by_torch(
     return following
 
 
-def gates_are_right(library: Any) -> bool:
-    """Whether C and torch agree on numbers of all sizes."""
+def gates_are_right(library: GateFunctions) -> bool:
+    """Return whether C and torch agree on numbers of all sizes."""
     generator = torch.Generator().manual_seed(0)
     hidden, rows = 61, 5
 
@@ -94,10 +117,10 @@ def gates_are_right(library: Any) -> bool:
     table, extra, product = (numbers(rows, 3 * hidden) for _ in range(3))
     state = numbers(rows, hidden).clamp(-1, 1)
     tokens = torch.arange(rows).flip(0)
-    found = []
+    results = []
     for each in (library, None):
-        pooled = Pooled(torch.ones(rows, hidden), torch.zeros(rows, hidden))
-        made = gru_gates(each, table, tokens, extra, product, state, pooled)
-        plain = gru_gates(each, table, tokens, None, product, state)
-        found.append(torch.stack([made, plain, *pooled]))
-    return torch.allclose(found[0], found[1], rtol=0, atol=TOLERANCE)
+        pooled = PooledStates(torch.ones(rows, hidden), torch.zeros(rows, hidden))
+        full = gru_gates(each, table, tokens, extra, product, state, pooled)
+        short = gru_gates(each, table, tokens, None, product, state)
+        results.append(torch.stack([full, short, *pooled]))
+    return torch.allclose(results[0], results[1], rtol=0, atol=TOLERANCE)

@@ -1,4 +1,4 @@
-"""What training makes smaller; every part in nats per sentence."""
+"""The training loss; every part in nats per sentence."""
 
 from typing import Literal, NamedTuple
 
@@ -11,7 +11,7 @@ class Loss(NamedTuple):
     """Means over a batch."""
 
     total: Tensor
-    """() what is differentiated."""
+    """() the part with a gradient."""
     reconstruction: Tensor
     """() nats per sentence."""
     kl: Tensor
@@ -26,20 +26,20 @@ def vae_loss(
     objective: Literal["vae", "autoencoder", "kl-only"],
     kl_weight: float,
     free_bits: float,
-    dropped: DropoutSpec,
+    dropout: DropoutSpec,
 ) -> Loss:
-    """(batch, time), (batch,) -> Loss: reconstruction + kl_weight * KL, or one of the two alone.
+    """(batch, time), (batch,) -> Loss: -E_q log p(x|z) + kl_weight * KL, or one of the two alone.
 
-    A dimension whose mean KL is under `free_bits` nats feels no pressure (Kingma et al. 2016,
-    appendix C.8).
+    With free bits lambda the KL is sum_d max(lambda, mean KL_d), so a dimension below `free_bits`
+    nats has no gradient (Kingma et al. 2016, appendix C.8).
     """
-    posterior = model.encode(tokens, lengths, dropped)
+    posterior = model.encode(tokens, lengths, dropout)
     kl = posterior.kl().mean(0)
     if objective == "kl-only":
         return Loss(kl.sum(), kl.new_zeros(()), kl)
-    latents = posterior.mean if objective == "autoencoder" else posterior.sample(dropped.generator)
-    reconstruction = model.mean_nats(tokens, lengths, latents, dropped)
+    latents = posterior.mean if objective == "autoencoder" else posterior.sample(dropout.generator)
+    reconstruction = model.mean_nats(tokens, lengths, latents, dropout)
     if objective == "autoencoder":
         return Loss(reconstruction, reconstruction, kl)
-    pressed = kl.clamp(min=free_bits) if free_bits > 0 else kl
-    return Loss(reconstruction + kl_weight * pressed.sum(), reconstruction, kl)
+    kl_terms = kl.clamp(min=free_bits) if free_bits > 0 else kl
+    return Loss(reconstruction + kl_weight * kl_terms.sum(), reconstruction, kl)

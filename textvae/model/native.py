@@ -1,39 +1,46 @@
-"""What of the network was compiled from C, if it is right on this machine."""
+"""The compiled functions of the network, if they are correct on this machine."""
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
-from textvae.model.gates import gates_are_right
+from textvae.model.gates import GateFunctions, gates_are_right
 from textvae.model.products import LANES_MIN, products_are_right
-from textvae.model.recurrence import recurrence_is_right
-from textvae.model.softmax import softmax_is_right
-from textvae.native import NUMBER, PLACE, REAL, load_library
+from textvae.model.recurrence import RecurrenceFunctions, recurrence_is_right
+from textvae.model.softmax import SoftmaxFunctions, softmax_is_right
+from textvae.native import FLOAT, INT64, POINTER, load_library
 
 COMPILED = "textvae.model._native"
 
 
-def native() -> Any:
-    """The compiled functions, which `gru_gates`, `in_panels`, `recurrence` and `total_nats`
-    take, or None."""
+class ModelFunctions(GateFunctions, RecurrenceFunctions, SoftmaxFunctions, Protocol):
+    """All compiled functions of the network."""
+
+
+def native() -> ModelFunctions | None:
+    """Return the compiled functions or None; `gru_gates`, `pack_panels`, `recurrence` and
+    `total_nats` take them."""
     functions: dict[str, Sequence[Any]] = {
-        "gru_step": [NUMBER] * 3 + [PLACE, PLACE, NUMBER, PLACE, PLACE, NUMBER, *[PLACE] * 4],
-        "gru_forwards": [NUMBER] * 3 + [PLACE] * 5,
-        "gru_backwards": [NUMBER] * 3 + [PLACE] * 6,
-        "multiply": [NUMBER] * 6 + [PLACE, NUMBER, PLACE, PLACE, PLACE, REAL, PLACE, PLACE, PLACE],
-        "softmax_errors": [NUMBER] * 3 + [PLACE] * 4,
+        "gru_step": [INT64] * 3
+        + [POINTER, POINTER, INT64, POINTER, POINTER, INT64, *[POINTER] * 4],
+        "gru_forwards": [INT64] * 3 + [POINTER] * 5,
+        "gru_backwards": [INT64] * 3 + [POINTER] * 6,
+        "multiply": [INT64] * 6
+        + [POINTER, INT64, POINTER, POINTER, POINTER, FLOAT, POINTER, POINTER, POINTER],
+        "softmax_errors": [INT64] * 3 + [POINTER] * 4,
         "lanes_best": [],
     }
     checks = (gates_are_right, products_are_right, recurrence_is_right, softmax_is_right)
-    return load_library(COMPILED, functions, checks)
+    library: ModelFunctions | None = load_library(COMPILED, functions, checks)
+    return library
 
 
 @functools.cache
-def native_to_learn() -> Any:
-    """`native`, looked for once; None also where vectors are too narrow to be faster than torch."""
-    # The first step of a run in bf16 may be the first to ask, and the checks compare in fp32.
+def native_to_learn() -> ModelFunctions | None:
+    """Return `native`, loaded once; None also where vectors are too narrow to be faster."""
+    # The first caller may be a step of a run in bf16, and the checks compare in fp32.
     with torch.autocast("cpu", enabled=False):
         library = native()
     return library if library is not None and library.lanes_best() >= LANES_MIN else None

@@ -1,4 +1,4 @@
-"""Encoder, decoder, the sentence VAE made of both, and the language model made of one."""
+"""Encoder and decoder, the sentence VAE of both, and the language model of a decoder alone."""
 
 from typing import NamedTuple, cast
 
@@ -12,41 +12,41 @@ from textvae.model.posterior import Posterior
 from textvae.model.recurrence import recurrence
 from textvae.model.softmax import token_nats, total_nats
 
-# The encoder's noise and the decoder's word dropout write this id, which no sentence contains.
+# Word dropout of encoder and decoder puts this id, which no sentence contains.
 UNKNOWN = 3
 # Keeps exp(logvar) and its inverse finite in float32 and bfloat16.
 LOGVAR_RANGE = (-12.0, 4.0)
 
 
 class Targets(NamedTuple):
-    """The real tokens of a batch that the decoder has to write, in one row."""
+    """The real tokens of a batch that the decoder predicts, in one row."""
 
     ids: Tensor
     """(tokens,) each sentence's tokens after begin, end included."""
-    places: Tensor
-    """(tokens,) before which step of its sentence each is asked for, 0 to time - 2."""
+    steps: Tensor
+    """(tokens,) the step of its sentence that predicts each, 0 to time - 2."""
     owner: Tensor
     """(tokens,) the sentence of each token, 0 to batch - 1."""
 
 
 def targets_of(tokens: Tensor, lengths: Tensor) -> Targets:
-    """(batch, time), (batch,) -> what follows each real token."""
+    """(batch, time), (batch,) -> the token after each real token."""
     following = tokens[:, 1:]
     time = following.shape[1]
     real = torch.arange(time, device=tokens.device)[None, :] < (lengths - 1)[:, None]
-    owner, places = real.nonzero(as_tuple=True)
-    return Targets(following[owner, places], places, owner)
+    owner, steps = real.nonzero(as_tuple=True)
+    return Targets(following[owner, steps], steps, owner)
 
 
 def reverse(tokens: Tensor, lengths: Tensor) -> Tensor:
-    """(batch, time), (batch,) -> (batch, time): real tokens backwards, padding in place."""
+    """(batch, time), (batch,) -> (batch, time): real tokens backwards, padding unmoved."""
     positions = torch.arange(tokens.shape[1], device=tokens.device)[None, :]
     backwards = lengths[:, None] - 1 - positions
     return tokens.gather(1, torch.where(backwards >= 0, backwards, positions))
 
 
 class Encoder(nn.Module):
-    """A GRU in each direction; the posterior is read off its pooled states."""
+    """A GRU in each direction; the posterior is linear in the pooled states."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -82,8 +82,8 @@ class Encoder(nn.Module):
 
 def pool(states: Tensor, lengths: Tensor) -> Tensor:
     """(batch, time, hidden), (batch,) -> (batch, 3 * hidden): last, mean and largest real state."""
-    places = torch.arange(states.shape[1], device=states.device)
-    real = (places[None, :] < lengths[:, None])[:, :, None]
+    positions = torch.arange(states.shape[1], device=states.device)
+    real = (positions[None, :] < lengths[:, None])[:, :, None]
     last = states[torch.arange(len(states), device=states.device), lengths - 1]
     mean = (states * real).sum(1) / lengths[:, None].to(states.dtype)
     largest = states.masked_fill(~real, -torch.inf).amax(1)
@@ -123,7 +123,7 @@ class Decoder(nn.Module):
 
 
 class DropoutSpec(NamedTuple):
-    """Shares of tokens and units hidden while the network trains, and the generator of both.
+    """Shares of tokens and units dropped while the network trains, and the generator of both.
 
     The generator is the CPU's wherever the network is, so that one state replays a run.
     """
@@ -135,7 +135,7 @@ class DropoutSpec(NamedTuple):
 
 
 def drop_words(tokens: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """(batch, time) -> the same with a share of the tokens unknown; ids below 4 stay."""
+    """(batch, time) -> (batch, time): a share of the tokens unknown; ids below 4 stay."""
     if share <= 0:
         return tokens
     hidden = (torch.rand(tokens.shape, generator=generator) < share).to(tokens.device)
@@ -143,7 +143,7 @@ def drop_words(tokens: Tensor, share: float, generator: torch.Generator) -> Tens
 
 
 def drop_units(values: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """(batch, time, width) -> the same with one mask per sentence for all its tokens (Gal &
+    """(batch, time, width) -> (batch, time, width): one mask a sentence for all its tokens (Gal &
     Ghahramani 2016, section 4)."""
     if share <= 0:
         return values
@@ -151,12 +151,12 @@ def drop_units(values: Tensor, share: float, generator: torch.Generator) -> Tens
 
 
 def unit_mask(like: Tensor, batch: int, share: float, generator: torch.Generator) -> Tensor:
-    """(batch, width) of `like`'s width: 0 for a share of the units, else what makes up for them."""
-    kept = torch.rand(batch, like.shape[-1], generator=generator) >= share
-    return kept.to(like.device, like.dtype) / (1 - share)
+    """Return (batch, width) of `like`'s width: 0 for a share of the units, else 1 / (1 - share)."""
+    retained = torch.rand(batch, like.shape[-1], generator=generator) >= share
+    return retained.to(like.device, like.dtype) / (1 - share)
 
 
-class Writer(nn.Module):
+class TiedDecoder(nn.Module):
     """Embedding, decoder and the softmax tied to that embedding; `latent` 0: a language model."""
 
     def __init__(self, config: ModelConfig, vocab: int, latent: int) -> None:
@@ -169,46 +169,46 @@ class Writer(nn.Module):
     def nats(self, tokens: Tensor, lengths: Tensor, latents: Tensor | None) -> Tensor:
         """(batch, time), (batch,), (batch, latent) -> (batch,) nats of sentences and their ends."""
         targets = targets_of(tokens, lengths)
-        written = self._outputs(tokens, targets, latents, None)
-        each = token_nats(written, self.embedding.weight, self.decoder.bias, targets.ids)
+        outputs = self._outputs(tokens, targets, latents, None)
+        each = token_nats(outputs, self.embedding.weight, self.decoder.bias, targets.ids)
         return each.new_zeros(len(tokens)).index_add(0, targets.owner, each)
 
     def mean_nats(
-        self, tokens: Tensor, lengths: Tensor, latents: Tensor | None, dropped: DropoutSpec
+        self, tokens: Tensor, lengths: Tensor, latents: Tensor | None, dropout: DropoutSpec
     ) -> Tensor:
-        """As `nats`, with words and units dropped -> (), the mean, to be differentiated."""
+        """As `nats`, with words and units dropped -> (), the mean, which has a gradient."""
         targets = targets_of(tokens, lengths)
-        written = self._outputs(tokens, targets, latents, dropped)
+        outputs = self._outputs(tokens, targets, latents, dropout)
         weight, bias = self.embedding.weight, self.decoder.bias
-        total = total_nats(written, weight, bias, targets.ids, native_to_learn())
+        total = total_nats(outputs, weight, bias, targets.ids, native_to_learn())
         return total / len(tokens)
 
     def _outputs(
-        self, tokens: Tensor, targets: Targets, latents: Tensor | None, dropped: DropoutSpec | None
+        self, tokens: Tensor, targets: Targets, latents: Tensor | None, dropout: DropoutSpec | None
     ) -> Tensor:
         """(batch, time), (batch, latent) -> (tokens, embed): only real tokens reach the softmax."""
         inputs = tokens[:, :-1]
-        if dropped:
-            inputs = drop_words(inputs, dropped.decoder_words, dropped.generator)
+        if dropout:
+            inputs = drop_words(inputs, dropout.decoder_words, dropout.generator)
         embedded = self.embedding(inputs)
-        if dropped:
-            embedded = drop_units(embedded, dropped.units, dropped.generator)
-        states = self.decoder.states(embedded, latents)[targets.owner, targets.places]
-        written = self.decoder.outputs(states, latents, targets.owner)
-        if dropped and dropped.units > 0:
-            mask = unit_mask(written, len(tokens), dropped.units, dropped.generator)
-            written = written * mask[targets.owner]
-        return written
+        if dropout:
+            embedded = drop_units(embedded, dropout.units, dropout.generator)
+        states = self.decoder.states(embedded, latents)[targets.owner, targets.steps]
+        outputs = self.decoder.outputs(states, latents, targets.owner)
+        if dropout and dropout.units > 0:
+            mask = unit_mask(outputs, len(tokens), dropout.units, dropout.generator)
+            outputs = outputs * mask[targets.owner]
+        return outputs
 
 
-class LanguageModel(Writer):
-    """The decoder without a latent: the limit to beat, and the judge of fluency."""
+class LanguageModel(TiedDecoder):
+    """The decoder without a latent: the baseline of the VAE, and the scorer of fluency."""
 
     def __init__(self, config: ModelConfig, vocab: int) -> None:
         super().__init__(config, vocab, latent=0)
 
 
-class SentenceVae(Writer):
+class SentenceVae(TiedDecoder):
     """Sentence -> posterior -> latent -> sentence."""
 
     def __init__(self, config: ModelConfig, vocab: int) -> None:
@@ -216,24 +216,24 @@ class SentenceVae(Writer):
         self.encoder = Encoder(config)
 
     def encode(
-        self, tokens: Tensor, lengths: Tensor, dropped: DropoutSpec | None = None
+        self, tokens: Tensor, lengths: Tensor, dropout: DropoutSpec | None = None
     ) -> Posterior:
         """(batch, time), (batch,) -> Posterior of (batch, latent)."""
-        if dropped:
-            tokens = drop_words(tokens, dropped.encoder_words, dropped.generator)
+        if dropout:
+            tokens = drop_words(tokens, dropout.encoder_words, dropout.generator)
         ahead = self.embedding(tokens)
         back = self.embedding(reverse(tokens, lengths))
-        if dropped:
-            both = drop_units(torch.cat([ahead, back], 1), dropped.units, dropped.generator)
+        if dropout:
+            both = drop_units(torch.cat([ahead, back], 1), dropout.units, dropout.generator)
             ahead, back = both.chunk(2, 1)
         return cast(Posterior, self.encoder(ahead, back, lengths))
 
 
 def reset_decoder(model: SentenceVae, config: ModelConfig, seed: int) -> None:
-    """Give the decoder new first weights; the encoder, and the embedding they share, stay.
+    """Initialize the decoder again; the encoder, and the embedding they share, stay.
 
-    An encoder that learned with a decoder of its own already tells sentences apart when a new one
-    begins to listen (Li et al. 2019, section 3.2).
+    An encoder that was trained with another decoder already separates sentences when a new one
+    begins to use the latent (Li et al. 2019, section 3.2).
     """
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
@@ -242,19 +242,19 @@ def reset_decoder(model: SentenceVae, config: ModelConfig, seed: int) -> None:
 
 
 @torch.no_grad()
-def initialize_from_language_model(model: SentenceVae, known: LanguageModel) -> None:
-    """Give the VAE the language model's weights, and the latent none in the decoder.
+def initialize_from_language_model(model: SentenceVae, language_model: LanguageModel) -> None:
+    """Copy the language model's weights to the VAE; the decoder's weights of the latent become 0.
 
-    The decoder writes what the language model writes, whatever the latent, and from there learns to
-    listen; the KL must be held up meanwhile.
+    The decoder has the language model's probabilities, whatever the latent, and learns from there
+    to use it; meanwhile the KL needs a target or free bits.
     """
     for name, value in model.state_dict().items():
         if name.startswith("encoder."):
             continue
         value.zero_()
-        if name in (given := known.state_dict()):
+        if name in (source := language_model.state_dict()):
             # The latent's columns are the last, and the language model has none.
-            value[..., : given[name].shape[-1]] = given[name]
+            value[..., : source[name].shape[-1]] = source[name]
 
 
 def fold_batchnorm(model: SentenceVae) -> None:

@@ -1,10 +1,12 @@
 """The posterior of a sentence: a diagonal Gaussian over latents."""
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from textvae.latent import gaussian
+from textvae.latent.gaussian import LOG_2_PI
 
 
 class Posterior(NamedTuple):
@@ -14,18 +16,22 @@ class Posterior(NamedTuple):
     logvar: Tensor
 
     def sample(self, generator: torch.Generator | None) -> Tensor:
-        """One draw a sentence: (batch, latent) (Kingma & Welling 2014, section 2.4)."""
+        """Draw z = mu + sigma * epsilon, one of each sentence: (batch, latent).
+
+        The reparameterization of Kingma & Welling 2014, section 2.4.
+        """
         noise = torch.randn(self.mean.shape, generator=generator).to(self.mean.device)
         return self.mean + torch.exp(0.5 * self.logvar) * noise
 
     def kl(self) -> Tensor:
-        """KL(q(z|x) || N(0, I)) per dimension: (batch, latent) nats (same paper, appendix B)."""
-        return 0.5 * (self.mean.square() + self.logvar.exp() - 1.0 - self.logvar)
+        """Return the KL to N(0, I) of each dimension, (batch, latent) nats; see `gaussian.kl`."""
+        return gaussian.kl(self.mean, self.logvar, self.logvar.exp())
 
     def log_prob(self, latents: Tensor) -> Tensor:
-        """(..., batch, latent) -> (..., batch) log-density in nats."""
-        scaled = (latents - self.mean).square() * torch.exp(-self.logvar)
-        return -0.5 * (scaled + self.logvar + math.log(2 * math.pi)).sum(-1)
+        """(..., batch, latent) -> (..., batch) log q(z|x) in nats."""
+        precision = torch.exp(-self.logvar)
+        each = gaussian.log_density(latents, self.mean, self.logvar, precision)
+        return (each - 0.5 * LOG_2_PI).sum(-1)
 
 
 class Mixture(NamedTuple):
@@ -44,10 +50,10 @@ class Mixture(NamedTuple):
         for log_weight, mean, whitening in zip(*self, strict=True):
             scaled = (latents - mean) @ whitening.T
             constant = log_weight + whitening.diagonal().log().sum()
-            terms.append(constant - 0.5 * (scaled.square() + math.log(2 * math.pi)).sum(-1))
+            terms.append(constant - 0.5 * (scaled.square() + LOG_2_PI).sum(-1))
         return torch.logsumexp(torch.stack(terms), 0)
 
 
 def prior_log_prob(latents: Tensor) -> Tensor:
-    """(..., latent) -> (...) log-density under N(0, I), in nats."""
-    return -0.5 * (latents.square() + math.log(2 * math.pi)).sum(-1)
+    """(..., latent) -> (...) log N(z; 0, I) in nats."""
+    return -0.5 * (latents.square() + LOG_2_PI).sum(-1)

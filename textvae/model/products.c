@@ -1,4 +1,4 @@
-/* Products of rows with the weights of a linear layer, laid out in panels: 16 outputs beside one
+/* Products of rows with the weights of a linear layer, laid out in panels: 16 outputs next to one
  * another, input after input. Python: products.py.
  */
 #include <stdint.h>
@@ -9,7 +9,7 @@
 
 enum kind { FLOAT32, INT8 };
 
-/* All that a product is of; multiply() says more. */
+/* The arguments of a product, see multiply(). */
 struct product {
     int64_t kind, count, inputs, row_stride, out_stride;
     const float *rows;
@@ -58,7 +58,7 @@ struct product {
 #define WIDEN(at) _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(at)))
 #include "tiles.h"
 
-/* Whole numbers alone, where one instruction multiplies and adds them. */
+/* Integers alone, where one instruction multiplies and adds them. */
 #define VNNI(part) part##_vnni
 #define NAME VNNI
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vnni,avx2,fma")))
@@ -101,8 +101,8 @@ static void some_panels(const struct product *of, int64_t lanes, int64_t first, 
     (of->kind == INT8 ? whole_everywhere : floating_everywhere)(of, first, end);
 }
 
-/* A row's floats as whole numbers of at most `most`, times `row_scale`: each row has its own, so
- * that it depends on no other. */
+/* A row's floats as integers of at most `most`, times `row_scale`: each row has its own, so that it
+ * depends on no other. */
 static void rows_as_whole(const struct product *of, float most)
 {
     const float rounding = 12582912.0f; /* 1.5 * 2^23: adding it rounds to the nearest integer */
@@ -122,9 +122,9 @@ static void rows_as_whole(const struct product *of, float most)
 
 /* rows (count, inputs) -> out (count, 16 * panels), one row after the other.
  *
- * `lanes`: floats of a vector, lanes_best() at most. Of int8: `scale` (16 * panels,) what an output's
- * weights are multiples of; `most` the largest whole number of a row; `whole` (count, inputs) and
- * `row_scale` (count,) to work in. Of float32 these are not looked at, and inputs may be odd.
+ * `lanes`: floats of a vector, lanes_best() at most. Of int8: `scale` (16 * panels,) the step of an
+ * output's weights; `most` the largest integer of a row; `whole` (count, inputs) and `row_scale`
+ * (count,) as buffers. Of float32 these are not read, and inputs may be odd.
  */
 void multiply(int64_t kind, int64_t lanes, int64_t threads, int64_t count, int64_t inputs,
     int64_t panels, const float *rows, int64_t row_stride, const void *weight, const float *bias,

@@ -1,11 +1,11 @@
-"""Matrix products of the network as it is served, and the ways in which they are made.
+"""Matrix products of the network as it is served, by torch, by oneDNN and by our own C.
 
-A product may round a row differently beside other rows. In panels, by our own C, it never does:
-each output is summed in the order of its inputs. With weights that oneDNN has laid out for many
-rows it does not either, as far as is known; torch's own product does.
+A product may round a row differently when the batch has other rows. In panels, by our own C, it
+never does: each output is summed in the order of its inputs. With weights that oneDNN has laid out
+for many rows it does not either, as far as is known; torch's own product does.
 """
 
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -14,22 +14,22 @@ from torch.nn import functional
 mkldnn = torch.ops.mkldnn
 
 PANEL = 16
-"""Outputs that C makes side by side."""
+"""Outputs that C computes side by side."""
 FLOAT32, INT8 = 0, 1
 LANES_MIN = 8
 """Narrower vectors, in floats, leave C slower than oneDNN."""
-WEIGHT_MOST = 127
-"""Of int8."""
-ROW_MOST = 8191
-"""Of a row's whole numbers: 14 bits, so that the weights alone lose digits."""
-INPUTS_MAX = 2**31 // (WEIGHT_MOST * ROW_MOST)
-"""Of int8: the sum of so many products fits 32 bits."""
+WEIGHT_MAX = 127
+"""Largest weight in int8."""
+ROW_MAX = 8191
+"""Largest integer of a quantized row: 14 bits, so that the weights alone lose digits."""
+INPUTS_MAX = 2**31 // (WEIGHT_MAX * ROW_MAX)
+"""Most inputs in int8: the sum of so many products fits 32 bits."""
 TOLERANCE = 1e-5
-"""Between C and torch on the probe, whose outputs are about 1."""
+"""Largest difference between C and torch on the probe, whose outputs are about 1."""
 
 
 def product_type(values: Tensor) -> torch.dtype:
-    """The type that matrix products of `values` have here: that of autocast, or their own."""
+    """Return the type of matrix products of `values` here: that of autocast, or their own."""
     device = values.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else values.dtype
 
@@ -44,7 +44,7 @@ class Linear(NamedTuple):
 
     @property
     def inputs(self) -> int:
-        """Floats of a row."""
+        """Return the number of floats of a row."""
         return self.weight.shape[1]
 
     def __call__(self, rows: Tensor) -> Tensor:
@@ -52,11 +52,11 @@ class Linear(NamedTuple):
         return functional.linear(rows, self.weight, self.bias)
 
     def to(self, kind: torch.dtype) -> "Linear":
-        """The same layer in another type."""
+        """Return the same layer in another type."""
         return Linear(self.weight.to(kind), None if self.bias is None else self.bias.to(kind))
 
 
-class Packed(NamedTuple):
+class PackedLinear(NamedTuple):
     """A linear layer in oneDNN's own layout, in float32 or bfloat16."""
 
     weight: Tensor
@@ -73,10 +73,40 @@ class Packed(NamedTuple):
         return cast(Tensor, mkldnn._linear_pointwise(rows, weight, bias, "none", [], ""))
 
 
+class ProductFunctions(Protocol):
+    """The compiled functions of products.c. Pointers are addresses, None is NULL."""
+
+    def multiply(
+        self,
+        kind: int,
+        lanes: int,
+        threads: int,
+        count: int,
+        inputs: int,
+        panels: int,
+        rows: int,
+        row_stride: int,
+        weight: int,
+        bias: int,
+        scale: int | None,
+        integer_max: float,
+        integers: int | None,
+        row_scale: int | None,
+        out: int,
+        /,
+    ) -> None:
+        """Multiply rows by panels of weights."""
+
+    def lanes_best(
+        self,
+    ) -> int:
+        """Return the widest vectors of this processor, in floats."""
+
+
 class Panels(NamedTuple):
     """A linear layer laid out for `products.c`, in float32 or int8."""
 
-    library: Any
+    library: ProductFunctions
     weight: Tensor
     """(panels, inputs, PANEL) float32, or (panels, inputs / 2, PANEL, 2) int8"""
     bias: Tensor
@@ -84,7 +114,7 @@ class Panels(NamedTuple):
     inputs: int
     outputs: int
     scale: Tensor | None = None
-    """Of int8: (panels * PANEL,) what each output's weights are multiples of."""
+    """(panels * PANEL,) the scale of each output's weights in int8; None in float32."""
 
     def __call__(self, rows: Tensor) -> Tensor:
         """(rows, inputs) -> (rows, outputs)."""
@@ -93,81 +123,94 @@ class Panels(NamedTuple):
         return out[:, : self.outputs].contiguous()
 
     def into(self, rows: Tensor, out: Tensor) -> None:
-        """(rows, inputs) -> out (rows, panels * PANEL), which is written."""
+        """Multiply (rows, inputs) into `out` (rows, panels * PANEL)."""
         assert rows.stride(1) == 1, "C reads a row's floats one after the other"
         assert rows.dtype == torch.float32, f"C reads float32, not {rows.dtype}"
         count, panels = len(rows), len(self.weight)
         assert out.is_contiguous(), "C writes rows one after the other"
-        assert out.shape == (count, panels * PANEL), f"no room for {panels} panels: {out.shape}"
-        kind, scale, whole, row_scale = FLOAT32, None, None, None
+        assert out.shape == (count, panels * PANEL), f"{panels} panels do not fit {out.shape}"
+        kind, scale, integers, row_scale = FLOAT32, None, None, None
         if self.scale is not None:
-            room = torch.empty(count, self.inputs, dtype=torch.int16), torch.empty(count)
-            kind, scale, whole, row_scale = INT8, *map(Tensor.data_ptr, (self.scale, *room))
+            buffers = torch.empty(count, self.inputs, dtype=torch.int16), torch.empty(count)
+            kind, scale = INT8, self.scale.data_ptr()
+            integers, row_scale = (buffer.data_ptr() for buffer in buffers)
         self.library.multiply(
-            *(kind, self.library.lanes_best(), torch.get_num_threads(), count, self.inputs),
-            *(panels, rows.data_ptr(), rows.stride(0), self.weight.data_ptr()),
-            *(self.bias.data_ptr(), scale, float(ROW_MOST), whole, row_scale, out.data_ptr()),
+            kind,
+            self.library.lanes_best(),
+            torch.get_num_threads(),
+            count,
+            self.inputs,
+            panels,
+            rows.data_ptr(),
+            rows.stride(0),
+            self.weight.data_ptr(),
+            self.bias.data_ptr(),
+            scale,
+            float(ROW_MAX),
+            integers,
+            row_scale,
+            out.data_ptr(),
         )
 
 
-Product = Linear | Packed | Panels
+Product = Linear | PackedLinear | Panels
 
 
-def pack_onednn(layer: Linear, rows: int, kind: torch.dtype = torch.float32) -> Packed:
-    """The layer, laid out by oneDNN for this many rows.
+def pack_onednn(layer: Linear, rows: int, kind: torch.dtype = torch.float32) -> PackedLinear:
+    """Return the layer, laid out by oneDNN for this many rows.
 
-    NotImplementedError, AttributeError or RuntimeError where torch has no oneDNN here.
+    Raises NotImplementedError, AttributeError or RuntimeError where torch has no oneDNN here.
     """
     low = layer.to(kind)
     weight = mkldnn._reorder_linear_weight(low.weight.contiguous(), rows)
-    return Packed(weight, low.bias, layer.inputs)
+    return PackedLinear(weight, low.bias, layer.inputs)
 
 
-def pack_panels(layer: Linear, library: Any) -> Panels:
-    """The layer, laid out for C."""
+def pack_panels(layer: Linear, library: ProductFunctions) -> Panels:
+    """Return the layer, laid out for C."""
     outputs, inputs = layer.weight.shape
-    weight = _whole_panels(layer.weight).view(-1, PANEL, inputs).transpose(1, 2).contiguous()
+    weight = _pad_panels(layer.weight).view(-1, PANEL, inputs).transpose(1, 2).contiguous()
     return Panels(library, weight, _bias(layer), inputs, outputs)
 
 
-def quantize_int8(layer: Linear, library: Any) -> Panels:
-    """The layer with weights of 8 bits, a scale for each output.
+def quantize_int8(layer: Linear, library: ProductFunctions) -> Panels:
+    """Return the layer with weights of 8 bits, a scale for each output.
 
-    NotImplementedError for an odd number of inputs or more than INPUTS_MAX.
+    Raises NotImplementedError for an odd number of inputs or more than INPUTS_MAX.
     """
     outputs, inputs = layer.weight.shape
     if inputs % 2 or inputs > INPUTS_MAX:
         raise NotImplementedError(f"int8 takes an even number up to {INPUTS_MAX}, not {inputs}")
-    rows = _whole_panels(layer.weight)
-    scale = rows.abs().amax(1) / WEIGHT_MOST
-    whole = (rows / scale.clamp_min(torch.finfo().tiny)[:, None]).round().to(torch.int8)
-    weight = whole.view(-1, PANEL, inputs // 2, 2).transpose(1, 2).contiguous()
+    rows = _pad_panels(layer.weight)
+    scale = rows.abs().amax(1) / WEIGHT_MAX
+    integers = (rows / scale.clamp_min(torch.finfo().tiny)[:, None]).round().to(torch.int8)
+    weight = integers.view(-1, PANEL, inputs // 2, 2).transpose(1, 2).contiguous()
     return Panels(library, weight, _bias(layer), inputs, outputs, scale)
 
 
-def _whole_panels(rows: Tensor) -> Tensor:
-    """(outputs, ...) -> the same with zeros up to a whole number of panels."""
+def _pad_panels(rows: Tensor) -> Tensor:
+    """(outputs, ...) -> (panels * PANEL, ...), zeros after the outputs."""
     missing = -len(rows) % PANEL
     return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])])
 
 
 def _bias(layer: Linear) -> Tensor:
-    """(panels * PANEL,), zeros where the layer has none."""
+    """Return the bias (panels * PANEL,), zeros where the layer has none."""
     bias = layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias
-    return _whole_panels(bias)
+    return _pad_panels(bias)
 
 
-def products_are_right(library: Any) -> bool:
-    """Whether C and torch agree, for numbers of rows that take every way through C."""
+def products_are_right(library: ProductFunctions) -> bool:
+    """Return whether C and torch agree, for numbers of rows that take every path through C."""
     generator = torch.Generator().manual_seed(0)
     layer = Linear(torch.randn(83, 262, generator=generator) / 16, torch.randn(83))
-    whole = quantize_int8(layer, library)
-    assert whole.scale is not None, "int8 has scales"
-    # What the weights of 8 bits are, as floats.
-    kept = whole.weight.transpose(1, 2).reshape(-1, 262)[:83] * whole.scale[:83, None]
+    quantized = quantize_int8(layer, library)
+    assert quantized.scale is not None, "int8 has scales"
+    integers = quantized.weight.transpose(1, 2).reshape(-1, 262)[:83]
+    weight_int8 = integers * quantized.scale[:83, None]
     for product, weight, tolerance in (
         (pack_panels(layer, library), layer.weight, TOLERANCE),
-        (whole, kept, 20 * TOLERANCE + 4 / ROW_MOST),
+        (quantized, weight_int8, 20 * TOLERANCE + 4 / ROW_MAX),
     ):
         for count in range(1, 25):
             rows = torch.randn(count, 262, generator=generator)

@@ -24,9 +24,9 @@ static void rows_forwards(int64_t first, int64_t end, int64_t hidden, const floa
     }
 }
 
-/* given, product (rows, 3 * hidden): what inputs and states give to the gates, biases included;
+/* given, product (rows, 3 * hidden): what inputs and states add to the gates, biases included;
  * state -> next (rows, hidden); gates (rows, 4 * hidden): reset, update, new and the last part of the
- * product, to go back by. */
+ * product, for the gradients. */
 void gru_forwards(int64_t threads, int64_t rows, int64_t hidden, const float *given,
     const float *product, const float *state, float *next, float *gates)
 {
@@ -61,13 +61,13 @@ static void rows_backwards(int64_t first, int64_t end, int64_t hidden, const flo
     }
 }
 
-/* The gradients of a step, of the sum of what comes to its next states from three sides.
+/* The gradients of a step, from the sum of three gradients of its next states.
  *
- * by_next: from what reads them; by_state: from the step after them, past its product, which becomes
- * the same for the step before; by_product: through its product, (rows, hidden) each. gates and state:
- * those of the step. by_gates (rows, 4 * hidden): of new, reset and update as the inputs give to them,
- * and of new as the product does, so that the first three parts are the inputs' gradients and the
- * last three the product's. */
+ * by_next: from their readers; by_state: from the step after them, without its product, and replaced
+ * by the same for the step before; by_product: through its product, (rows, hidden) each. gates and
+ * state: those of the step. by_gates (rows, 4 * hidden): of new, reset and update with respect to the
+ * inputs' part, and of new with respect to the product's part, so that the first three parts are the
+ * inputs' gradients and the last three the product's. */
 void gru_backwards(int64_t threads, int64_t rows, int64_t hidden, const float *by_next,
     const float *by_product, const float *gates, const float *state, float *by_state,
     float *by_gates)

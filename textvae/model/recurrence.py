@@ -1,26 +1,68 @@
 """A GRU over whole sequences, as it learns.
 
-In C where that was compiled, numbers are float32 on the CPU and the state fills whole panels: the
-derivative is written out, so that the weights' gradients are one product after all steps instead of
-one each. Elsewhere it is torch's own; the two agree to a few units in the last place. Under
-autocast the products alone are made in bfloat16, by oneDNN; states and gates stay float32.
+In C where it was compiled, for float32 on the CPU and a state whose width is a multiple of PANEL:
+the derivative is explicit, so that the weights' gradients are one product after all steps instead
+of one a step. Elsewhere it is torch's own; the two agree to a few units in the last place. Under
+autocast only the products are in bfloat16, by oneDNN; states and gates stay float32.
 """
 
 import contextlib
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from textvae.model.products import PANEL, Linear, pack_onednn, pack_panels, product_type
+from textvae.model.products import (
+    PANEL,
+    Linear,
+    ProductFunctions,
+    pack_onednn,
+    pack_panels,
+    product_type,
+)
 
 TOLERANCE = 1e-5
-"""Between C and torch on the probe, as a share of what is compared."""
+"""Largest relative difference between C and torch on the probe."""
 
 
-def recurrence(gru: nn.GRU, inputs: Tensor, start: Tensor | None, library: Any) -> Tensor:
+class RecurrenceFunctions(ProductFunctions, Protocol):
+    """The compiled functions of recurrence.c, and those of its products. Pointers are addresses."""
+
+    def gru_forwards(
+        self,
+        threads: int,
+        rows: int,
+        hidden: int,
+        projected: int,
+        product: int,
+        state: int,
+        following: int,
+        gates: int,
+        /,
+    ) -> None:
+        """Compute the states and gates of one step."""
+
+    def gru_backwards(
+        self,
+        threads: int,
+        rows: int,
+        hidden: int,
+        by_next: int,
+        by_product: int,
+        gates: int,
+        state: int,
+        by_state: int,
+        by_gates: int,
+        /,
+    ) -> None:
+        """Compute the gradients of one step."""
+
+
+def recurrence(
+    gru: nn.GRU, inputs: Tensor, start: Tensor | None, library: RecurrenceFunctions | None
+) -> Tensor:
     """(batch, time, width), (batch, hidden) or None for zeros -> states (batch, time, hidden).
 
     `gru`: one layer, one direction, batch_first; its gates are those of Cho et al. 2014, with the
@@ -28,45 +70,47 @@ def recurrence(gru: nn.GRU, inputs: Tensor, start: Tensor | None, library: Any) 
     """
     fits = inputs.dtype == torch.float32 and gru.hidden_size % PANEL == 0
     low = product_type(inputs)
-    known = inputs.device.type == "cpu" and low in (torch.float32, torch.bfloat16)
-    if library is None or not (fits and known):
+    supported = inputs.device.type == "cpu" and low in (torch.float32, torch.bfloat16)
+    if library is None or not (fits and supported):
         return cast(Tensor, gru(inputs, None if start is None else start[None])[0])
     if start is None:
         start = inputs.new_zeros(len(inputs), gru.hidden_size)
     weights = [gru.get_parameter(f"{name}_l0") for name in ("weight_ih", "weight_hh")]
     biases = [gru.get_parameter(f"{name}_l0") for name in ("bias_ih", "bias_hh")]
-    kept = inputs.shape[1] if torch.is_grad_enabled() else 1
-    states: Tensor = _Recurrence.apply(library, kept, low, inputs, start, *weights, *biases)  # type: ignore[no-untyped-call]
+    saved_steps = inputs.shape[1] if torch.is_grad_enabled() else 1
+    states: Tensor = _Recurrence.apply(library, saved_steps, low, inputs, start, *weights, *biases)  # type: ignore[no-untyped-call]
     return states
 
 
-def recurrence_is_right(library: Any) -> bool:
-    """Whether C has the states and gradients of torch, which it is not asked to have to the bit."""
+def recurrence_is_right(library: RecurrenceFunctions) -> bool:
+    """Return whether C has the states and gradients of torch, to TOLERANCE."""
     generator = torch.Generator().manual_seed(0)
-    # Whoever asks may be in the middle of an inference.
+    # The caller may be in the middle of an inference.
     with torch.inference_mode(False), torch.enable_grad():
         gru = nn.GRU(5, 3 * PANEL, batch_first=True)
         for part in gru.parameters():
             nn.init.normal_(part, std=0.3, generator=generator)
         sizes = (9, 4, 5), (9, 3 * PANEL)
         inputs, start = (torch.randn(size, generator=generator).requires_grad_() for size in sizes)
-        weighed = torch.randn(9, 4, 3 * PANEL, generator=generator)
-        found = []
+        weights_of_states = torch.randn(9, 4, 3 * PANEL, generator=generator)
+        results = []
         for each in (library, None):
             states = recurrence(gru, inputs, start, each)
-            wanting = [inputs, start, *gru.parameters()]
-            found.append([states, *torch.autograd.grad((states * weighed).sum(), wanting)])
+            variables = [inputs, start, *gru.parameters()]
+            results.append(
+                [states, *torch.autograd.grad((states * weights_of_states).sum(), variables)]
+            )
     return all(
         bool((one - other).norm() < TOLERANCE * other.norm())
-        for one, other in zip(*found, strict=True)
+        for one, other in zip(*results, strict=True)
     )
 
 
 def _product_of_steps(
-    layer: Linear, batch: int, low: torch.dtype, library: Any
+    layer: Linear, batch: int, low: torch.dtype, library: RecurrenceFunctions
 ) -> Callable[[Tensor, Tensor], object]:
-    """What multiplies (batch, inputs) into (batch, outputs) at each step, float32 both, laid out
-    once for all steps."""
+    """Return the product of each step, (batch, inputs) into (batch, outputs), float32 both; its
+    weights are laid out once for all steps."""
     if low == torch.float32:
         return pack_panels(layer, library).into
     product: Callable[[Tensor], Tensor] = layer.to(low).__call__
@@ -77,15 +121,15 @@ def _product_of_steps(
 
 
 class _Recurrence(torch.autograd.Function):
-    """The library, of how many steps the gates are kept, the products' type, (batch, time, width),
-    (batch, hidden) and the four parameters -> (batch, time, hidden). Inside, time comes first, so
-    that a step's rows lie side by side."""
+    """The library, the number of steps whose gates are saved, the products' type, (batch, time,
+    width), (batch, hidden) and the four parameters -> (batch, time, hidden). Inside, time comes
+    first, so that the rows of a step are contiguous."""
 
     @staticmethod
     def forward(
         ctx: Any,
-        library: Any,
-        kept: int,
+        library: RecurrenceFunctions,
+        saved_steps: int,
         low: torch.dtype,
         inputs: Tensor,
         start: Tensor,
@@ -97,20 +141,20 @@ class _Recurrence(torch.autograd.Function):
         batch, time, width = inputs.shape
         hidden = start.shape[1]
         rows = inputs.transpose(0, 1).reshape(-1, width).to(low)
-        given = Linear(by_input, input_bias).to(low)(rows).float()
+        projected = Linear(by_input, input_bias).to(low)(rows).float()
         states = inputs.new_empty(time + 1, batch, hidden)
         states[0] = start
         gates, product = (
-            inputs.new_empty(*size, hidden) for size in ((kept, batch, 4), (batch, 3))
+            inputs.new_empty(*size, hidden) for size in ((saved_steps, batch, 4), (batch, 3))
         )
         multiply = _product_of_steps(Linear(by_state, state_bias), batch, low, library)
         threads = torch.get_num_threads()
         for step in range(time):
             multiply(states[step], product.view(batch, -1))
-            read = given[step * batch :], product, states[step]
-            made = states[step + 1], gates[step % kept]
-            places = [part.data_ptr() for part in (*read, *made)]
-            library.gru_forwards(threads, batch, hidden, *places)
+            read = projected[step * batch :], product, states[step]
+            results = states[step + 1], gates[step % saved_steps]
+            addresses = [part.data_ptr() for part in (*read, *results)]
+            library.gru_forwards(threads, batch, hidden, *addresses)
         ctx.save_for_backward(rows, by_input, by_state, states, gates)
         ctx.library, ctx.low = library, low
         return states[1:].transpose(0, 1)
@@ -127,15 +171,15 @@ class _Recurrence(torch.autograd.Function):
         threads = torch.get_num_threads()
         for step in reversed(range(time)):
             read = by_next[step], through, gates[step], states[step]
-            places = [part.data_ptr() for part in (*read, direct, by_gates[step])]
-            ctx.library.gru_backwards(threads, batch, hidden, *places)
+            addresses = [part.data_ptr() for part in (*read, direct, by_gates[step])]
+            ctx.library.gru_backwards(threads, batch, hidden, *addresses)
             multiply(by_gates[step, :, hidden:], through)
         every = by_gates.view(-1, 4 * hidden)
         sums, every = every.sum(0), every.to(ctx.low)
-        of_given, of_product = every[:, : 3 * hidden], every[:, hidden:]
+        of_inputs, of_product = every[:, : 3 * hidden], every[:, hidden:]
         # The inputs' gradients begin with those of the new state, which is last among the weights.
-        to_inputs = (of_given @ by_input.to(ctx.low).roll(hidden, 0)).float()
-        to_by_input = (of_given.t() @ rows).float().roll(-hidden, 0)
+        to_inputs = (of_inputs @ by_input.to(ctx.low).roll(hidden, 0)).float()
+        to_by_input = (of_inputs.t() @ rows).float().roll(-hidden, 0)
         to_by_state = (of_product.t() @ states[:-1].view(-1, hidden).to(ctx.low)).float()
         biases = sums[: 3 * hidden].roll(-hidden), sums[hidden:]
         to_inputs = to_inputs.view(time, batch, -1).transpose(0, 1)

@@ -1,33 +1,33 @@
-"""How much the KL weighs at each step of training."""
+"""The weight of the KL at each step of training."""
 
 import math
 from typing import NamedTuple
 
 from textvae.config.training import TrainingConfig
 
-# Steps between two looks at the held-out KL, which answers a change of its weight within tens.
+# Steps between two reads of the held-out KL, which answers a change of its weight within tens.
 RATE_STEPS = 10
-# The gains on the logarithm of the KL over its target: the integral part makes up for how the KL
-# drifts while the model learns, the proportional part, which keeps no memory, damps the swing.
+# The gains on the logarithm of the KL over its target: the integral part follows the KL's
+# drift while the model learns, the proportional part, which has no memory, damps the swing.
 INTEGRAL_GAIN = 0.3
 PROPORTIONAL_GAIN = 0.5
-# A KL far from its target, as before the decoder listens, says little about the weight it needs.
+# A KL far from its target, as before the decoder uses the latent, says little about its weight.
 ERROR_MAX = 1.0
 MULTIPLIER_RANGE = (1e-4, 10.0)
 
 
 def kl_weight(config: TrainingConfig, step: int) -> float:
-    """The annealed weight at `step`, from `kl_start` to 1."""
+    """Return the annealed weight at `step`, from `kl_start` to 1."""
     start = config.kl_start
-    return start + (1.0 - start) * _risen(config, step)
+    return start + (1.0 - start) * _rise(config, step)
 
 
-def _risen(config: TrainingConfig, step: int) -> float:
-    """Share of the rise done at `step`, 0 to 1."""
+def _rise(config: TrainingConfig, step: int) -> float:
+    """Return the share of the rise that is done at `step`, 0 to 1."""
     if config.kl_steps <= 0:
         return 1.0
     if config.kl_schedule == "logistic":
-        # Bowman et al. 2016, figure 2: a sigmoid; half risen at kl_steps / 2, 0.99 at kl_steps.
+        # Bowman et al. 2016, figure 2: a sigmoid; half at kl_steps / 2, 0.99 at kl_steps.
         steepness = 2 * math.log(99) / config.kl_steps
         return 1.0 / (1.0 + math.exp(-steepness * (step - config.kl_steps / 2)))
     if config.kl_schedule == "cyclical":
@@ -37,26 +37,26 @@ def _risen(config: TrainingConfig, step: int) -> float:
 
 
 class KLController(NamedTuple):
-    """A factor on the KL weight that holds the KL of held-out sentences at a target.
+    """A controller of the KL weight that keeps the KL of held-out sentences at a target.
 
     A proportional-integral controller as in ControlVAE (Shao et al. 2020, section 3.2), here on the
-    logarithm of the weight, so that a step is a percentage and the weight never changes sign. It is
-    fed with what is to be held, the KL of sentences as they will be encoded: a training batch's is
-    another, by dropout, noise and the length of its sentences.
+    logarithm of the weight, so that a step is a percentage and the weight never changes sign. Its
+    input is the KL of sentences as they will be encoded: that of a training batch differs by
+    dropout, noise and the length of its sentences.
     """
 
     multiplier: float = 1.0
-    """The integral part: what all errors so far have made of the weight."""
+    """The integral part: the product of what all errors so far contributed."""
     pull: float = 1.0
-    """The proportional part: what the newest error makes of it."""
+    """The proportional part: what the newest error contributes."""
 
     @property
     def factor(self) -> float:
-        """What the annealed KL weight is multiplied by."""
+        """Return the factor on the annealed KL weight."""
         return self.multiplier * self.pull
 
     def after(self, kl_nats: float, target_nats: float) -> "KLController":
-        """The holder after a look at the held-out KL, every RATE_STEPS steps."""
+        """Return the controller after a read of the held-out KL, every RATE_STEPS steps."""
         error = math.log(max(kl_nats, 1e-6) / target_nats)
         error = max(-ERROR_MAX, min(ERROR_MAX, error))
         multiplier = self.multiplier * math.exp(INTEGRAL_GAIN * error)

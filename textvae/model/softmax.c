@@ -1,4 +1,4 @@
-/* The softmax layer's errors, made of its logits in place. Python: softmax.py. */
+/* The gradients of the softmax layer's logits, in place. Python: softmax.py. */
 #include <math.h>
 
 #include "activations.h"
@@ -20,7 +20,7 @@ static float row_errors(int64_t vocab, float *row, int64_t id)
     for (int64_t i = 0; i < vocab; i++)
         row[i] *= scale;
     row[id] -= 1.0f;
-    /* Of what is no number the sum is none either, for `most` may have passed it by. */
+    /* A NaN among the logits makes the sum NaN, although `most` may have skipped it. */
     return logf(sum) + (most - wanted);
 }
 
@@ -45,9 +45,9 @@ static void narrowed(int64_t count, const float *from, uint16_t *to)
     }
 }
 
-/* logits (rows, vocab) -> what the loss falls by for each, in place; nats (rows,) of `ids` (rows,).
+/* logits (rows, vocab) -> the gradient of each, in place; nats (rows,) of `ids` (rows,).
  *
- * `room`: NULL, and the logits are float32; or (threads, vocab) to work in, and they are bfloat16. */
+ * `room`: NULL, and the logits are float32; or (threads, vocab) as a buffer, and they are bfloat16. */
 void softmax_errors(int64_t threads, int64_t rows, int64_t vocab, void *logits, const int64_t *ids,
     float *room, float *nats)
 {

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class TokenBatch(Protocol):
-    """Some sentences as one rectangle of NumPy arrays, whoever made it."""
+    """Sentences of one batch as rectangular NumPy arrays, of any class."""
 
     @property
     def tokens(self) -> npt.NDArray[np.int64]:
@@ -21,5 +21,5 @@ class TokenBatch(Protocol):
 
 
 def tensors_of(batch: TokenBatch, device: str | torch.device) -> tuple[Tensor, Tensor]:
-    """Tokens (batch, time) and lengths (batch,) on the device."""
+    """Return tokens (batch, time) and lengths (batch,) on the device."""
     return torch.from_numpy(batch.tokens).to(device), torch.from_numpy(batch.lengths).to(device)

@@ -2,14 +2,14 @@
  * this once for each, with
  *   NAME(part)   the part's name there        TARGET       the attribute that allows its instructions
  *   LANES        floats of a vector           ROWS         most rows of a tile, as registers allow;
- *                                             without it there are whole numbers alone
- *   FUSED        a sum, to which a product    WHOLE_ROWS   the same of whole numbers
+ *                                             without it there are integers alone
+ *   FUSED        a sum, to which a product    WHOLE_ROWS   the same of integers
  *                of floats is added at once
- *   MULTIPLY_ADD a sum, to which products     WIDEN        shorts from bytes; these three if there
- *                of shorts are added in pairs              is such
+ *   MULTIPLY_ADD a sum, to which products     WIDEN        shorts from bytes; these three where
+ *                of shorts are added in pairs              they exist
  *
- * Every output is the sum over the inputs in their order, BLOCK at a time, whatever rows, outputs
- * and threads stand beside it. So its bits depend on its own row alone.
+ * Every output is the sum over the inputs in their order, BLOCK at a time, whatever other rows,
+ * outputs and threads there are. So its bits depend on its own row alone.
  */
 #define PARTS (16 / LANES)
 
@@ -19,8 +19,8 @@ typedef int16_t NAME(shorts) __attribute__((vector_size(4 * LANES)));
 typedef int8_t NAME(bytes) __attribute__((vector_size(2 * LANES), aligned(1)));
 
 #ifdef ROWS
-/* A product is added to the sum, rounded once where that is one instruction. It is asked for by name:
- * left the choice, a compiler takes two where there is one row and one where there are many. */
+/* A product is added to the sum, rounded once where that is one instruction. It is named explicitly:
+ * a compiler with the choice takes two for one row and one for many. */
 TARGET INLINE void NAME(add)(NAME(floats) *sum, NAME(floats) some, float given)
 {
 #ifdef FUSED
@@ -30,8 +30,8 @@ TARGET INLINE void NAME(add)(NAME(floats) *sum, NAME(floats) some, float given)
 #endif
 }
 
-/* What the inputs from `from` on give to `rows` rows times `panels` panels; both are known where this
- * is inlined. */
+/* Add the inputs from `from` on to `rows` rows times `panels` panels; both are constant where this is
+ * inlined. */
 TARGET INLINE void NAME(tile)(int rows, int panels, const struct product *of, int64_t from,
     int64_t row, int64_t panel)
 {
@@ -85,8 +85,8 @@ TARGET static void NAME(one_panel)(const struct product *of, int64_t rows, int64
     }
 }
 
-/* The last `rows` rows, known where this is inlined, times the panels from `first` to `end`, `together`
- * at once, so that enough sums are under way. */
+/* The last `rows` rows, constant where this is inlined, times the panels from `first` to
+ * `end`, `together` at once, so that enough sums are under way. */
 TARGET INLINE void NAME(last_rows)(int rows, int together, const struct product *of, int64_t first,
     int64_t end)
 {
@@ -143,7 +143,7 @@ TARGET INLINE NAME(shorts) NAME(widened)(const int8_t *weight)
 #endif
 }
 
-/* The same with weights in int8 and rows in int16: whole numbers, so that no order can matter. */
+/* The same with weights in int8 and rows in int16: integers, so that no order can matter. */
 TARGET INLINE void NAME(whole_tile)(int rows, int panels, const struct product *of, int64_t row,
     int64_t panel)
 {

@@ -44,7 +44,7 @@ def vae_phase(
             objective=config.objective,
             kl_weight=weight,
             free_bits=config.free_bits,
-            dropped=DropoutSpec(
+            dropout=DropoutSpec(
                 recipe.model.dropout, config.word_noise, config.word_dropout, generator
             ),
         )

@@ -9,6 +9,7 @@ from textvae.decode.rows import FinishedRow
 from textvae.engine.limits import Limits, check_address, check_rows, check_sentences
 from textvae.engine.load import LoadedVersion
 from textvae.engine.plan import Address, Plan, Planning, decoder_rows, draw_latents, name_sentences
+from textvae.latent import gaussian
 from textvae.options import GREEDY, IMPORTANCE_SAMPLES_DEFAULT
 from textvae.ranges import check_within
 
@@ -58,19 +59,18 @@ class ScoreRequest:
         count = self.importance_samples
         latents = draw_latents(mean, logvar, count, address, loaded.library)
         rows = decoder_rows(owner, latents, address, GREEDY, limits, count)
-        rows = [row._replace(given=tuple(ids[number // count])) for number, row in enumerate(rows)]
+        rows = [
+            row._replace(targets=tuple(ids[number // count])) for number, row in enumerate(rows)
+        ]
         variance = np.exp(logvar.astype(np.float64))
-        kl = 0.5 * (mean.astype(np.float64) ** 2 + variance - 1 - logvar).sum(1)
+        kl = gaussian.kl(mean.astype(np.float64), logvar.astype(np.float64), variance).sum(1)
 
         def finish(finished: list[FinishedRow]) -> ScoreResult:
-            likelihood = np.array([row.log_prob for row in finished]).reshape(-1, count)
-            # log w = log p(x|z) + log p(z) - log q(z|x); the constants of the two Gaussians cancel.
-            z = latents.astype(np.float64).reshape(-1, count, loaded.latent)
-            log_q = -0.5 * ((z - mean[:, None]) ** 2 / variance[:, None] + logvar[:, None]).sum(2)
-            weights = likelihood - 0.5 * (z**2).sum(2) - log_q
-            peak = weights.max(1, keepdims=True)
-            iw_nll = -(peak[:, 0] + np.log(np.exp(weights - peak).mean(1)))
-            reconstruction = -likelihood.mean(1)
+            log_likelihood = np.array([row.log_prob for row in finished]).reshape(-1, count)
+            z = latents.reshape(-1, count, loaded.latent)
+            weights = gaussian.log_importance_weights(log_likelihood, z, mean, logvar)
+            iw_nll = gaussian.iw_nll(weights)
+            reconstruction = -log_likelihood.mean(1)
             tokens = np.array([len(sentence) for sentence in ids])
             return ScoreResult(reconstruction, kl, -(reconstruction + kl), iw_nll, tokens)
 
