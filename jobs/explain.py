@@ -10,7 +10,7 @@ from textvae import files
 from textvae.config.data import TokenizerConfig
 from textvae.config.training import ModelConfig, TrainingConfig
 from textvae.experiments.explain import NOTE, explain, panels
-from textvae.files import hold_lock
+from textvae.locks import hold_lock
 from textvae.reporting.plots import draw_maps
 from textvae.training.recipe import Recipe
 

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from textvae import files
+from textvae import files, locks
 from textvae.corpus.data_report import contents_of
 from textvae.corpus.quarantine import QUARANTINE, quarantine_lines, read_quarantine
 from textvae.corpus.readers import read_list
@@ -73,7 +73,7 @@ def forget(path: Path, spans: Path) -> ForgetResult:
         raise DataError(f"{path}: holds no sentence; give the sentences to forget, one a line")
     if not spans.is_dir():
         raise NotFoundError(f"{spans}: no such folder, so nothing was forgotten; set store.spans")
-    with files.hold_lock(spans / ".lock", "forget"):
+    with locks.hold_lock(spans / ".lock", "forget"):
         finish_forgetting(spans)
         new = hashes - read_tombstones(spans).sentences
         if not new:

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load, save
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # has no stubs
 
-from textvae import files
+from textvae import files, locks
 from textvae.config.evaluation import EvaluationConfig
 from textvae.config.serve import ServeConfig
 from textvae.corpus.spans import Corpus
@@ -89,7 +89,7 @@ def _hold_task_lock(path: Path) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         for left in reversed(range(LOCK_TRIES)):
             try:
-                held.enter_context(files.hold_lock(path, "table"))
+                held.enter_context(locks.hold_lock(path, "table"))
                 break
             except BusyError:
                 if not left:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from textvae import files
+from textvae import files, locks
 from textvae.corpus.spans import Corpus, load_spans
 from textvae.errors import CorruptError, InputError
 from textvae.progress import ProgressCallback
@@ -55,7 +55,7 @@ def rebuild(
     run, ranks = runs / f"rebuild-{version.name}", current_ranks()
     with ExitStack() as held:
         if ranks.first:
-            held.enter_context(files.hold_lock(runs / f".rebuild-{version.name}.lock", "rebuild"))
+            held.enter_context(locks.hold_lock(runs / f".rebuild-{version.name}.lock", "rebuild"))
             _remove(run)
         ranks.wait()
         parent = str(version.manifest["parent"])
