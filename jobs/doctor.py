@@ -33,7 +33,7 @@ def main(settings: Doctor) -> dict[str, Any]:
     """
     store = settings.store
     version, held, *_ = prepare_inputs(store, settings.version, settings.evaluation)
-    sentences = sentences_within_limits(held, [version])
+    sentences = sentences_within_limits(held, [version.folder])
     with show_progress() as on_progress:
         found = cached_evaluation(
             store.registry, version, sentences, settings.evaluation, on_progress

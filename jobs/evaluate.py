@@ -47,7 +47,9 @@ def main(settings: Evaluate, now: str = "") -> dict[str, Any]:
         samples = {}
         if settings.evaluation.generation_sentences and found.figures:
             rows = {row.text: row for row in patient.test}
-            asked = [rows[text] for text in sentences_within_limits(patient.sentences, [version])]
+            asked = [
+                rows[text] for text in sentences_within_limits(patient.sentences, [version.folder])
+            ]
             learned = patient.learned
             samples = cached_generation_figures(
                 store.registry, version, learned, asked, settings.evaluation, on_progress
@@ -55,7 +57,7 @@ def main(settings: Evaluate, now: str = "") -> dict[str, Any]:
     int8 = None
     if found.figures:
         int8 = check_int8(
-            store.registry, version, sentences_within_limits(patient.sentences, [version])
+            store.registry, version, sentences_within_limits(patient.sentences, [version.folder])
         )
         print_figures(found.figures)
     print_diagnosis(diagnosis)

@@ -87,7 +87,7 @@ def _sides(
     """The version, whom it is compared with, and the sentences that both are heard on."""
     registry, rival = settings.store.registry, _baseline(settings.store, version)
     both = [version, rival] if rival else [version]
-    sentences = sentences_within_limits(held_out, both)
+    sentences = sentences_within_limits(held_out, [each.folder for each in both])
     probes, sides = sentences[:PROBES], []
     with show_progress() as on_progress:
         for each in both:

@@ -42,6 +42,7 @@ HOUSE = {
     "model": Room(2, uses="torch", never="files locks sealed v1"),
     "latent": Room(2, uses="torch", never="files locks sealed v1"),
     "wire": Room(2, uses="protobuf"),
+    "version_files": Room(3, never="files locks sealed v1"),
     "settings": Room(3, never="files locks v1"),
     "corpus": Room(3, never="options v1"),
     "client": Room(3, uses="protobuf", never="locks sealed presets text model latent"),
@@ -87,7 +88,6 @@ MAKES_A_VALUE = (
 """Calls that may stand at module level, beside those of a class: they act on nothing."""
 
 FILE_LINES_MAX, FUNCTION_LINES_MAX = 300, 50
-
 CHAIN_MAX = 12
 """Modules of the longest chain of imports, the ends counted."""
 
