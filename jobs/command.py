@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import tyro
 
-from textvae import files
+from textvae import files, locks
 from textvae.config.data import StoreConfig
 from textvae.errors import TextVaeError
 from textvae.pipes import ignore_closed_pipes
@@ -78,7 +78,7 @@ def run_job(
             settings = _settings(name, kind, options, arguments)
             waits = lock is not None
             if lock:
-                stack.enter_context(files.hold_lock(lock(settings), name))
+                stack.enter_context(locks.hold_lock(lock(settings), name))
             waits = False
             store = getattr(settings, "store", StoreConfig())
             path = path or store.runs / name / "result.json"

@@ -34,7 +34,7 @@ def main(settings: Doctor) -> dict[str, Any]:
 
     store = settings.store
     version, held_out, *_ = prepare_inputs(store, settings.version, settings.evaluation)
-    sentences = sentences_within_limits(held_out, [version])
+    sentences = sentences_within_limits(held_out, [version.folder])
     with show_progress() as on_progress:
         evaluation = cached_evaluation(
             store.registry, version, sentences, settings.evaluation, on_progress

@@ -48,14 +48,16 @@ def main(settings: Evaluate, now: str = "") -> dict[str, Any]:
         samples = {}
         if settings.evaluation.generation_sentences and evaluation.figures:
             rows = {row.text: row for row in inputs.test}
-            chosen = [rows[text] for text in sentences_within_limits(inputs.sentences, [version])]
+            chosen = [
+                rows[text] for text in sentences_within_limits(inputs.sentences, [version.folder])
+            ]
             samples = cached_generation_figures(
                 store.registry, version, inputs.learned, chosen, settings.evaluation, on_progress
             )
     int8 = None
     if evaluation.figures:
         int8 = check_int8(
-            store.registry, version, sentences_within_limits(inputs.sentences, [version])
+            store.registry, version, sentences_within_limits(inputs.sentences, [version.folder])
         )
         print_figures(evaluation.figures)
     print_diagnosis(diagnosis)

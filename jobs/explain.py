@@ -9,7 +9,7 @@ from jobs.progress import show_progress
 from textvae import files
 from textvae.config.data import TokenizerConfig
 from textvae.config.training import ModelConfig, TrainingConfig
-from textvae.files import hold_lock
+from textvae.locks import hold_lock
 from textvae.training.recipe import Recipe
 
 # What separates the three in five minutes on two cores, whatever the seed: a rate of some nats is

@@ -172,7 +172,7 @@ def _ask_server(settings: Nightly, name: str) -> dict[str, Any]:
     store = settings.store
     version = open_version(store.registry, store.model, name)
     sentences = sentences_within_limits(
-        first_texts_by_hash(load_spans(store.spans).test, SMOKE_TEST_SENTENCES), [version]
+        first_texts_by_hash(load_spans(store.spans).test, SMOKE_TEST_SENTENCES), [version.folder]
     )
     answers = call_every_method(store.registry, version, sentences, settings.night)
     for fault in answers.faults:

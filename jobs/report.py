@@ -97,7 +97,7 @@ def _sides(
 
     registry, baseline = settings.store.registry, _baseline(settings.store, version)
     both = [version, baseline] if baseline else [version]
-    sentences = sentences_within_limits(held_out, both)
+    sentences = sentences_within_limits(held_out, [each.folder for each in both])
     probes, sides = sentences[:PROBES], []
     with show_progress() as on_progress:
         for each in both:

@@ -13,7 +13,7 @@ from textvae.experiments.rows import SCALES, base_recipe, check_rows, scale_of
 from textvae.experiments.table import make_table
 from textvae.experiments.tasks import Plan
 from textvae.experiments.workers import threads_of
-from textvae.files import hold_lock
+from textvae.locks import hold_lock
 
 
 @dataclass(frozen=True)

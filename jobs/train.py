@@ -13,7 +13,7 @@ from textvae.config.data import StoreConfig, TokenizerConfig
 from textvae.config.training import ModelConfig, TrainingConfig
 from textvae.corpus.spans import Corpus, load_spans
 from textvae.errors import CorruptError, NotFoundError
-from textvae.files import hold_lock
+from textvae.locks import hold_lock
 from textvae.progress import ProgressCallback, no_progress
 from textvae.store.promotions import champion, current_promotion
 from textvae.store.versions import publish

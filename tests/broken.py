@@ -13,7 +13,8 @@ from textvae.config.data import TokenizerConfig
 from textvae.corpus.toy_grammar import sample
 from textvae.store.promotions import promotion_history
 from textvae.store.versions import Version, open_version
-from textvae.text.tokenizer import Tokenizer, train_tokenizer
+from textvae.text.tokenizer import train_tokenizer
+from textvae.version_files import tokenizer_of
 
 
 class Broken(NamedTuple):
@@ -30,7 +31,7 @@ def broken(registry: Path) -> dict[str, Broken]:
     first = open_version(registry, toys.MODEL, promotion_history(registry, toys.MODEL)[0].version)
     model = (first.folder / "model.safetensors").read_bytes()
     language_model = (first.folder / "language_model.safetensors").read_bytes()
-    size = Tokenizer((first.folder / "tokenizer.model").read_bytes()).vocab
+    size = tokenizer_of(first.folder).vocab
     deaf = {f"encoder.{part}.{kind}": 0.0 for part in ("mean", "logvar") for kind in _KINDS}
     made = {
         "collapsed": ({"model": filled(model, deaf)}, "the posterior has collapsed to the prior"),

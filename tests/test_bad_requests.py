@@ -13,10 +13,10 @@ from grpc_status import rpc_status
 from tests.bad_requests import BAD, INVALID, MISMATCH, Bad, Good, encode, path
 from tests.serving import Server, another_version, copied, serving
 from textvae.store.promotions import champion
-from textvae.text.tokenizer import Tokenizer
 from textvae.v1 import model_pb2, model_pb2_grpc
 from textvae.v1 import textvae_pb2 as pb
 from textvae.v1.textvae_pb2_grpc import TextVaeServiceStub
+from textvae.version_files import tokenizer_of
 
 TEXTS = "/textvae.v1.TextVaeService/"
 MODELS = "/textvae.v1.ModelService/"
@@ -94,7 +94,7 @@ def test_a_sentence_of_too_many_tokens_is_refused_with_their_number(
 ) -> None:
     text = "\u6f22" * 100  # three bytes each, and none of them learned as a piece
     folder = champion(toy_server.registry, "toy").folder
-    tokens = len(Tokenizer((folder / "tokenizer.model").read_bytes()).encode([text])[0])
+    tokens = len(tokenizer_of(folder).encode([text])[0])
     assert tokens > 128
     request = request_of(text)
     method = TEXTS + request.DESCRIPTOR.name.removesuffix("Request")

@@ -26,8 +26,8 @@ from textvae.files import write_lines
 from textvae.latent.statistics import latent_statistics
 from textvae.store.attachments import list_attachments, read_attachment
 from textvae.store.versions import publish
-from textvae.text.tokenizer import Tokenizer
 from textvae.training.run import train
+from textvae.version_files import tokenizer_of
 
 EVALUATION = EvaluationConfig(
     sentences=150,
@@ -198,7 +198,7 @@ def yardstick(clinic: Clinic) -> tuple[FluencyReference, list[str]]:
     """Of the healthy version's language model, and the real sentences it was made of."""
     version, sentences, *_ = prepare_inputs(clinic.store("healthy"), "", EVALUATION)
     model = load_networks(version)[1]
-    tokenizer = Tokenizer((version.folder / "tokenizer.model").read_bytes())
+    tokenizer = tokenizer_of(version.folder)
     nats = sentence_nats(model, tokenizer, sentences, 128)
     return fluency_reference(model, tokenizer, 128, sentences, nats), sentences
 

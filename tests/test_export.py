@@ -13,7 +13,7 @@ from tests.exports import FIGURES, published
 from tests.job_runs import MODEL, prepared, ran, ran_job
 from textvae.config.data import StoreConfig
 from textvae.errors import InputError, NotFoundError
-from textvae.files import hold_lock
+from textvae.locks import hold_lock
 from textvae.reporting.export import Curve, Point, VersionExport, collect_export
 from textvae.reporting.tensorboard import write_events
 from textvae.store.attachments import attach

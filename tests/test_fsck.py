@@ -82,7 +82,7 @@ def harms(folder: Path) -> dict[str, tuple[Callable[[], object], str]]:
         "promotion": (forge, "000001.json: is not promotion 1; restore it"),
         "gap": (gap, "000001.json: is missing, there are later ones"),
         "link": (lambda: (model / "champion").unlink(), "does not point to versions/"),
-        "span": (lambda: flip(span / "train.jsonl"), "holds other bytes than its manifest says"),
+        "span": (lambda: flip(span / "train.jsonl"), "train.jsonl: has SHA-256"),
         "checkpoint": (lambda: flip(checkpoint / "state.json"), "is damaged; remove it"),
     }
 

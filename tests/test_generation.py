@@ -41,6 +41,7 @@ from textvae.evaluation.scorers import ScorerConfig, perplexity_per_word, senten
 from textvae.model.network import LanguageModel
 from textvae.options import Options
 from textvae.text.tokenizer import Tokenizer
+from textvae.version_files import tokenizer_of
 
 TEXTS = [row.text for row in sample(1000, seed=3)]
 QUICK = ScorerConfig(embed=32, hidden=64, dropout=0.0, steps=120, batch=32, learning_rate=1e-2)
@@ -61,7 +62,7 @@ def engine(registry: Path) -> Iterator[Engine]:
 @pytest.fixture(scope="module")
 def judged(engine: Engine) -> tuple[LanguageModel, Tokenizer]:
     """The toy version's language model and tokenizer."""
-    tokenizer = Tokenizer((engine.version.folder / "tokenizer.model").read_bytes())
+    tokenizer = tokenizer_of(engine.version.folder)
     return load_networks(engine.version)[1], tokenizer
 
 

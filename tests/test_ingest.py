@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from textvae import files
+from textvae import locks
 from textvae.config.data import DataConfig
 from textvae.corpus.data_report import report_lines
 from textvae.corpus.ingest import ingest
@@ -267,7 +267,7 @@ def test_a_missing_input_is_named(spans: Path, tmp_path: Path) -> None:
 
 def test_two_ingests_at_once_are_one_and_a_refusal(spans: Path, toy: Path) -> None:
     """The second is told who is at it, and touches nothing."""
-    with files.hold_lock(spans / ".lock", "another ingest"):
+    with locks.hold_lock(spans / ".lock", "another ingest"):
         with pytest.raises(BusyError, match="another ingest"):
             ingest(DataConfig(inputs=(toy,)), spans)
 

@@ -24,7 +24,7 @@ from textvae.release.model_drift import ScoredSentences, drift_under_model, mode
 from textvae.store.attachments import list_attachments, read_attachment
 from textvae.store.promotions import champion, current_promotion
 from textvae.store.versions import Version, open_version, publish
-from textvae.text.tokenizer import Tokenizer
+from textvae.version_files import tokenizer_of
 
 EVALUATION = EvaluationConfig(
     sentences=40, importance_samples=2, prior_draws=20, prior_components=1, path_pairs=2
@@ -190,7 +190,7 @@ def test_a_token_and_not_a_sentence_is_what_is_strange(toy_version: tuple[Path, 
     """Twice as long at twice the nats is no drift; the same sentence is never on both sides."""
     one = [f"{subject} sees the dog" for subject in ("she", "he", "it") for _ in range(50)]
     two = [f"{text} and {text} and" for text in one]
-    tokenizer = Tokenizer((toy_version[1].folder / "tokenizer.model").read_bytes())
+    tokenizer = tokenizer_of(toy_version[1].folder)
     scored = [
         ScoredSentences(texts, [-2.0 * (len(ids) + 1) for ids in tokenizer.encode(texts)])
         for texts in (one, two)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from textvae import files
+from textvae import locks
 from textvae.errors import BusyError
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -18,7 +18,7 @@ SPAWN = multiprocessing.get_context("spawn")
 
 def hold_for_ever(path: Path, held: Any) -> None:
     """Takes a lock and never lets go."""
-    with files.hold_lock(path, "a long training"):
+    with locks.hold_lock(path, "a long training"):
         held.set()
         time.sleep(600)
 
@@ -38,7 +38,7 @@ def holder(tmp_path: Path) -> Iterator[BaseProcess]:
 def test_a_held_lock_refuses_and_names_its_holder(tmp_path: Path, holder: BaseProcess) -> None:
     with (
         pytest.raises(BusyError, match=rf"a long training \(pid {holder.pid} on ") as refusal,
-        files.hold_lock(tmp_path / "registry" / ".lock", "another"),
+        locks.hold_lock(tmp_path / "registry" / ".lock", "another"),
     ):
         pytest.fail("two hold one lock")
     assert refusal.value.exit_code == 75
@@ -50,14 +50,14 @@ def test_a_lock_is_free_as_soon_as_its_holder_is_killed(
     holder.kill()
     holder.join()
     for purpose in ("the next", "and the next"):
-        with files.hold_lock(tmp_path / "registry" / ".lock", purpose):
+        with locks.hold_lock(tmp_path / "registry" / ".lock", purpose):
             pass
 
 
 def test_a_lock_is_free_after_a_block_that_raised(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), files.hold_lock(tmp_path / ".lock", "a failure"):
+    with pytest.raises(ZeroDivisionError), locks.hold_lock(tmp_path / ".lock", "a failure"):
         raise ZeroDivisionError
-    with files.hold_lock(tmp_path / ".lock", "the next"):
+    with locks.hold_lock(tmp_path / ".lock", "the next"):
         pass
 
 
@@ -66,12 +66,12 @@ def test_a_lock_keeps_threads_of_one_process_apart(tmp_path: Path) -> None:
 
     def enter() -> None:
         try:
-            with files.hold_lock(tmp_path / ".lock", "a thread"):
+            with locks.hold_lock(tmp_path / ".lock", "a thread"):
                 pytest.fail("two hold one lock")
         except BusyError as error:
             refused.append(error)
 
-    with files.hold_lock(tmp_path / ".lock", "the main thread"):
+    with locks.hold_lock(tmp_path / ".lock", "the main thread"):
         thread = threading.Thread(target=enter)
         thread.start()
         thread.join()

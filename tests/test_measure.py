@@ -85,10 +85,10 @@ def test_text_that_a_service_would_refuse_is_left_out_and_counted(
     version = champion(registry, toys.MODEL)
     long = ["The child will sing a song at home. " * 30, "x" * 2000]
     with caplog.at_level(logging.WARNING):
-        assert sentences_within_limits([*long, *HELD_OUT], [version]) == HELD_OUT
+        assert sentences_within_limits([*long, *HELD_OUT], [version.folder]) == HELD_OUT
     assert "2 sentences are too long to be measured" in caplog.text
     with pytest.raises(DataError, match="none is at most 128 tokens"):
-        sentences_within_limits(long, [version])
+        sentences_within_limits(long, [version.folder])
 
 
 def test_the_show_is_made_of_what_the_server_answers(toy_server: Any) -> None:

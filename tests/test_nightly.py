@@ -12,7 +12,7 @@ import pytest
 
 from tests.job_runs import MODEL, NIGHT_CONFIG, ROOT, prepared, ran, ran_job
 from tests.serving import put_in_service
-from textvae import files
+from textvae import files, locks
 from textvae.corpus.spans import list_spans
 from textvae.corpus.toy_grammar import sample
 from textvae.store.promotions import current_promotion, promote, promotion_history
@@ -103,7 +103,7 @@ def test_a_night_beside_another_is_told_who_it_is_and_leaves_its_result_alone(
     folder = folder_with_hook(tmp_path)
     result = folder / "runs" / "nightly" / "result.json"
     files.write_json(result, {"outcome": "of the other"})
-    with files.hold_lock(folder / "runs" / "nightly.lock", "nightly"):
+    with locks.hold_lock(folder / "runs" / "nightly.lock", "nightly"):
         ended = ran(folder, "jobs.nightly", "--config", "toy.toml", "--result", str(result))
     assert (ended.code, ended.line["kind"]) == (75, "BusyError")
     assert f"nightly (pid {os.getpid()} on " in ended.line["error"]

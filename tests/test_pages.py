@@ -105,7 +105,10 @@ def place(registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def test_a_command_of_a_page_runs(block: Block, place: Place) -> None:
     """In the order of the pages; `textvae` calls the test's server, whatever its port."""
     head = f"""set -euo pipefail
-textvae() {{ local command=$1; shift; python -m textvae.cli "$command" --address {place.address} "$@"; }}
+textvae() {{
+    local command=$1; shift
+    python -m textvae.cli "$command" --address {place.address} "$@"
+}}
 VERSION=$(ls -t registry/{MODEL}/versions 2>/dev/null | head -1 || true)
 RUN=$(ls -td runs/[0-9a-f]*[0-9a-f] 2>/dev/null | head -1 || true)
 """

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from textvae import files
+from textvae import files, locks
 from textvae.config.prune import PruneConfig
 from textvae.errors import BusyError, CorruptError, NotFoundError
 from textvae.store.attachments import attach, list_attachments, read_attachment
@@ -241,7 +241,7 @@ def test_a_version_that_is_promoted_after_it_was_marked_is_brought_back(tmp_path
 
 def test_two_prunes_at_once_are_one_too_many(tmp_path: Path) -> None:
     aged(tmp_path, 1, 90)
-    with files.hold_lock(tmp_path / "toy" / "prune.lock", "prune"):
+    with locks.hold_lock(tmp_path / "toy" / "prune.lock", "prune"):
         with pytest.raises(BusyError, match="held by prune"):
             prune(tmp_path)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jobs.prune import Prune, main
-from textvae import files
+from textvae import files, locks
 from textvae.config.data import StoreConfig
 from textvae.config.prune import PruneConfig
 from textvae.errors import InputError
@@ -32,7 +32,7 @@ def test_runs_go_unless_they_are_young_or_at_work(tmp_path: Path) -> None:
         old_run(tmp_path, name * 12, days) for name, days in (("a", 8), ("b", 6), ("c", 8))
     )
     (tmp_path / "nightly").mkdir()
-    with files.hold_lock(held / "lock", "train"):
+    with locks.hold_lock(held / "lock", "train"):
         fates = prune_runs(tmp_path, PruneConfig(runs_days=7), NOW_S)
         assert [(fate.name, fate.goes) for fate in fates] == [
             (old.name, True),

@@ -79,15 +79,15 @@ def _swap(folder: Path) -> None:
 
 def _forge(folder: Path) -> None:
     path = folder / "manifest.json"
-    path.write_bytes(path.read_bytes().replace(b"bytes", b"bites", 1))
+    path.write_bytes(path.read_bytes().replace(b"inputs", b"others", 1))
 
 
 @pytest.mark.parametrize(
     ("harm", "problem"),
     [
         (_cut, "train.jsonl: has "),
-        (_swap, "train.jsonl: holds other bytes than its manifest says"),
-        (_forge, "manifest.json: is not the manifest that the folder is named after"),
+        (_swap, "train.jsonl: has SHA-256 "),
+        (_forge, "manifest.json: is not the manifest that 000001-"),
         (lambda folder: (folder / "valid.jsonl").unlink(), "valid.jsonl: is missing"),
         (lambda folder: (folder / "manifest.json").unlink(), "manifest.json: is missing"),
         (lambda folder: (folder / "x.jsonl").touch(), "x.jsonl: is not in the manifest"),

@@ -18,7 +18,6 @@ from textvae.corpus.toy_grammar import sample
 from textvae.errors import InputError
 from textvae.model.network import SentenceVae
 from textvae.store.versions import Version, publish
-from textvae.text.tokenizer import Tokenizer
 from textvae.training.recipe import Recipe
 from textvae.training.run import Candidate, run_name, train
 from textvae.training.start import (
@@ -31,6 +30,7 @@ from textvae.training.start import (
     load_start_weights,
     recipe_from_start,
 )
+from textvae.version_files import tokenizer_of
 
 ROWS = sample(700, seed=0)
 
@@ -159,7 +159,7 @@ def test_a_champion_goes_on_where_it_stood(champion: Ancestor, tmp_path: Path) -
 def test_weights_are_shrunk_and_perturbed_by_new_ones(champion: Ancestor) -> None:
     """At 1 and 0 they are the champion's, to the bit; otherwise a sum with the first weights."""
     known = load((champion.folder / "model.safetensors").read_bytes())
-    vocab = Tokenizer((champion.folder / "tokenizer.model").read_bytes()).vocab
+    vocab = tokenizer_of(champion.folder).vocab
     for shrink, perturb in ((1.0, 0.0), (0.4, 0.1)):
         what = recipe(shrink=shrink, perturb=perturb)
         start = warm(champion, what, corpus(200))

@@ -10,15 +10,12 @@ import itertools
 import json
 import os
 import shutil
-import socket
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
-
-from textvae.errors import BusyError
 
 _READ_ONLY = 0o444
 UNFINISHED = ".unfinished"
@@ -192,58 +189,6 @@ def truncate_lines(path: Path, keep: Callable[[str], bool]) -> None:
     *whole, _ = path.read_bytes().split(b"\n")
     kept = itertools.takewhile(lambda line: keep(line.decode("utf-8", errors="replace")), whole)
     write_bytes(path, b"".join(line + b"\n" for line in kept))
-
-
-@contextmanager
-def hold_lock(path: Path, purpose: str) -> Iterator[None]:
-    """No other process or thread is inside a block of the same `path`; BusyError names who is.
-
-    A lock of the kernel: it ends with its holder, however that dies, and nothing is left to clean.
-    """
-    # A client writes files but takes no lock, and filelock is not installed with it.
-    from filelock import FileLock, Timeout
-
-    make_folder(path.parent)
-    holder = path.with_name(path.name + ".holder")
-    # Whoever enters in one thread may leave in another.
-    lock = FileLock(path, blocking=False, fallback_to_soft=False, thread_local=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        said = f"{path}: held by {lock_holder(path)}; try again when it has ended"
-        raise BusyError(said) from None
-    try:
-        write_json(holder, {"pid": os.getpid(), "host": socket.gethostname(), "purpose": purpose})
-        yield
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()
-
-
-def is_held(path: Path) -> bool:
-    """Whether somebody holds a lock now; nothing is made or changed by asking."""
-    import fcntl  # a client may run where there is none
-
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def lock_holder(path: Path) -> str:
-    """Who holds a lock, in words; the record may be a moment younger or older than the lock."""
-    try:
-        record = json.loads(path.with_name(path.name + ".holder").read_bytes())
-    except FileNotFoundError:
-        return "a process that is just starting or ending"
-    return f"{record['purpose']} (pid {record['pid']} on {record['host']})"
 
 
 @contextmanager

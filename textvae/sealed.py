@@ -1,15 +1,16 @@
-"""A sealed folder: plain files and a manifest.json with the size and SHA-256 of each.
+"""A sealed folder: files and a manifest.json with the size and SHA-256 of each.
 
-It appears whole or not at all and never changes. Nothing in it is parsed before it is verified: a
-tokenizer or a tensor file that has been tampered with never reaches the code that reads it.
+Versions, attachments and spans are sealed folders; a checkpoint has only the sums. A folder appears
+complete or not at all and never changes. No file is parsed before it is verified: a tokenizer or a
+tensor file that was tampered with never reaches the code that reads it.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from textvae import files
 from textvae.errors import CorruptError
@@ -18,17 +19,27 @@ MANIFEST = "manifest.json"
 FORMAT = 1
 MANIFEST_BYTES_MAX = 16 << 20
 """More is no manifest, and is not read into memory."""
+SUMS = "sums.json"
+HEX_DIGITS = 12
+"""Of the manifest's SHA-256, at the end of the name of a folder that is named after it."""
+
+VERSION_REMEDY = (
+    "restore the folder from a copy or remove it, "
+    "and meanwhile another version can serve (python -m jobs.rollback)"
+)
+
+Content = TypeVar("Content")
 
 
 class Sealed(NamedTuple):
-    """What a verified folder says of itself."""
+    """The manifest of a sealed folder."""
 
     manifest: dict[str, Any]
     manifest_sha256: str
 
 
 def manifest_of(contents: Mapping[str, bytes | Path], facts: Mapping[str, Any]) -> bytes:
-    """The manifest of a folder to come: the same contents and facts give the same bytes."""
+    """Return the manifest of a new folder: the same contents and facts give the same bytes."""
     assert not {"format", "files"} & set(facts), (
         f"format and files are the manifest's own, got {facts}"
     )
@@ -36,14 +47,20 @@ def manifest_of(contents: Mapping[str, bytes | Path], facts: Mapping[str, Any]) 
     return files.canonical_json({"format": FORMAT, "files": entries, **facts})
 
 
-def seal(folder: Path, contents: Mapping[str, bytes | Path], manifest: bytes) -> Sealed:
-    """The folder, written and verified before anyone can see it, its files read-only.
+def name_after(manifest: bytes, prefix: str) -> str:
+    """Return `<prefix>-<the first 12 hex digits of the manifest's SHA-256>`."""
+    return f"{prefix}-{hashlib.sha256(manifest).hexdigest()[:HEX_DIGITS]}"
 
-    FileExistsError where `folder` exists; CorruptError where a source changed under the copy.
+
+def seal(folder: Path, contents: Mapping[str, bytes | Path], manifest: bytes) -> Sealed:
+    """Write and verify the folder before anyone can see it, and make its files read-only.
+
+    Raises FileExistsError where `folder` exists, CorruptError where a source changed while it was
+    copied.
     """
     with files.new_folder(folder, read_only=True) as hidden:
         for name, content in contents.items():
-            assert _is_plain(name), f"a sealed file has a plain visible name, got {name!r}"
+            assert _is_file_name(name), f"a sealed file has a visible name, no path, got {name!r}"
             if isinstance(content, Path):
                 files.copy_file(content, hidden / name)
             else:
@@ -52,101 +69,129 @@ def seal(folder: Path, contents: Mapping[str, bytes | Path], manifest: bytes) ->
         return verify(hidden)
 
 
-def verify(folder: Path) -> Sealed:
-    """The manifest of a folder whose every name, size and hash is as it says, else CorruptError."""
-    sealed = read_manifest(folder)
-    entries = sealed.manifest["files"]
-    _verify_names(folder, {MANIFEST, *entries})
-    for name, entry in entries.items():
-        _verify_file(folder / name, entry)
+def verify(folder: Path, remedy: str = VERSION_REMEDY) -> Sealed:
+    """Return the manifest of a folder; CorruptError unless all is as it says."""
+    sealed = read_manifest(folder, remedy)
+    read_files(folder, sealed, _hash_file, remedy)
     return sealed
 
 
-def read_manifest(folder: Path) -> Sealed:
-    """What a folder says of itself, before its files were looked at; CorruptError where nothing."""
+def read_manifest(folder: Path, remedy: str = VERSION_REMEDY) -> Sealed:
+    """Read the manifest and check its form, but no other file; CorruptError where it is damaged."""
     path = folder / MANIFEST
     if not path.is_file() or path.is_symlink():
-        raise corrupt(path, "is not a plain file" if os.path.lexists(path) else "is missing")
+        problem = "is not a plain file" if os.path.lexists(path) else "is missing"
+        raise corrupt(path, problem, remedy)
     if path.stat().st_size > MANIFEST_BYTES_MAX:
-        raise corrupt(path, f"has more than {MANIFEST_BYTES_MAX} bytes, so it is no manifest")
+        problem = f"has more than {MANIFEST_BYTES_MAX} bytes, so it is no manifest"
+        raise corrupt(path, problem, remedy)
     raw = path.read_bytes()
-    return Sealed(_parse(path, raw), hashlib.sha256(raw).hexdigest())
+    return Sealed(_parse(path, raw, remedy), hashlib.sha256(raw).hexdigest())
 
 
-def read_whole(folder: Path) -> dict[str, bytes] | None:
-    """The files of a checkpoint, or None where one is missing or not what it was.
+def check_name(folder: Path, name: str, sealed: Sealed, remedy: str = VERSION_REMEDY) -> None:
+    """Raise CorruptError unless `name` is that of a folder with this manifest."""
+    if not name.endswith(f"-{sealed.manifest_sha256[:HEX_DIGITS]}"):
+        problem = f"is not the manifest that {name} is named after"
+        raise corrupt(folder / MANIFEST, problem, remedy)
 
-    A checkpoint is sealed by `sums.json`, the SHA-256 of each file by name: whoever finds it
-    damaged goes back to the one before, so nobody needs to be told which file it is.
+
+def read_files(
+    folder: Path,
+    sealed: Sealed,
+    read: Callable[[Path], tuple[str, Content]],
+    remedy: str = VERSION_REMEDY,
+) -> dict[str, Content]:
+    """Return the content of each file of the manifest, by name.
+
+    `read` returns the SHA-256 of a file's bytes and its content, so that one pass does for both.
+    Raises CorruptError where a file is missing, extra, or has another size or hash.
+    """
+    entries = sealed.manifest["files"]
+    _check_names(folder, {MANIFEST, *entries}, remedy)
+    contents = {}
+    for name, entry in entries.items():
+        path = folder / name
+        size = path.stat().st_size
+        if size != entry["bytes"]:
+            raise corrupt(path, f"has {size} bytes, its manifest says {entry['bytes']}", remedy)
+        sha256, contents[name] = read(path)
+        if sha256 != entry["sha256"]:
+            problem = f"has SHA-256 {sha256}, its manifest says {entry['sha256']}"
+            raise corrupt(path, problem, remedy)
+    return contents
+
+
+def sums_of(contents: Mapping[str, bytes]) -> bytes:
+    """Return the `sums.json` of a checkpoint: the SHA-256 of each file by name."""
+    return files.canonical_json(
+        {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    )
+
+
+def read_checkpoint_files(folder: Path) -> dict[str, bytes] | None:
+    """Return the files of a checkpoint, or None where one is missing or has another SHA-256.
+
+    A caller that finds a checkpoint damaged goes back to the one before, so no error names a file.
     """
     try:
-        sums = json.loads((folder / "sums.json").read_bytes())
-        parts = {name: (folder / name).read_bytes() for name in sums}
+        sums = json.loads((folder / SUMS).read_bytes())
+        contents = {name: (folder / name).read_bytes() for name in sums}
     except (OSError, ValueError, TypeError, RecursionError):
         return None
-    whole = all(
-        hashlib.sha256(content).hexdigest() == sums[name] for name, content in parts.items()
+    intact = all(
+        hashlib.sha256(content).hexdigest() == sums[name] for name, content in contents.items()
     )
-    return parts if whole and "state.json" in parts else None
+    return contents if intact and "state.json" in contents else None
 
 
-def corrupt(path: Path, problem: str) -> CorruptError:
-    """The error of a file that is not as it was published, with the ways out of it."""
-    message = (
-        f"{path}: {problem}; restore the folder from a copy or remove it, "
-        "and meanwhile another version can serve (python -m jobs.rollback)"
-    )
+def corrupt(path: Path, problem: str, remedy: str = VERSION_REMEDY) -> CorruptError:
+    """Return the error for a file that is not as it was published, with what to do about it."""
     # A name may hold bytes that are not UTF-8, which no answer or log could hold.
-    return CorruptError(message.encode(errors="backslashreplace").decode())
+    return CorruptError(f"{path}: {problem}; {remedy}".encode(errors="backslashreplace").decode())
 
 
-def _parse(path: Path, raw: bytes) -> dict[str, Any]:
-    """A manifest whose form is right; whether it tells the truth is for the caller to find out."""
+def _parse(path: Path, raw: bytes, remedy: str) -> dict[str, Any]:
+    """Return a manifest of the right form; the files are still to be compared with it."""
     try:
         manifest = json.loads(raw)
     except (ValueError, RecursionError):
-        raise corrupt(path, "is torn or not JSON") from None
+        raise corrupt(path, "is torn or not JSON", remedy) from None
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
-        raise corrupt(path, "is not a manifest: it lists no files")
+        raise corrupt(path, "is not a manifest: it lists no files", remedy)
     if manifest.get("format") != FORMAT:
-        raise CorruptError(
-            f"{path}: is in format {manifest.get('format')!r}, this textvae reads format {FORMAT}; "
-            "use the textvae that made it, or make the version again"
-        )
+        problem = f"is in format {manifest.get('format')!r}, this textvae reads format {FORMAT}"
+        raise corrupt(path, problem, f"use the textvae that made it, or {remedy}")
     for name, entry in manifest["files"].items():
-        if not _is_plain(name) or not isinstance(entry, dict) or set(entry) != {"sha256", "bytes"}:
-            raise corrupt(path, f"has an entry that makes no sense, {name!r}")
+        is_entry = isinstance(entry, dict) and set(entry) == {"sha256", "bytes"}
+        if not _is_file_name(name) or not is_entry:
+            raise corrupt(path, f"has an entry that makes no sense, {name!r}", remedy)
     return manifest
 
 
-def _verify_names(folder: Path, named: set[str]) -> None:
-    """CorruptError where the folder holds more, less or other things than plain files so named."""
+def _check_names(folder: Path, expected: set[str], remedy: str) -> None:
+    """Raise CorruptError unless the folder holds regular files of exactly these names."""
     found = {entry.name: entry.is_file(follow_symlinks=False) for entry in os.scandir(folder)}
-    for name in sorted(named - set(found)):
-        raise corrupt(folder / name, "is missing, its manifest names it")
-    for name in sorted(set(found) - named):
-        raise corrupt(folder / name, "is not in the manifest, so it does not belong there")
-    for name in sorted(name for name, plain in found.items() if not plain):
-        raise corrupt(folder / name, "is not a plain file")
+    for name in sorted(expected - set(found)):
+        raise corrupt(folder / name, "is missing, its manifest names it", remedy)
+    for name in sorted(set(found) - expected):
+        raise corrupt(folder / name, "is not in the manifest, so it does not belong there", remedy)
+    for name in sorted(name for name, is_regular in found.items() if not is_regular):
+        raise corrupt(folder / name, "is not a plain file", remedy)
 
 
-def _verify_file(path: Path, entry: dict[str, Any]) -> None:
-    """CorruptError where a file's size or bytes are not those of its manifest entry."""
-    size = path.stat().st_size
-    if size != entry["bytes"]:
-        raise corrupt(path, f"has {size} bytes, its manifest says {entry['bytes']}")
-    sha256 = files.sha256_file(path)
-    if sha256 != entry["sha256"]:
-        raise corrupt(path, f"has SHA-256 {sha256}, its manifest says {entry['sha256']}")
+def _hash_file(path: Path) -> tuple[str, None]:
+    """Return the SHA-256 of a file whose content is not kept."""
+    return files.sha256_file(path), None
 
 
 def _entry(content: bytes | Path) -> dict[str, Any]:
-    """The manifest's line for one file."""
+    """Return the manifest's entry for one file."""
     if isinstance(content, Path):
         return {"sha256": files.sha256_file(content), "bytes": content.stat().st_size}
     return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
 
 
-def _is_plain(name: str) -> bool:
-    """Whether a manifest may name this file: no path, not hidden, not the manifest itself."""
+def _is_file_name(name: str) -> bool:
+    """Return whether a manifest may name this file: no path, not hidden, not the manifest."""
     return name == Path(name).name and not name.startswith(".") and name != MANIFEST

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from tests.drills.line import Found, run_drill
-from textvae import files
+from textvae import files, locks
 from textvae.errors import BusyError
 from textvae.store.promotions import (
     champion,
@@ -192,7 +192,7 @@ def enter(lock: Path, barrier: Any) -> None:
     inside = lock.with_name("inside")
     barrier.wait(60)
     try:
-        with files.hold_lock(lock, "a drill"):
+        with locks.hold_lock(lock, "a drill"):
             try:
                 # Of two that are inside, the kernel lets one make this.
                 os.close(os.open(inside, os.O_CREAT | os.O_EXCL))
@@ -206,7 +206,7 @@ def enter(lock: Path, barrier: Any) -> None:
 
 def hold(lock: Path, held: Any) -> None:
     """Takes the lock and never lets go."""
-    with files.hold_lock(lock, "a drill"):
+    with locks.hold_lock(lock, "a drill"):
         held.send_bytes(b"held")
         time.sleep(600)
 
@@ -254,7 +254,7 @@ def freed_ms(lock: Path) -> tuple[float, float]:
             time.sleep(0.0001)
     free = time.perf_counter()
     probe.release()
-    with files.hold_lock(lock, "the next"):
+    with locks.hold_lock(lock, "the next"):
         inside = time.perf_counter()
     holder.join()
     return (free - began) * 1000, (inside - began) * 1000

@@ -31,6 +31,7 @@ from textvae.settings import to_mapping
 from textvae.store.promotions import promote
 from textvae.store.versions import Version, publish
 from textvae.text.tokenizer import EOS, Tokenizer, train_tokenizer
+from textvae.version_files import LANGUAGE_MODEL_FILE, TOKENIZER_FILE, VAE_FILE
 from textvae.wire import latents_message
 
 MODEL = "bench"
@@ -55,9 +56,9 @@ def made_up(registry: Path, quick: bool) -> Version:
     with torch.no_grad():
         model.decoder.bias[EOS] = math.log(vocab / MEAN_TOKENS)
     contents = {
-        "model.safetensors": save(model.state_dict()),
-        "language_model.safetensors": save(language_model.state_dict()),
-        "tokenizer.model": tokenizer,
+        VAE_FILE: save(model.state_dict()),
+        LANGUAGE_MODEL_FILE: save(language_model.state_dict()),
+        TOKENIZER_FILE: tokenizer,
     }
     version = publish(registry, MODEL, "20260101", contents, {"model_config": to_mapping(config)})
     promote(

@@ -11,11 +11,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from textvae import files
+from textvae import files, locks
 from textvae.corpus.data_report import contents_of
 from textvae.corpus.quarantine import QUARANTINE, quarantine_lines, read_quarantine
 from textvae.corpus.readers import read_list
-from textvae.corpus.spans import ASIDE, SPAN_NAME, list_spans, load_spans, read_manifest, write_span
+from textvae.corpus.spans import ASIDE, SPAN_NAME, list_spans, load_spans, span_manifest, write_span
 from textvae.corpus.split import SIDES, Side
 from textvae.corpus.tombstones import (
     TOMBSTONES,
@@ -73,7 +73,7 @@ def forget(path: Path, spans: Path) -> ForgetResult:
         raise DataError(f"{path}: holds no sentence; give the sentences to forget, one a line")
     if not spans.is_dir():
         raise NotFoundError(f"{spans}: no such folder, so nothing was forgotten; set store.spans")
-    with files.hold_lock(spans / ".lock", "forget"):
+    with locks.hold_lock(spans / ".lock", "forget"):
         finish_forgetting(spans)
         new = hashes - read_tombstones(spans).sentences
         if not new:
@@ -119,7 +119,7 @@ def _remove_older(aside: Path) -> None:
     if not aside.is_dir():
         return
     names = [entry.name for entry in aside.iterdir() if SPAN_NAME.fullmatch(entry.name)]
-    replaced = {read_manifest(aside, name).get("replaces", "") for name in names}
+    replaced = {span_manifest(aside, name).get("replaces", "") for name in names}
     for older in sorted(replaced.intersection(names)):
         files.remove_folder(aside / older)
 
@@ -139,7 +139,7 @@ def _rewrite_span(spans: Path, name: str, forgotten: Collection[str]) -> Success
     if not any(erased.values()) and quarantine == without_text:
         return None
     report = json.loads((spans / name / "report.json").read_bytes())
-    facts = read_manifest(spans, name)
+    facts = span_manifest(spans, name)
     del facts["format"], facts["files"]
     span = write_span(
         spans,

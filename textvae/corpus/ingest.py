@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from textvae import files
+from textvae import locks
 from textvae.config.data import DataConfig
 from textvae.corpus.data_drift import drift_from_last
 from textvae.corpus.data_report import Tally, report_of
@@ -42,7 +42,7 @@ def ingest(config: DataConfig, spans: Path) -> Span | None:
     """
     if not named_paths(config):
         raise InputError("data.inputs", "names no file; give at least one file or folder of text")
-    with files.hold_lock(spans / ".lock", "ingest"):
+    with locks.hold_lock(spans / ".lock", "ingest"):
         finish_forgetting(spans)
         inputs, known = find_inputs(config), known_records(spans)
         if not inputs and not known:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from textvae import files
 from textvae.config.data import DataConfig
 from textvae.corpus.readers import SUFFIXES
-from textvae.corpus.spans import ASIDE, list_spans, read_manifest
+from textvae.corpus.spans import ASIDE, list_spans, span_manifest
 from textvae.corpus.split import Side
 from textvae.errors import NotFoundError
 
@@ -68,7 +68,7 @@ def known_records(spans: Path) -> list[dict[str, Any]]:
         record
         for folder in (spans, spans / ASIDE)
         for name in list_spans(folder)
-        for record in read_manifest(folder, name)["inputs"]
+        for record in span_manifest(folder, name)["inputs"]
     ]
 
 

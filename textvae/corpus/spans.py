@@ -1,13 +1,11 @@
-"""Spans: the corpus as a row of immutable folders, one an ingest.
+"""Spans: the corpus as a series of immutable folders, one per ingest.
 
 `spans/000001-3f9a1c2b77d0/` holds train.jsonl, valid.jsonl, test.jsonl, report.json and
-manifest.json, and quarantine.jsonl where something was broken; the name is a running number and the
-first 12 hex digits of the manifest's SHA-256. Nothing is parsed before its bytes are what the
-manifest says. A forget puts a span of the same number in another's place; the tombstones say which.
+manifest.json, and quarantine.jsonl where something was broken: a sealed folder, named after a
+running number and its manifest. A forget puts a span of the same number in another's place; the
+tombstones record which.
 """
 
-import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -20,15 +18,23 @@ from textvae.corpus.quarantine import QUARANTINE
 from textvae.corpus.split import SIDES, Side
 from textvae.corpus.tombstones import Tombstones, read_tombstones, tombstone_names
 from textvae.errors import CorruptError, NotFoundError
+from textvae.sealed import (
+    MANIFEST,
+    Sealed,
+    check_name,
+    corrupt,
+    manifest_of,
+    name_after,
+    read_files,
+    read_manifest,
+)
 from textvae.text.sentence import Sentence
 
-MANIFEST_BYTES_MAX = 16 << 20
-"""More is no manifest, and is not read into memory."""
 SPAN_NAME = re.compile(r"[0-9]{6}-[0-9a-f]{12}")
-# A folder beside the spans, of records that are like spans but have no sentences.
+# A folder next to the spans, of records that are like spans but have no sentences.
 ASIDE = "aside"
 
-Found = TypeVar("Found")
+Value = TypeVar("Value")
 
 
 class Span(NamedTuple):
@@ -55,29 +61,29 @@ class Corpus(NamedTuple):
 
 
 def list_spans(spans: Path) -> list[str]:
-    """The names of all spans, oldest first; none where there is no such folder.
+    """Return the names of all spans, oldest first; none where there is no such folder.
 
-    Of a forget, all or nothing is seen. CorruptError for a torn tombstone.
+    Of a forget that runs meanwhile, all or nothing is seen. CorruptError for a torn tombstone.
     """
-    return _at_rest(spans, lambda tombstones: _current_spans(spans, tombstones))
+    return _read_consistently(spans, lambda tombstones: _current_spans(spans, tombstones))
 
 
-def _at_rest(spans: Path, look: Callable[[Tombstones], Found]) -> Found:
-    """What `look` finds by the tombstones; it looks again where a forget came in between."""
+def _read_consistently(spans: Path, read: Callable[[Tombstones], Value]) -> Value:
+    """Return what `read` returns for the tombstones; read again where a forget changed them."""
     while True:
         tombstones = read_tombstones(spans)
         try:
-            found = look(tombstones)
+            value = read(tombstones)
         except (CorruptError, NotFoundError, FileNotFoundError):
             if tombstone_names(spans) == tombstones.names:
                 raise
         else:
             if tombstone_names(spans) == tombstones.names:
-                return found
+                return value
 
 
 def _current_spans(spans: Path, tombstones: Tombstones) -> list[str]:
-    """The spans that are neither replaced nor the beginning of a forget that was cut short."""
+    """Return the spans without those that were replaced or that an interrupted forget wrote."""
     if not spans.is_dir():
         return []
     names = sorted(
@@ -89,132 +95,97 @@ def _current_spans(spans: Path, tombstones: Tombstones) -> list[str]:
     return [
         name
         for name in names
-        if numbers[name[:6]] == 1 or read_manifest(spans, name).get("replaces") not in names
+        if numbers[name[:6]] == 1 or span_manifest(spans, name).get("replaces") not in names
     ]
 
 
 def load_spans(spans: Path, names: Sequence[str] | None = None) -> Corpus:
-    """The sentences of these spans (None: of all), verified now and read when they are asked for.
+    """Return the sentences of these spans (None: of all), verified now and parsed on access.
 
-    In the place of a span that lost sentences to a forget stands the one without them, and the
-    corpus names that one. Raises NotFoundError where there is none or not this one, CorruptError
-    naming the file that is missing, torn, swapped or extra.
+    A span that lost sentences to a forget is replaced by the one without them, and the corpus
+    names that one. Raises NotFoundError where there is none or not this one, CorruptError naming
+    the file that is missing, torn, swapped or extra.
     """
-    return _at_rest(spans, lambda tombstones: _load_verified(spans, tombstones, names))
+    return _read_consistently(spans, lambda tombstones: _load_verified(spans, tombstones, names))
 
 
 def _load_verified(spans: Path, tombstones: Tombstones, names: Sequence[str] | None) -> Corpus:
-    """The sentences of the spans that stand in the place of these, by these tombstones."""
+    """Return the sentences of these spans, or of their successors by these tombstones."""
     if names is None:
         names = _current_spans(spans, tombstones)
     names = [tombstones.newest(name) for name in names]
     if not names:
         raise NotFoundError(f"{spans}: no text has been ingested; python -m jobs.ingest does that")
-    _check_once(spans, names)
-    manifests = [_manifest_bytes(spans, name) for name in names]
-    verified = [
-        _verify_files(spans / name, json.loads(manifest))
+    _check_distinct(spans, names)
+    manifests = [_read_manifest(spans, name) for name in names]
+    contents = [
+        read_files(spans / name, manifest, _hash_lines, _remedy(name))
         for name, manifest in zip(names, manifests, strict=True)
     ]
-    sides = {side: Sentences([span[f"{side}.jsonl"] for span in verified]) for side in SIDES}
-    hashes = tuple(hashlib.sha256(manifest).hexdigest() for manifest in manifests)
-    counts = tuple(len(span["train.jsonl"].ends) for span in verified)
+    sides = {side: Sentences([lines[f"{side}.jsonl"] for lines in contents]) for side in SIDES}
+    hashes = tuple(manifest.manifest_sha256 for manifest in manifests)
+    counts = tuple(len(lines["train.jsonl"].ends) for lines in contents)
     return Corpus(**sides, names=tuple(names), hashes=hashes, counts=counts)
 
 
-def read_manifest(spans: Path, name: str) -> dict[str, Any]:
-    """The manifest of a span, after its hash was found to be the one in the span's name."""
-    manifest: dict[str, Any] = json.loads(_manifest_bytes(spans, name))
-    return manifest
+def span_manifest(spans: Path, name: str) -> dict[str, Any]:
+    """Return the manifest of a span; CorruptError unless it is the one that its name says."""
+    return _read_manifest(spans, name).manifest
 
 
 def write_span(
     spans: Path,
-    kept: Mapping[Side, Sequence[Sentence]],
+    sentences: Mapping[Side, Sequence[Sentence]],
     report: dict[str, Any],
     facts: Mapping[str, Any],
     quarantine: bytes = b"",
     number: int = 0,
 ) -> Span:
-    """A new span, after the newest one where no number is given; complete or not there at all.
+    """Write a new span, after the newest one where no number is given; complete or not at all.
 
     `facts` go into the manifest: where the sentences come from. The caller holds the spans' lock.
     """
-    contents = {f"{side}.jsonl": sentence_lines(kept[side]) for side in SIDES}
+    contents = {f"{side}.jsonl": sentence_lines(sentences[side]) for side in SIDES}
     contents["report.json"] = files.canonical_json(report)
     if quarantine:
         contents[QUARANTINE] = quarantine
-    manifest = files.canonical_json(
-        {
-            "format": 1,
-            "files": {
-                name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-                for name, data in contents.items()
-            },
-            **facts,
-        }
-    )
+    manifest = manifest_of(contents, facts)
     if not number:
-        there = list_spans(spans)
-        number = int(there[-1].partition("-")[0]) + 1 if there else 1
-    name = f"{number:06d}-{hashlib.sha256(manifest).hexdigest()[:12]}"
+        names = list_spans(spans)
+        number = int(names[-1].partition("-")[0]) + 1 if names else 1
+    name = name_after(manifest, f"{number:06d}")
     with files.new_folder(spans / name) as folder:
-        for file, data in {**contents, "manifest.json": manifest}.items():
+        for file, data in {**contents, MANIFEST: manifest}.items():
             files.write_bytes(folder / file, data)
     return Span(name, spans / name, report)
 
 
-def _check_once(spans: Path, names: Sequence[str]) -> None:
-    """CorruptError where a span is there twice, under two numbers."""
+def _check_distinct(spans: Path, names: Sequence[str]) -> None:
+    """Raise CorruptError where a span is there twice, under two numbers."""
     seen: dict[str, str] = {}
     for name in names:
         first = seen.setdefault(name.partition("-")[2], name)
         if first != name:
-            raise _corrupt(spans / name / "manifest.json", f"is that of {first} too")
+            raise corrupt(spans / name / MANIFEST, f"is that of {first} too", _remedy(name))
 
 
-def _manifest_bytes(spans: Path, name: str) -> bytes:
-    """A span's manifest as it lies there; CorruptError where the span's name says another."""
-    path = spans / name / "manifest.json"
-    if not path.parent.is_dir():
-        told = ", ".join(list_spans(spans)) or "none"
-        raise NotFoundError(f"{spans}: no span {name}; there are: {told}")
-    if not path.is_file():
-        raise _corrupt(path, "is missing")
-    if path.stat().st_size > MANIFEST_BYTES_MAX:
-        raise _corrupt(path, f"has more than {MANIFEST_BYTES_MAX} bytes, so it is no manifest")
-    data = path.read_bytes()
-    if not name.endswith(f"-{hashlib.sha256(data).hexdigest()[:12]}"):
-        raise _corrupt(path, "is not the manifest that the folder is named after")
-    return data
+def _read_manifest(spans: Path, name: str) -> Sealed:
+    """Read the manifest of a span; CorruptError unless it is the one that the name says."""
+    folder, remedy = spans / name, _remedy(name)
+    if not folder.is_dir():
+        existing = ", ".join(list_spans(spans)) or "none"
+        raise NotFoundError(f"{spans}: no span {name}; there are: {existing}")
+    sealed = read_manifest(folder, remedy)
+    check_name(folder, name, sealed, remedy)
+    return sealed
 
 
-def _verify_files(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Lines]:
-    """The lines of each file of a span, as the manifest promises them."""
-    listed = manifest["files"]
-    extra = {entry.name for entry in folder.iterdir()} - set(listed) - {"manifest.json"}
-    if extra:
-        raise _corrupt(folder / min(extra), "is not in the manifest")
-    contents = {}
-    for name, promised in listed.items():
-        path = folder / name
-        if not path.is_file():
-            raise _corrupt(path, "is missing")
-        size = path.stat().st_size
-        if size != promised["bytes"]:
-            raise _corrupt(path, f"has {size} bytes, its manifest says {promised['bytes']}")
-        found = read_lines(path)
-        if found.sha256 != promised["sha256"]:
-            raise _corrupt(path, "holds other bytes than its manifest says")
-        contents[name] = found
-    return contents
+def _hash_lines(path: Path) -> tuple[str, Lines]:
+    """Return the SHA-256 of a file and its lines, from one pass over its bytes."""
+    lines = read_lines(path)
+    return lines.sha256, lines
 
 
-def _corrupt(path: Path, problem: str) -> CorruptError:
-    """The error for a span that is not what it was, with the ways out."""
-    message = (
-        f"{path}: {problem}; put the span's folder back from a copy, or remove {path.parent.name} "
-        "and ingest its files again"
-    )
-    # A name may hold bytes that are not UTF-8, which no answer or log could hold.
-    return CorruptError(message.encode(errors="backslashreplace").decode())
+def _remedy(name: str) -> str:
+    """Return what to do about a damaged span."""
+    return f"put the span's folder back from a copy, or remove {name} and ingest its files again"

@@ -13,7 +13,7 @@ import torch
 from textvae.decode.native import DecodeFunctions
 from textvae.decode.native import native as native_picks
 from textvae.engine.load import LoadedVersion
-from textvae.model.exact import ExactDecoder, pad_rows
+from textvae.model.exact import ExactDecoder, PackLayer, pad_rows
 from textvae.model.native import ModelFunctions, native
 from textvae.model.products import (
     LANES_MIN,

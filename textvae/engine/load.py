@@ -21,6 +21,7 @@ from textvae.store.versions import Version
 from textvae.text.batches import batch_of
 from textvae.text.sentence import normalise
 from textvae.text.tokenizer import Tokenizer
+from textvae.version_files import LANGUAGE_MODEL_FILE, VAE_FILE, tokenizer_of
 
 PRIOR_ATTACHMENT = "prior"
 PRIOR_FILE = "prior.safetensors"
@@ -92,9 +93,9 @@ class LoadedVersion(NamedTuple):
 def load_version(registry: Path, version: Version) -> LoadedVersion:
     """Load the parts of a verified version, with its fitted prior where one is attached."""
     config = from_mapping(ModelConfig, version.manifest["model_config"], "manifest.model_config")
-    tokenizer = Tokenizer((version.folder / "tokenizer.model").read_bytes())
+    tokenizer = tokenizer_of(version.folder)
     model = SentenceVae(config, tokenizer.vocab)
-    _fill(model, version.folder / "model.safetensors")
+    _fill(model, version.folder / VAE_FILE)
     attached = read_attachment(registry, version, PRIOR_ATTACHMENT)
     prior = prior_of(attached[PRIOR_FILE], config.latent) if attached else None
     with torch.inference_mode():
@@ -106,10 +107,10 @@ def load_version(registry: Path, version: Version) -> LoadedVersion:
 def load_networks(version: Version) -> tuple[SentenceVae, LanguageModel]:
     """Load the trained networks of a verified version, for evaluation."""
     config = from_mapping(ModelConfig, version.manifest["model_config"], "manifest.model_config")
-    vocab = Tokenizer((version.folder / "tokenizer.model").read_bytes()).vocab
+    vocab = tokenizer_of(version.folder).vocab
     vae, language_model = SentenceVae(config, vocab), LanguageModel(config, vocab)
-    _fill(vae, version.folder / "model.safetensors")
-    _fill(language_model, version.folder / "language_model.safetensors")
+    _fill(vae, version.folder / VAE_FILE)
+    _fill(language_model, version.folder / LANGUAGE_MODEL_FILE)
     return vae.eval(), language_model.eval()
 
 

@@ -93,7 +93,7 @@ def ensure_prior(
     engine = start_engine(registry, version, ServeConfig())
     try:
         fit_version_prior(
-            registry, version, engine, sentences_within_limits(sentences, [version]), config
+            registry, version, engine, sentences_within_limits(sentences, [version.folder]), config
         )
     finally:
         engine.close()

@@ -32,7 +32,7 @@ from textvae.model.tensors import tensors_of
 from textvae.progress import ProgressCallback, no_progress
 from textvae.store.versions import Version
 from textvae.text.batches import TokenStore, gather, store_tokens
-from textvae.text.tokenizer import Tokenizer
+from textvae.version_files import tokenizer_of
 
 ROWS = 128
 
@@ -78,7 +78,7 @@ def evaluate(
     DataError unless two of the sentences differ.
     """
     vae, language_model = load_networks(version)
-    tokenizer = Tokenizer((version.folder / "tokenizer.model").read_bytes())
+    tokenizer = tokenizer_of(version.folder)
     tokens_max = engine.limits.tokens_max
     stored = store_tokens(tokenizer.encode(list(sentences)), tokens_max).store
     nats = measure_nats(vae, language_model, engine.fitted_prior, stored, config, on_progress)
@@ -204,7 +204,7 @@ def measure_elbo_nats(
 ) -> list[float]:
     """The ELBO of each sentence, from so many draws of its posterior."""
     vae = load_networks(version)[0].to(config.device)
-    tokenizer = Tokenizer((version.folder / "tokenizer.model").read_bytes())
+    tokenizer = tokenizer_of(version.folder)
     store = store_tokens(tokenizer.encode(list(sentences)), ServeConfig().tokens_max).store
     generator = torch.Generator().manual_seed(config.seed)
     order = np.argsort(np.diff(store.offsets), kind="stable")

@@ -26,7 +26,7 @@ from textvae.settings import to_mapping
 from textvae.store.attachments import attach, json_values, read_attachment
 from textvae.store.versions import Version
 from textvae.text.sentence import Sentence
-from textvae.text.tokenizer import Tokenizer
+from textvae.version_files import tokenizer_of
 
 
 def cached_generation_figures(
@@ -65,7 +65,7 @@ def sample_figures(
     """Figures of `config.generation_sentences` samples of the fitted prior (the standard one where
     none is fitted), of paths between test sentences, and of labels where there are two or more."""
     _, language_model = load_networks(version)
-    tokenizer = Tokenizer((version.folder / "tokenizer.model").read_bytes())
+    tokenizer = tokenizer_of(version.folder)
     texts = [row.text for row in test]
     judge = ScorerConfig(steps=config.judge_steps, device=config.device)
     return {

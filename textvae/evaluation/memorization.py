@@ -18,6 +18,7 @@ from textvae.model.tensors import tensors_of
 from textvae.store.versions import Version
 from textvae.text.batches import batch_of, gather, store_tokens
 from textvae.text.tokenizer import Tokenizer
+from textvae.version_files import tokenizer_of
 
 # Fewer leave a half that is hardly more than one word, which any model may guess.
 HALVED_TOKENS_MIN = 6
@@ -67,7 +68,7 @@ def check_memorization(
     """What a version whose draws are these makes of the canaries; None where there are none."""
     if not canaries:
         return None
-    tokenizer = Tokenizer((version.folder / "tokenizer.model").read_bytes())
+    tokenizer = tokenizer_of(version.folder)
     ids = tokenizer.encode([canary.text for canary in canaries])
     tokens_max = ServeConfig().tokens_max
     long = [at for at, one in enumerate(ids) if len(one) >= HALVED_TOKENS_MIN]

@@ -49,7 +49,7 @@ def row_figures(
         on_progress("prior", 0, 1, {})
         engine = start_engine(registry, version, serve)
         try:
-            texts = sentences_within_limits([row.text for row in train], [version])
+            texts = sentences_within_limits([row.text for row in train], [version.folder])
             fit_version_prior(registry, version, engine, texts, config)
         finally:
             engine.close()

@@ -26,7 +26,7 @@ from textvae.errors import NotFoundError
 from textvae.model.exact import BUCKETS, ExactDecoder, ExactEncoder
 from textvae.model.network import SentenceVae, fold_batchnorm
 from textvae.progress import ProgressCallback
-from textvae.sealed import read_whole
+from textvae.sealed import read_checkpoint_files
 from textvae.text.tokenizer import BOS, EOS, Tokenizer
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def interim_result(
     tokens_max: int,
 ) -> InterimResult:
     """Return greedy outputs of a checkpoint; NotFoundError where it is damaged or removed."""
-    parts = read_whole(checkpoint)
+    parts = read_checkpoint_files(checkpoint)
     if parts is None:
         raise NotFoundError(f"{checkpoint}: is damaged or was removed")
     tokenizer = Tokenizer(tokenizer_file.read_bytes())

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load, save
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # has no stubs
 
-from textvae import files
+from textvae import files, locks
 from textvae.config.evaluation import EvaluationConfig
 from textvae.config.serve import ServeConfig
 from textvae.corpus.spans import Corpus
@@ -42,7 +42,7 @@ from textvae.experiments.tasks import (
 from textvae.model.network import LanguageModel, SentenceVae
 from textvae.progress import ProgressCallback
 from textvae.store.attachments import json_values
-from textvae.store.versions import Version, publish
+from textvae.store.versions import publish
 from textvae.text.sentence import Sentence
 from textvae.text.tokenizer import Tokenizer
 from textvae.training.recipe import Recipe
@@ -54,6 +54,7 @@ from textvae.training.run import (
     train_vae,
 )
 from textvae.training.validation import validate_language_model
+from textvae.version_files import TOKENIZER_FILE
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ def _hold_task_lock(path: Path) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         for left in reversed(range(LOCK_TRIES)):
             try:
-                held.enter_context(files.hold_lock(path, "table"))
+                held.enter_context(locks.hold_lock(path, "table"))
                 break
             except BusyError:
                 if not left:
@@ -109,7 +110,7 @@ def _begin(plan: Plan, task: Task) -> None:
     if folder.exists():
         log.info("%s: its settings are not what they were, so it is done again", task.name)
         files.remove_folder(folder)
-    files.copy_file(corpus_of(plan, task).tokenizer, folder / "tokenizer.model")
+    files.copy_file(corpus_of(plan, task).tokenizer, folder / TOKENIZER_FILE)
     files.write_json(record, mine)
 
 
@@ -165,12 +166,11 @@ def _row(
 
 def _test_rows(folder: Path, corpus: Corpus, config: EvaluationConfig) -> list[Sentence]:
     """The fixed test sentences that every version with the tokenizer in `folder` is asked about."""
-    stand_in = Version("", "", folder, {}, "")
     rows = {row.text: row for row in corpus.test}
     return [
         rows[text]
         for text in sentences_within_limits(
-            first_texts_by_hash(corpus.test, config.sentences), [stand_in]
+            first_texts_by_hash(corpus.test, config.sentences), [folder]
         )
     ]
 

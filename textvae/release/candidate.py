@@ -129,7 +129,7 @@ def _examine_candidate(
         return _CandidateFindings(
             Evaluation({}, [], [], [], [], []), diagnosis, None, patient.faults
         )
-    sentences = sentences_within_limits(patient.sentences, [patient.version])
+    sentences = sentences_within_limits(patient.sentences, [patient.version.folder])
     found = cached_evaluation(registry, patient.version, sentences, config, on_progress)
     diagnosis = diagnose(found.figures)
     leaks = check_memorization(patient.version, found.draws, canaries)
@@ -157,10 +157,8 @@ def _compare_with_baseline(
     """On the sets that decide, and on the one that does not. DataError where none of the holdout
     is short enough for both."""
     most = gate.sentences or None
-    versions = [beside.candidate, beside.champion]
-    holdout = beside.on(
-        sentences_within_limits([row.text for row in patient.test[:most]], versions)
-    )
+    folders = [beside.candidate.folder, beside.champion.folder]
+    holdout = beside.on(sentences_within_limits([row.text for row in patient.test[:most]], folders))
     assert holdout, "`sentences_within_limits` left a sentence"
     learned = beside.champion.manifest["spans"]
     newest = beside.on(newest_set(spans, learned, beside.config.sealed_share, gate))
@@ -245,7 +243,7 @@ class _VersionPair(NamedTuple):
     def on(self, sentences: Sequence[str]) -> _PairResult | None:
         """Both on these sentences; None where none of them is whole to both."""
         versions = (self.candidate, self.champion)
-        kept = filter_by_length(sentences, versions)
+        kept = filter_by_length(sentences, [one.folder for one in versions])
         if not kept:
             return None
         pair = [

@@ -12,6 +12,7 @@ import numpy as np
 from textvae.corpus.data_drift import P_MAX, compare_samples
 from textvae.store.versions import Version
 from textvae.text.tokenizer import Tokenizer
+from textvae.version_files import tokenizer_of
 
 
 class ScoredSentences(NamedTuple):
@@ -43,7 +44,7 @@ def drift_under_model(
         return {"said": "an ELBO of the champion is not finite"}
     if len(earlier) < 2:
         return {"said": "there are not two earlier sentences to compare the newest with"}
-    tokenizer = Tokenizer((champion.folder / "tokenizer.model").read_bytes())
+    tokenizer = tokenizer_of(champion.folder)
     before = _figures(tokenizer, ScoredSentences(*zip(*earlier, strict=True)))
     after = _figures(tokenizer, newest)
     found = {name: compare_samples(before[name], after[name]) for name in before}

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from textvae import files
+from textvae import files, locks
 from textvae.corpus.spans import Corpus, load_spans
 from textvae.errors import CorruptError, InputError
 from textvae.progress import ProgressCallback
@@ -20,10 +20,9 @@ from textvae.training.ranks import current_ranks
 from textvae.training.recipe import Recipe
 from textvae.training.run import Candidate, arithmetic_words, train
 from textvae.training.start import FRESH, Ancestor, Start
+from textvae.version_files import CONFIG_FILE
 
 log = logging.getLogger(__name__)
-
-CONFIG = "config.toml"
 
 
 def device_of(version: Version) -> str:
@@ -55,7 +54,7 @@ def rebuild(
     run, ranks = runs / f"rebuild-{version.name}", current_ranks()
     with ExitStack() as held:
         if ranks.first:
-            held.enter_context(files.hold_lock(runs / f".rebuild-{version.name}.lock", "rebuild"))
+            held.enter_context(locks.hold_lock(runs / f".rebuild-{version.name}.lock", "rebuild"))
             _remove(run)
         ranks.wait()
         parent = str(version.manifest["parent"])
@@ -101,9 +100,11 @@ def _fact_differences(facts: Mapping[str, Any], made: Mapping[str, Any]) -> Iter
 
 def _recipe(version: Version) -> Recipe:
     """What a version was trained by; InputError where it was not made by training."""
-    if CONFIG not in version.manifest["files"] or not version.manifest.get("spans"):
-        raise InputError("rebuild", f"{version.name} names no {CONFIG} and no spans to train on")
-    sections = read_toml(version.folder / CONFIG)
+    if CONFIG_FILE not in version.manifest["files"] or not version.manifest.get("spans"):
+        raise InputError(
+            "rebuild", f"{version.name} names no {CONFIG_FILE} and no spans to train on"
+        )
+    sections = read_toml(version.folder / CONFIG_FILE)
     return Recipe(sections["tokenizer"], sections["model"], sections["training"])
 
 

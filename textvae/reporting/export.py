@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from textvae.store.attachments import newest_attachment, read_attachment
 from textvae.store.versions import Version
 from textvae.training.metrics import read_metrics
+from textvae.version_files import CONFIG_FILE
 
 HELD_OUT = "valid_"
 """How the figures of a look at the held-out side begin in metrics.jsonl."""
@@ -65,7 +66,7 @@ def collect_export(registry: Path, version: Version, run: Path | None) -> Versio
     report = newest_attachment(registry, version, "report-")
     measured = read_attachment(registry, version, evaluation) if evaluation else None
     told = read_attachment(registry, version, report) if report else None
-    config = tomllib.loads((version.folder / "config.toml").read_text(encoding="utf-8"))
+    config = tomllib.loads((version.folder / CONFIG_FILE).read_text(encoding="utf-8"))
     return VersionExport(
         version,
         settings={

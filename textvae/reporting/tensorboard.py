@@ -9,6 +9,7 @@ import numpy as np
 from textvae import files
 from textvae.errors import InputError
 from textvae.reporting.export import Curve, VersionExport
+from textvae.version_files import CONFIG_FILE
 
 # One name for ever, so that an export takes the place of the one before; TensorBoard asks for no
 # more than `tfevents` in it.
@@ -60,7 +61,7 @@ def _describe(writer: Any, found: VersionExport) -> None:
     """Settings and figures as text, and how the KL is spread over the dimensions."""
     manifest = found.version.manifest
     step = int(manifest.get("steps", {}).get("vae", 0))
-    config = (found.version.folder / "config.toml").read_text(encoding="utf-8")
+    config = (found.version.folder / CONFIG_FILE).read_text(encoding="utf-8")
     writer.add_text("settings", f"```\n{config}```", step)
     parent, spans = manifest.get("parent") or "none", ", ".join(manifest.get("spans", {}))
     writer.add_text("made of", f"parent: {parent}\n\nspans: {spans}", step)

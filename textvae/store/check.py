@@ -8,7 +8,7 @@ from typing import NamedTuple
 from textvae.corpus.spans import ASIDE, list_spans, load_spans
 from textvae.corpus.tombstones import TOMBSTONES
 from textvae.errors import CorruptError
-from textvae.sealed import read_whole
+from textvae.sealed import read_checkpoint_files
 from textvae.store.attachments import list_attachments, read_attachment
 from textvae.store.pins import list_pins
 from textvae.store.promotions import Promotion, point_champion, promotion_numbers, read_promotion
@@ -72,7 +72,7 @@ def check_spans(spans: Path) -> Iterator[Finding]:
 def damaged_checkpoints(runs: Path) -> list[Path]:
     """The checkpoints below a folder of runs that are not whole; training goes on before them."""
     found = sorted(runs.glob("*/checkpoints/*/[0-9]*")) if runs.is_dir() else []
-    return [path for path in found if read_whole(path) is None and path.exists()]
+    return [path for path in found if read_checkpoint_files(path) is None and path.exists()]
 
 
 def _strangers(folder: Path, known: set[str], kind: str) -> Iterator[Finding]:

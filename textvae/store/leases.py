@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from textvae import files
+from textvae import locks
 from textvae.errors import BusyError
 from textvae.store.versions import model_folder
 
@@ -25,7 +25,7 @@ def hold_lease(registry: Path, model: str, name: str, purpose: str) -> Iterator[
         for _ in range(_TRIES):
             path = folder / f"{name}.{uuid.uuid4().hex}"
             try:
-                held.enter_context(files.hold_lock(path, purpose))
+                held.enter_context(locks.hold_lock(path, purpose))
             except BusyError:
                 continue  # a prune looks at this very moment whether the new file is anybody's
             held.callback(path.unlink, missing_ok=True)
@@ -41,8 +41,8 @@ def lease_holders(registry: Path, model: str) -> dict[str, str]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if path.name.startswith(".") or path.suffix == ".holder":
             continue
-        if files.is_held(path):
-            holders[path.name.partition(".")[0]] = files.lock_holder(path)
+        if locks.is_locked(path):
+            holders[path.name.partition(".")[0]] = locks.lock_holder(path)
         else:
             path.unlink(missing_ok=True)
             path.with_name(path.name + ".holder").unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from textvae import files
+from textvae import files, locks
 from textvae.config.prune import PruneConfig
 from textvae.errors import BusyError, CorruptError
 from textvae.sealed import read_manifest
@@ -79,7 +79,7 @@ def prune_versions(
     folder = model_folder(registry, model)
     if not folder.is_dir():
         return []
-    with files.hold_lock(folder / "prune.lock", "prune"):
+    with locks.hold_lock(folder / "prune.lock", "prune"):
         for fate in version_fates(registry, model, config, now_s):
             if fate.goes and (folder / "versions" / fate.name).is_dir():
                 _mark(folder / "versions" / fate.name)
@@ -95,8 +95,8 @@ def run_fates(runs: Path, config: PruneConfig, now_s: float) -> list[Fate]:
     for path in sorted(runs.iterdir()) if runs.is_dir() else []:
         if not _RUN.fullmatch(path.name) or not path.is_dir():
             continue
-        if files.is_held(path / "lock"):
-            fates.append(Fate(path.name, False, f"is at work: {files.lock_holder(path / 'lock')}"))
+        if locks.is_locked(path / "lock"):
+            fates.append(Fate(path.name, False, f"is at work: {locks.lock_holder(path / 'lock')}"))
             continue
         age = (now_s - _written_s(path)) / _DAY_S
         goes = age >= config.runs_days
@@ -111,7 +111,7 @@ def prune_runs(runs: Path, config: PruneConfig, now_s: float) -> list[Fate]:
     for fate in run_fates(runs, config, now_s):
         if fate.goes:
             try:
-                with files.hold_lock(runs / fate.name / "lock", "prune"):
+                with locks.hold_lock(runs / fate.name / "lock", "prune"):
                     _mark(runs / fate.name)
             except BusyError:
                 fate = Fate(fate.name, False, "has been gone on with just now")
@@ -194,8 +194,8 @@ def _age_days(name: str, place: Path, now_s: float) -> float:
 
 def _written_s(run: Path) -> float:
     """When a run was last gone on with; its lock is none of its work."""
-    locks = {run / "lock", run / "lock.holder"}
-    paths = (path for path in run.rglob("*") if path not in locks and path.is_file())
+    lock_files = {run / "lock", run / "lock.holder"}
+    paths = (path for path in run.rglob("*") if path not in lock_files and path.is_file())
     return max((path.stat().st_mtime for path in paths), default=run.stat().st_mtime)
 
 

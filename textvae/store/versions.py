@@ -5,18 +5,16 @@ that a name can only ever mean one thing. It holds no clock time and no verdict:
 about it later is an attachment, and whether it serves is a promotion.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from textvae.errors import InputError, NotFoundError
-from textvae.sealed import MANIFEST, Sealed, corrupt, manifest_of, read_manifest, seal, verify
+from textvae.sealed import check_name, manifest_of, name_after, read_manifest, seal, verify
 
 _MODEL = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 VERSION_NAME = re.compile(r"[0-9]{8}-[0-9a-f]{12}")
-_HEX = 12
 
 
 class Version(NamedTuple):
@@ -53,7 +51,7 @@ def publish(
     written and verified before anyone can see it, and read-only from then on.
     """
     manifest = manifest_of(files, facts)
-    name = f"{date}-{hashlib.sha256(manifest).hexdigest()[:_HEX]}"
+    name = name_after(manifest, date)
     assert VERSION_NAME.fullmatch(name), f"a date is 8 digits, got {date!r}"
     for there in list_versions(registry, model):
         if there.endswith(name[8:]):
@@ -73,7 +71,7 @@ def open_version(registry: Path, model: str, name: str) -> Version:
         raise NotFoundError(f"{model_folder(registry, model)}: no version {name!r}; {there}")
     folder = _folder(registry, model, name)
     sealed = verify(folder)
-    _check_name(folder, name, sealed)
+    check_name(folder, name, sealed)
     return Version(model, name, folder, *sealed)
 
 
@@ -83,7 +81,7 @@ def parent_of(folder: Path, name: str) -> str:
     CorruptError where the manifest is damaged; no other file is looked at.
     """
     sealed = read_manifest(folder)
-    _check_name(folder, name, sealed)
+    check_name(folder, name, sealed)
     return str(sealed.manifest.get("parent", ""))
 
 
@@ -109,12 +107,6 @@ def list_models(registry: Path) -> list[str]:
         for path in registry.iterdir()
         if _MODEL.fullmatch(path.name) and (path / "versions").is_dir()
     )
-
-
-def _check_name(folder: Path, name: str, sealed: Sealed) -> None:
-    """CorruptError where a version is not the one that it is named after."""
-    if not name.endswith(sealed.manifest_sha256[:_HEX]):
-        raise corrupt(folder / MANIFEST, f"is not the manifest that {name} is named after")
 
 
 def _folder(registry: Path, model: str, name: str) -> Path:

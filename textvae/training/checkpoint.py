@@ -3,7 +3,6 @@
 Nothing is pickled. The sampler has no state: batches are a function of (seed, epoch, step).
 """
 
-import hashlib
 import json
 import logging
 import math
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from textvae import files
 from textvae.model.schedules import KLController
-from textvae.sealed import read_whole
+from textvae.sealed import SUMS, read_checkpoint_files, sums_of
 from textvae.training.ranks import Ranks
 
 log = logging.getLogger(__name__)
@@ -76,11 +75,10 @@ def _publish(
         "optimizer.safetensors": save(_optimizer_tensors(model, optimizer)),
         "state.json": files.canonical_json(state),
     }
-    sums = {name: hashlib.sha256(content).hexdigest() for name, content in parts.items()}
     with files.new_folder(target) as new:
         for name, content in parts.items():
             files.write_bytes(new / name, content)
-        files.write_json(new / "sums.json", sums)
+        files.write_bytes(new / SUMS, sums_of(parts))
     for old in sorted(folder.glob("[0-9]*"))[:-CHECKPOINTS_MAX]:
         files.remove_folder(old)
 
@@ -98,13 +96,13 @@ def load_checkpoint(
     """
     if ranks.first:
         for candidate in sorted(folder.glob("[0-9]*"), reverse=True):
-            if read_whole(candidate) is not None:
+            if read_checkpoint_files(candidate) is not None:
                 break
             log.warning("%s is damaged and removed; going back to the one before it", candidate)
             files.remove_folder(candidate)
     ranks.wait()
     for candidate in sorted(folder.glob("[0-9]*"), reverse=True)[:1]:
-        parts = read_whole(candidate)
+        parts = read_checkpoint_files(candidate)
         assert parts is not None, f"{candidate} was verified a moment ago"
         state: dict[str, Any] = json.loads(parts["state.json"])
         model.load_state_dict(load(parts["model.safetensors"]))

@@ -37,15 +37,13 @@ from textvae.training.ranks import current_ranks
 from textvae.training.recipe import Recipe
 from textvae.training.start import (
     FRESH,
-    LANGUAGE_MODEL_FILE,
-    TOKENIZER_FILE,
-    VAE_FILE,
     Start,
     initial_controller,
     load_start_weights,
     start_facts,
     training_text,
 )
+from textvae.version_files import CONFIG_FILE, LANGUAGE_MODEL_FILE, TOKENIZER_FILE, VAE_FILE
 
 log = logging.getLogger(__name__)
 
@@ -235,7 +233,7 @@ def build_candidate(
             VAE_FILE: save(_weights(vae)),
             LANGUAGE_MODEL_FILE: save(_weights(language_model)),
             TOKENIZER_FILE: tokenizer,
-            "config.toml": to_toml(sections).encode(),
+            CONFIG_FILE: to_toml(sections).encode(),
         },
         {
             "arithmetic": arithmetic_words(recipe),

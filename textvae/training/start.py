@@ -24,16 +24,10 @@ from textvae.errors import TextVaeError
 from textvae.model.network import LanguageModel, SentenceVae
 from textvae.model.schedules import KLController
 from textvae.settings import read_toml, to_mapping
-from textvae.text.tokenizer import Tokenizer
 from textvae.training.recipe import Recipe
+from textvae.version_files import CONFIG_FILE, LANGUAGE_MODEL_FILE, VAE_FILE, tokenizer_of
 
 log = logging.getLogger(__name__)
-
-VAE_FILE, LANGUAGE_MODEL_FILE, TOKENIZER_FILE = (
-    "model.safetensors",
-    "language_model.safetensors",
-    "tokenizer.model",
-)
 
 
 class Ancestor(NamedTuple):
@@ -167,9 +161,9 @@ def _misfit(recipe: Recipe, ancestor: Ancestor) -> str:
             return f"model.{name} is {size} now and {sizes.get(name)} there"
     if recipe.resolve().model.batchnorm_scale > 0:
         return "a published version has no BatchNorm, which model.batchnorm_scale asks for"
-    if difference := _tokenizer_difference(recipe.tokenizer, ancestor.folder / "config.toml"):
+    if difference := _tokenizer_difference(recipe.tokenizer, ancestor.folder / CONFIG_FILE):
         return difference
-    vocab = Tokenizer((ancestor.folder / TOKENIZER_FILE).read_bytes()).vocab
+    vocab = tokenizer_of(ancestor.folder).vocab
     with torch.device("meta"):
         models = {
             VAE_FILE: SentenceVae(_without_batchnorm(recipe.model), vocab),
