@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from textvae.benchmarks.arms import line_of
+from textvae.benchmarks.arms import json_line
 from textvae.benchmarks.network import bench_decode, bench_encode
 from textvae.benchmarks.serving import bench_bulk, bench_cancels
 from textvae.benchmarks.slots import bench_slots
@@ -42,7 +42,7 @@ def main() -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
     settings = tyro.cli(Bench, prog="python -m jobs.bench")
     result = BENCHES[settings.name](settings.quick)
-    print(json.dumps(line_of(result)))
+    print(json.dumps(json_line(result)))
     return 0 if result.held else 1
 
 

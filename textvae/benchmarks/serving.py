@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save
 
 from textvae import files
-from textvae.benchmarks.arms import Arm, Result, machine_words, measure_arms
+from textvae.benchmarks.arms import Arm, Result, describe_machine, measure_arms
 from textvae.client import AsyncClient, Client
 from textvae.config.data import TokenizerConfig
 from textvae.config.training import ModelConfig
@@ -105,7 +105,7 @@ def bench_cancels(quick: bool) -> Result:
         "rounds": float(rounds),
     }
     held = figures["ratio"] >= 0.95
-    return Result("cancels", machine_words(), load_before, figures, {"ratio": 0.95}, held)
+    return Result("cancels", describe_machine(), load_before, figures, {"ratio": 0.95}, held)
 
 
 def bench_bulk(quick: bool) -> Result:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from textvae import files
-from textvae.benchmarks.arms import Result, machine_words
+from textvae.benchmarks.arms import Result, describe_machine
 from textvae.benchmarks.serving import CALLERS, DRAWN, MEAN_TOKENS, MODEL, ROWS, START_S, made_up
 from textvae.client import AsyncClient
 from textvae.decode.rows import Row
@@ -80,7 +80,7 @@ def bench_slots(quick: bool) -> Result:
     }
     targets = {"share_of_in_process": 0.65, "ratio_to_whole_requests": 1.5}
     kept = all(figures[name] >= least for name, least in targets.items())
-    return Result("slots", machine_words(), load_before, figures, targets, kept)
+    return Result("slots", describe_machine(), load_before, figures, targets, kept)
 
 
 def in_process(registry: Path, version: Version) -> Callable[[float], float]:
