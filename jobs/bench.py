@@ -1,4 +1,5 @@
-"""`python -m jobs.bench NAME`: a benchmark of two arms; ends with one JSON line and its verdict."""
+"""`python -m jobs.bench NAME`: arms of the same work in one run; ends with one JSON line and its
+verdict."""
 
 import json
 import logging
@@ -26,15 +27,16 @@ BENCHES = {
 
 @dataclass(frozen=True)
 class Bench:
-    """Both arms in one run, interleaved; exit code 0 where the target held, 1 where it did not."""
+    """Run all arms interleaved; exit code 0 where every target held, 1 where one did not."""
 
     name: Annotated[
         Literal["train", "encode", "decode", "slots", "cancels", "bulk"], tyro.conf.Positional
     ]
-    """train, encode, decode: ours against a textbook's; slots: against whole-request batching;
-    cancels: beside callers that give up; bulk: many sentences in one call, against one by one."""
+    """train: against torch.nn.GRU alone, a textbook and Sentence-VAE; encode, decode: against a
+    textbook; slots: against whole-request batching; cancels: with callers that cancel; bulk: many
+    sentences in one call, against one by one."""
     quick: bool = False
-    """Under a minute, at small sizes: shows that it runs, not how fast."""
+    """Run at small sizes in under a minute, which shows that it works but not how fast."""
 
 
 def main() -> int:

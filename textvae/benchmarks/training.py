@@ -1,5 +1,5 @@
-"""The benchmark of a training step: ours, a good one and a textbook's by torch alone on the same
-network, and Sentence-VAE's."""
+"""The benchmark of a training step: ours, two by torch alone on the same network (a good one and a
+textbook's), and Sentence-VAE's."""
 
 import os
 from collections.abc import Callable
@@ -31,10 +31,10 @@ from textvae.model.network import DropoutSpec, SentenceVae
 from textvae.text.batches import Batch, Batches, batch_of, store_tokens
 from textvae.training.loop import arithmetic, autocast
 
-# Of ours to the textbook's, by sentences a step.
 TARGETS = {32: 4.0, 128: 5.5}
+"""Least ratio of ours to the textbook, by sentences a step."""
 FP32_TARGET = 1.8
-"""Of ours to the good one, both in fp32."""
+"""Least ratio of ours to the good arm, both in fp32."""
 TOKENS_MAX = 64
 CLIP_NORM = 5.0
 
@@ -43,12 +43,12 @@ Loss = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 
 
 def bench_train(quick: bool) -> Result:
-    """A step of 32 and of 128 sentences, with the same real tokens counted by every arm.
+    """Time a step of 32 and of 128 sentences; every arm counts the same real tokens.
 
     Ours: the step of `training/`. Good, by torch.nn.GRU alone: sentences of like length together,
     softmax over real tokens, autocast where the processor has bf16, fused Adam. Textbook: random
-    batches, packed GRUs, fp32, softmax over padding too, plain Adam. Sentence-VAE: the published
-    way of github.com/timbmg/Sentence-VAE, in fp32. Ours and good in fp32 too.
+    batches, packed GRUs, fp32, softmax over padding too, plain Adam. Sentence-VAE: the step of
+    github.com/timbmg/Sentence-VAE, in fp32. Ours and good in fp32 too.
     """
     config = ModelConfig(embed=64, hidden=128, latent=16) if quick else ModelConfig()
     vocab, load_before = 1000 if quick else 8192, os.getloadavg()[0]
@@ -71,7 +71,8 @@ def bench_train(quick: bool) -> Result:
 
 
 def figures_of(speeds: dict[str, list[float]], batch: int) -> dict[str, float]:
-    """Tokens a second of each arm, and ours over each other, as medians over the rounds."""
+    """Return the tokens a second of each arm, and the ratio of ours to each other arm, as medians
+    over the rounds."""
     figures = {f"{name}_tokens_per_s_at_{batch}": np.median(speeds[name]) for name in speeds}
     for name in ("good", "textbook", "sentence_vae"):
         ratios = np.divide(speeds["ours"], speeds[name])
