@@ -1,4 +1,5 @@
-"""`python -m jobs.bench NAME`: a benchmark of two arms; ends with one JSON line and its verdict."""
+"""`python -m jobs.bench NAME`: arms of the same work in one run; ends with one JSON line and its
+verdict."""
 
 import json
 import logging
@@ -19,15 +20,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Bench:
-    """Both arms in one run, interleaved; exit code 0 where the target held, 1 where it did not."""
+    """Run all arms interleaved; exit code 0 where every target held, 1 where one did not."""
 
     name: Annotated[
         Literal["train", "encode", "decode", "slots", "cancels", "bulk"], tyro.conf.Positional
     ]
-    """train, encode, decode: ours against a textbook's; slots: against whole-request batching;
-    cancels: next to callers that give up; bulk: many sentences in one call, against one by one."""
+    """train: against torch.nn.GRU alone, a textbook and Sentence-VAE; encode, decode: against a
+    textbook; slots: against whole-request batching; cancels: with callers that cancel; bulk: many
+    sentences in one call, against one by one."""
     quick: bool = False
-    """Under a minute, at small sizes: shows that it runs, not how fast."""
+    """Run at small sizes in under a minute, which shows that it works but not how fast."""
 
 
 def main() -> int:
@@ -36,10 +38,10 @@ def main() -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
     settings = tyro.cli(Bench, prog="python -m jobs.bench")
     log.info("%s", configure_threads())
-    from textvae.benchmarks.arms import line_of
+    from textvae.benchmarks.arms import json_line
 
     result = _run(settings)
-    print(json.dumps(line_of(result)))
+    print(json.dumps(json_line(result)))
     return 0 if result.held else 1
 
 

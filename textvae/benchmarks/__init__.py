@@ -1,1 +1,1 @@
-"""Benchmarks: two arms of the same work in one run, interleaved, as medians and one ratio."""
+"""Benchmarks: arms of the same work in one run, interleaved, as medians and ratios."""

@@ -1,4 +1,4 @@
-"""Benchmarks of the network as it is served, against what most write with the parts of torch."""
+"""Benchmarks of the network as it is served, against a textbook implementation by torch alone."""
 
 import os
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from torch.nn import functional
 from textvae.benchmarks.arms import (
     Arm,
     Result,
+    describe_machine,
     gemm_peak,
-    machine_words,
-    made_up_sentences,
     measure_arms,
+    random_sentences,
     read_peak,
     time_interleaved,
 )
-from textvae.benchmarks.training import packed_posterior
+from textvae.benchmarks.training_arms import TorchVae
 from textvae.config.training import ModelConfig
 from textvae.decode.pick import Picking, pick
 from textvae.engine.batch_invariance import check_batch_invariance
@@ -45,30 +45,34 @@ class Sizes(NamedTuple):
 
 
 def sizes_of(quick: bool) -> Sizes:
-    """Those that the targets are for, or small ones."""
+    """Return the sizes that the targets are for, or small ones."""
     if quick:
         return Sizes(ModelConfig(embed=64, hidden=128, latent=16), 1000, 64, 3)
     return Sizes(ModelConfig(), VOCAB, 1024, 7)
 
 
 def bench_encode(quick: bool) -> Result:
-    """Sentences of all lengths to posteriors: packed sequences of 128 in arrival order, against
-    the exact encoder on sentences by length; fp32 both, with the largest relative difference."""
+    """Encode sentences of all lengths: torch.nn.GRU over packed batches of 128 in the order of
+    arrival, against the exact encoder on sentences by length; both in fp32, with their relative
+    difference."""
     sizes = sizes_of(quick)
     torch.manual_seed(0)
     model = SentenceVae(sizes.config, sizes.vocab).eval()
-    ids = made_up_sentences(sizes.sentences, sizes.vocab)
+    ids = random_sentences(sizes.sentences, sizes.vocab)
+    by_torch = TorchVae(sizes.config, sizes.vocab)
+    by_torch.load_state_dict(model.state_dict())
     with torch.inference_mode():
-        exact = _as_served(model)
+        exact = _served_version(model)
 
         def textbook() -> Tensor:
-            return torch.cat([_packed(model, ids[at : at + 128]) for at in range(0, len(ids), 128)])
+            batches = (ids[first : first + 128] for first in range(0, len(ids), 128))
+            return torch.cat([_packed_means(by_torch, batch) for batch in batches])
 
         def ours() -> Tensor:
             return torch.from_numpy(exact.posteriors(ids).mean)
 
-        wanted = textbook()
-        error = float((ours() - wanted).norm() / wanted.norm())
+        expected = textbook()
+        error = float((ours() - expected).norm() / expected.norm())
         result = measure_arms(
             "encode",
             "sentences",
@@ -84,45 +88,45 @@ def bench_encode(quick: bool) -> Result:
     )
 
 
-def _as_served(model: SentenceVae) -> LoadedVersion:
-    """The network in the arithmetic that the self-test chooses here."""
-    return check_batch_invariance(_loaded(model)).loaded
+def _served_version(model: SentenceVae) -> LoadedVersion:
+    """Return the network in the arithmetic that the self-test chooses here."""
+    return check_batch_invariance(_load_network(model)).loaded
 
 
-def _loaded(model: SentenceVae) -> LoadedVersion:
-    """The network as a version; token ids are given, so no tokenizer is asked."""
-    nobody = cast(Tokenizer, None)
+def _load_network(model: SentenceVae) -> LoadedVersion:
+    """Return the network as a version without a tokenizer: requests are token ids."""
+    no_tokenizer = cast(Tokenizer, None)
     return LoadedVersion(
-        nobody, ExactEncoder(model), ExactDecoder(model), model.decoder.latent, None
+        no_tokenizer, ExactEncoder(model), ExactDecoder(model), model.decoder.latent, None
     )
 
 
-def _packed(model: SentenceVae, ids: list[list[int]]) -> Tensor:
-    """Posterior means as most write it: torch's packed GRU in the order of arrival."""
+def _packed_means(model: TorchVae, ids: list[list[int]]) -> Tensor:
+    """Return the posterior means, (sentences, latent), of one packed batch."""
     batch = batch_of(ids)
     tokens, lengths = torch.from_numpy(batch.tokens), torch.from_numpy(batch.lengths)
-    return packed_posterior(model, tokens, lengths).mean
+    return model.posterior(tokens, lengths, "packed")[0]
 
 
 def bench_decode(quick: bool) -> Result:
-    """Greedy writing of one sentence and of 32: a loop over GRUCell, at its better number of
-    threads, against the exact decoder in fp32 and, where C can do that, in int8; and what drawing
-    by top-k costs of a step."""
+    """Decode one sentence and 32 greedily: a loop over GRUCell, at its better number of threads,
+    against the exact decoder in fp32 and, where the C library supports it, in int8; and measure
+    the share of a step that sampling by top-k takes."""
     sizes, load_before = sizes_of(quick), os.getloadavg()[0]
     torch.manual_seed(0)
     model = SentenceVae(sizes.config, sizes.vocab).eval()
     figures: dict[str, float] = {"rounds": float(sizes.rounds)}
     with torch.inference_mode():
-        exact = _as_served(model)
+        exact = _served_version(model)
         arms = {"fp32": exact}
-        reduced = check_batch_invariance(_loaded(model), int8=True)
+        reduced = check_batch_invariance(_load_network(model), int8=True)
         if reduced.precision == "int8":
             arms["int8"] = reduced.loaded
         for rows in (1, 32):
-            figures |= _writing(model, rows, arms, sizes)
-        figures["top_k_share_of_a_step"] = _drawing_share(exact, sizes)
+            figures |= _decode_speeds(model, rows, arms, sizes)
+        figures["top_k_share_of_a_step"] = _sampling_share(exact, sizes)
     # The weights of a token are read from the cache; those of many rows are multiplied.
-    weights = _weights_of_a_step(model)
+    weights = _step_weights(model)
     of_reading = 4 * weights * figures["fp32_tokens_per_s_at_1"] / read_peak(4 * weights)
     of_products = 2 * weights * figures["fp32_tokens_per_s_at_32"] / gemm_peak()
     figures |= {"fp32_limit_share_at_1": of_reading, "fp32_limit_share_at_32": of_products}
@@ -130,33 +134,34 @@ def bench_decode(quick: bool) -> Result:
     held = all(figures.get(name, 0.0) >= floor for name, floor in floors.items())
     held = held and figures["top_k_share_of_a_step"] <= TOP_K_SHARE_MAX
     targets = {**floors, "top_k_share_of_a_step": TOP_K_SHARE_MAX}
-    return Result("decode", machine_words(), load_before, figures, targets, held)
+    return Result("decode", describe_machine(), load_before, figures, targets, held)
 
 
-def _writing(
+def _decode_speeds(
     model: SentenceVae, rows: int, arms: dict[str, LoadedVersion], sizes: Sizes
 ) -> dict[str, float]:
-    """Tokens a second of so many rows, the textbook's and each arm's, and medians of ratios."""
+    """Return the tokens a second of so many rows, of the textbook and of each arm, and the median
+    ratios."""
     latents = torch.randn(rows, sizes.config.latent)
     textbook = _better_threads(Arm("textbook", _cell_loop(model, latents)))
     ours = [Arm(name, _exact_loop(loaded, latents)) for name, loaded in arms.items()]
     speeds = time_interleaved([textbook, *ours], sizes.rounds)
-    found = {f"{name}_tokens_per_s_at_{rows}": np.median(each) for name, each in speeds.items()}
+    figures = {f"{name}_tokens_per_s_at_{rows}": np.median(each) for name, each in speeds.items()}
     for name in arms:
         ratios = np.divide(speeds[name], speeds[textbook.name])
-        found[f"{name}_ratio_at_{rows}"] = np.median(ratios)
-    return {name: float(value) for name, value in found.items()}
+        figures[f"{name}_ratio_at_{rows}"] = np.median(ratios)
+    return {name: float(value) for name, value in figures.items()}
 
 
-def _weights_of_a_step(model: SentenceVae) -> int:
-    """How many a step of the exact decoder multiplies with."""
+def _step_weights(model: SentenceVae) -> int:
+    """Return how many weights a step of the exact decoder multiplies with."""
     decoder = ExactDecoder(model)
     products = decoder.cell.recurrent, decoder.logits
     return sum(layer.weight.numel() for layer in products if isinstance(layer, Linear))
 
 
 def _cell_loop(model: SentenceVae, latents: Tensor) -> Callable[[], int]:
-    """The decoder as most write it, a step at a time."""
+    """Return a round of the textbook decoder: nn.GRUCell, a step at a time."""
     decoder, embedding = model.decoder, model.embedding.weight
     assert decoder.start is not None, "a VAE's decoder has a latent"
     start = decoder.start
@@ -169,22 +174,22 @@ def _cell_loop(model: SentenceVae, latents: Tensor) -> Callable[[], int]:
         tokens = torch.ones(len(latents), dtype=torch.long)
         for _ in range(STEPS):
             state = cell(torch.cat([embedding[tokens], latents], 1), state)
-            written = decoder.output(torch.cat([state, latents], 1))
-            tokens = functional.linear(written, embedding, decoder.bias).argmax(1)
+            outputs = decoder.output(torch.cat([state, latents], 1))
+            tokens = functional.linear(outputs, embedding, decoder.bias).argmax(1)
         return STEPS * len(latents)
 
     return run
 
 
 def _exact_loop(exact: LoadedVersion, latents: Tensor) -> Callable[[], int]:
-    """The decoder as it is served."""
+    """Return a round of the decoder as it is served."""
     size = bucket_of(len(latents), exact.buckets)
 
     def run() -> int:
-        carried = exact.decoder.start(pad_rows(latents, size))
+        state = exact.decoder.start(pad_rows(latents, size))
         tokens = torch.ones(size, dtype=torch.long)
         for _ in range(STEPS):
-            logits, carried = exact.decoder.step(tokens, carried)
+            logits, state = exact.decoder.step(tokens, state)
             tokens = logits.argmax(1)
         return STEPS * len(latents)
 
@@ -192,43 +197,44 @@ def _exact_loop(exact: LoadedVersion, latents: Tensor) -> Callable[[], int]:
 
 
 def _better_threads(arm: Arm) -> Arm:
-    """The arm at one thread or at all, whichever was faster in a trial."""
-    every = torch.get_num_threads()
+    """Return the arm at one thread or at all, whichever was faster in a trial."""
+    threads_max = torch.get_num_threads()
 
-    def at(threads: int) -> Callable[[], int]:
+    def run_at(threads: int) -> Callable[[], int]:
         def run() -> int:
             torch.set_num_threads(threads)
             try:
                 return arm.run()
             finally:
-                torch.set_num_threads(every)
+                torch.set_num_threads(threads_max)
 
         return run
 
-    trial = measure_arms("threads", "units", Arm("one", at(1)), Arm("all", at(every)), 2, 1.0)
-    return Arm(arm.name, at(every if trial.held else 1))
+    one, every = Arm("one", run_at(1)), Arm("all", run_at(threads_max))
+    trial = measure_arms("threads", "units", one, every, 2, 1.0)
+    return Arm(arm.name, run_at(threads_max if trial.held else 1))
 
 
-def _drawing_share(exact: LoadedVersion, sizes: Sizes) -> float:
-    """Time of drawing 32 tokens by temperature and top-k 50, over that of their step."""
+def _sampling_share(exact: LoadedVersion, sizes: Sizes) -> float:
+    """Return the time of sampling 32 tokens by temperature and top-k 50, over their step's."""
     rows, decoder = 32, exact.decoder
-    carried = decoder.start(torch.randn(rows, sizes.config.latent))
+    state = decoder.start(torch.randn(rows, sizes.config.latent))
     tokens = torch.ones(rows, dtype=torch.long)
-    logits, _ = decoder.step(tokens, carried)
+    logits, _ = decoder.step(tokens, state)
     picking = Picking(np.ones(rows), np.full(rows, 50), np.ones(rows), np.zeros(rows))
     uniforms = np.random.default_rng(0).random(rows)
 
     def step() -> int:
         for _ in range(STEPS):
-            decoder.step(tokens, carried)
+            decoder.step(tokens, state)
         return STEPS
 
-    def draw() -> int:
+    def sample() -> int:
         for _ in range(STEPS):
             pick(logits, picking, uniforms, exact.library)
         return STEPS
 
-    found = measure_arms(
-        "drawing", "steps", Arm("step", step), Arm("draw", draw), sizes.rounds, 2.0
+    result = measure_arms(
+        "sampling", "steps", Arm("step", step), Arm("sample", sample), sizes.rounds, 2.0
     )
-    return 1 / found.figures["ratio"]
+    return 1 / result.figures["ratio"]

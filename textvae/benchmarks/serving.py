@@ -1,8 +1,8 @@
 """Benchmarks through a real server: cancelled calls, and many sentences in one call.
 
-The version that serves is made up: weights of full size that end a sentence at every step with the
-same chance, so lengths are those of a queue (exponential, 15 tokens in the mean) and no training is
-needed. The load comes from this process.
+The version that serves has random weights of full size, which end a sentence at every step with the
+same probability: so lengths are geometric, 15 tokens in the mean, and no training is needed. The
+load comes from this process.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save
 
 from textvae import files
-from textvae.benchmarks.arms import Arm, Result, machine_words, measure_arms
+from textvae.benchmarks.arms import Arm, Result, describe_machine, measure_arms
 from textvae.client import AsyncClient, Client
 from textvae.config.data import TokenizerConfig
 from textvae.config.training import ModelConfig
@@ -40,16 +40,16 @@ ROWS = 8
 CALLERS = 24
 """Three times the rows that have a slot."""
 MEAN_TOKENS = 15
-PATIENCE_S = 0.2
+CANCEL_AFTER_S_MAX = 0.2
 START_S = 120.0
-DRAWN = Options(temperature=1.0, tokens_max=60)
+SAMPLING = Options(temperature=1.0, tokens_max=60)
 
 
-def made_up(registry: Path, quick: bool) -> Version:
-    """A version with random weights, promoted."""
+def publish_random_version(registry: Path, quick: bool) -> Version:
+    """Publish a version with random weights, promote it and return it."""
     config = ModelConfig(embed=64, hidden=128, latent=16) if quick else ModelConfig()
-    wished = 1000 if quick else 8192
-    tokenizer = train_tokenizer(invented(wished), TokenizerConfig(vocab=wished, kind="bpe"))
+    tokenizer_config = TokenizerConfig(vocab=1000 if quick else 8192, kind="bpe")
+    tokenizer = train_tokenizer(random_texts(tokenizer_config.vocab), tokenizer_config)
     torch.manual_seed(0)
     vocab = Tokenizer(tokenizer).vocab
     model, language_model = SentenceVae(config, vocab), LanguageModel(config, vocab)
@@ -73,8 +73,8 @@ def made_up(registry: Path, quick: bool) -> Version:
     return version
 
 
-def invented(count: int) -> list[str]:
-    """Sentences of a dozen invented words, frequent ones more often, which are tokens then."""
+def random_texts(count: int) -> list[str]:
+    """Return sentences of 12 random words by Zipf's law, so that frequent words become tokens."""
     random = np.random.default_rng(0)
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
     words = ["".join(random.choice(letters, size)) for size in random.integers(2, 9, 24_000)]
@@ -84,40 +84,40 @@ def invented(count: int) -> list[str]:
 
 
 def bench_cancels(quick: bool) -> Result:
-    """What half of the callers get when the other half gives up, over what they get beside callers
-    that wait for their answers."""
+    """Measure what half of the callers get when the other half cancels its calls, over what they
+    get when the other half waits for its answers."""
     load_before, seconds, rounds = os.getloadavg()[0], 1.0 if quick else 15.0, 2 if quick else 8
     with files.scratch_folder() as registry:
-        made_up(registry, quick)
+        publish_random_version(registry, quick)
         with run_server(registry, MODEL, START_S, "--threads", "1") as address:
-            found = []
+            speeds = []
             for number in range(rounds):
                 # Each goes first as often as the other: the second is slower by some percent.
                 order = (False, True) if number % 2 else (True, False)
                 speed = {
-                    gives_up: asyncio.run(beside(address, seconds, gives_up=gives_up))
-                    for gives_up in order
+                    cancels: asyncio.run(half_load(address, seconds, cancels=cancels))
+                    for cancels in order
                 }
-                found.append((speed[False], speed[True]))
+                speeds.append((speed[False], speed[True]))
     figures = {
-        "beside_patient_tokens_per_s": median(row[0] for row in found),
-        "beside_cancelling_tokens_per_s": median(row[1] for row in found),
-        "ratio": median(row[1] / row[0] for row in found),
+        "with_waiting_callers_tokens_per_s": median(row[0] for row in speeds),
+        "with_cancelling_callers_tokens_per_s": median(row[1] for row in speeds),
+        "ratio": median(row[1] / row[0] for row in speeds),
         "rounds": float(rounds),
     }
     held = figures["ratio"] >= 0.95
-    return Result("cancels", machine_words(), load_before, figures, {"ratio": 0.95}, held)
+    return Result("cancels", describe_machine(), load_before, figures, {"ratio": 0.95}, held)
 
 
 def bench_bulk(quick: bool) -> Result:
-    """Many sentences encoded by one call of the client, against a call for each; and how long 64
-    latents of 256 take to become a message."""
+    """Encode many sentences by one call of the client, against a call for each; and time how 64
+    latents of 256 become a message."""
     rows = np.random.default_rng(0).standard_normal((64, 256), np.float32)
     count = 2000
     took_s = min(timeit.repeat(lambda: latents_message(rows, "v"), number=count, repeat=5))
     with files.scratch_folder() as registry:
-        made_up(registry, quick)
-        texts = invented(100 if quick else 1000)
+        publish_random_version(registry, quick)
+        texts = random_texts(100 if quick else 1000)
         with run_server(registry, MODEL, START_S) as address, Client(address, 600.0) as client:
 
             def one_by_one() -> int:
@@ -136,32 +136,33 @@ def bench_bulk(quick: bool) -> Result:
     )
 
 
-async def beside(address: str, seconds: float, *, gives_up: bool) -> float:
-    """Tokens a second of half the callers; the others wait as they do, or give up and ask anew."""
-    numbers, chance = itertools.count(), np.random.default_rng(0)
+async def half_load(address: str, seconds: float, *, cancels: bool) -> float:
+    """Return the tokens a second of half the callers; the other half waits as they do, or cancels
+    each call after up to 0.2 s and calls again."""
+    numbers, random = itertools.count(), np.random.default_rng(0)
     async with AsyncClient(address, 600.0) as client:
         end_s = time.perf_counter() + seconds
 
-        async def ask() -> int:
-            done = await client.sample(ROWS, options=DRAWN, seed=next(numbers))
+        async def call() -> int:
+            done = await client.sample(ROWS, options=SAMPLING, seed=next(numbers))
             return done.facts.tokens
 
         async def caller() -> int:
             tokens = 0
             while True:
-                got = await ask()
+                answer_tokens = await call()
                 if time.perf_counter() > end_s:
                     return tokens
-                tokens += got
+                tokens += answer_tokens
 
-        async def impatient() -> int:
+        async def other_caller() -> int:
             while time.perf_counter() < end_s:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(
-                        ask(), chance.uniform(0, PATIENCE_S) if gives_up else None
+                        call(), random.uniform(0, CANCEL_AFTER_S_MAX) if cancels else None
                     )
             return 0
 
         half = CALLERS // 2
-        callers = [caller() for _ in range(half)] + [impatient() for _ in range(half)]
+        callers = [caller() for _ in range(half)] + [other_caller() for _ in range(half)]
         return sum(await asyncio.gather(*callers)) / seconds

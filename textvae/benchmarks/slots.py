@@ -17,8 +17,16 @@ import numpy as np
 import torch
 
 from textvae import files
-from textvae.benchmarks.arms import Result, machine_words
-from textvae.benchmarks.serving import CALLERS, DRAWN, MEAN_TOKENS, MODEL, ROWS, START_S, made_up
+from textvae.benchmarks.arms import Result, describe_machine
+from textvae.benchmarks.serving import (
+    CALLERS,
+    MEAN_TOKENS,
+    MODEL,
+    ROWS,
+    SAMPLING,
+    START_S,
+    publish_random_version,
+)
 from textvae.client import AsyncClient
 from textvae.decode.rows import Row
 from textvae.decode.slots import Slots, SpecialIds
@@ -30,48 +38,50 @@ from textvae.store.versions import Version
 from textvae.text.tokenizer import BOS, EOS, Tokenizer
 
 
-class Load(NamedTuple):
-    """What callers got in a round."""
+class LoadResult(NamedTuple):
+    """The answers of a round of calls."""
 
     tokens: int
-    took_s: float
-    seconds: list[float]
+    duration_s: float
+    latencies_s: list[float]
     """Of each answered call, from the moment it was due."""
 
     @property
     def tokens_per_s(self) -> float:
-        """What was served."""
-        return self.tokens / self.took_s
+        """The throughput of the server."""
+        return self.tokens / self.duration_s
 
 
 def bench_slots(quick: bool) -> Result:
-    """Calls of eight sentences to a server with slots, to one with whole-request batching, and the
-    same rows in a loop without a server; then the slowest calls of both servers, at the load that
-    is all that whole-request batching can do."""
+    """Call a server with slots and one with whole-request batching for eight sentences at a time,
+    and decode the same rows in a loop without a server; then measure the slowest calls of both
+    servers at the load that saturates whole-request batching."""
     load_before, seconds, rounds = os.getloadavg()[0], 1.0 if quick else 8.0, 1 if quick else 5
     torch.set_num_threads(1)
-    with files.scratch_folder() as registry, contextlib.ExitStack() as held:
-        version = made_up(registry, quick)
+    with files.scratch_folder() as registry, contextlib.ExitStack() as stack:
+        version = publish_random_version(registry, quick)
         modules = ("textvae.serve", "textvae.benchmarks.whole_requests")
-        where = (registry, MODEL, START_S, "--threads", "1")
-        addresses = [held.enter_context(run_server(*where, module=module)) for module in modules]
-        loop = in_process(registry, version)
-        found = []
+        arguments = (registry, MODEL, START_S, "--threads", "1")
+        addresses = [
+            stack.enter_context(run_server(*arguments, module=module)) for module in modules
+        ]
+        loop = in_process_loop(registry, version)
+        speeds = []
         for _ in range(rounds):
-            servers = [asyncio.run(saturated(address, seconds)) for address in addresses]
-            found.append((loop(seconds), *(server.tokens_per_s for server in servers)))
-        alone, slots, whole = (median(column) for column in zip(*found, strict=True))
+            servers = [asyncio.run(saturate(address, seconds)) for address in addresses]
+            speeds.append((loop(seconds), *(server.tokens_per_s for server in servers)))
+        alone, slots, whole = (median(column) for column in zip(*speeds, strict=True))
         calls_per_s = whole / (ROWS * MEAN_TOKENS)
         slowest = []
         for _ in range(rounds):
-            servers = [asyncio.run(arriving(at, calls_per_s, 3 * seconds)) for at in addresses]
-            slowest.append([float(np.percentile(server.seconds, 99)) for server in servers])
+            servers = [asyncio.run(call_at_rate(at, calls_per_s, 3 * seconds)) for at in addresses]
+            slowest.append([float(np.percentile(server.latencies_s, 99)) for server in servers])
     figures = {
         "in_process_tokens_per_s": alone,
         "slots_tokens_per_s": slots,
         "whole_requests_tokens_per_s": whole,
-        "share_of_in_process": median(row[1] / row[0] for row in found),
-        "ratio_to_whole_requests": median(row[1] / row[2] for row in found),
+        "share_of_in_process": median(row[1] / row[0] for row in speeds),
+        "ratio_to_whole_requests": median(row[1] / row[2] for row in speeds),
         "calls_per_s_arriving": calls_per_s,
         "slots_p99_s": median(row[0] for row in slowest),
         "whole_requests_p99_s": median(row[1] for row in slowest),
@@ -79,12 +89,13 @@ def bench_slots(quick: bool) -> Result:
         "rounds": float(rounds),
     }
     targets = {"share_of_in_process": 0.65, "ratio_to_whole_requests": 1.5}
-    kept = all(figures[name] >= least for name, least in targets.items())
-    return Result("slots", machine_words(), load_before, figures, targets, kept)
+    held = all(figures[name] >= target for name, target in targets.items())
+    return Result("slots", describe_machine(), load_before, figures, targets, held)
 
 
-def in_process(registry: Path, version: Version) -> Callable[[float], float]:
-    """Tokens a second of the engine's own slots, always full, for so many seconds."""
+def in_process_loop(registry: Path, version: Version) -> Callable[[float], float]:
+    """Return a function that keeps the engine's own slots full for so many seconds and returns the
+    tokens a second."""
     loaded = check_batch_invariance(load_version(registry, version)).loaded
     special = SpecialIds(BOS, EOS, Tokenizer.forbidden)
     numbers = itertools.count()
@@ -92,7 +103,7 @@ def in_process(registry: Path, version: Version) -> Callable[[float], float]:
     def row() -> Row:
         number = next(numbers)
         latent = np.random.default_rng(number).standard_normal(loaded.latent, np.float32)
-        return Row("loop", 0, latent, DRAWN.tokens_max, Options(DRAWN.temperature), number)
+        return Row("loop", 0, latent, SAMPLING.tokens_max, Options(SAMPLING.temperature), number)
 
     def run(seconds: float) -> float:
         slots = Slots(loaded.decoder, special, loaded.buckets, loaded.library)
@@ -106,26 +117,28 @@ def in_process(registry: Path, version: Version) -> Callable[[float], float]:
     return run
 
 
-async def saturated(address: str, seconds: float) -> Load:
-    """As many callers as keep all slots full, each asking again once it is answered."""
+async def saturate(address: str, seconds: float) -> LoadResult:
+    """Run as many callers as keep all slots full, each calling again once it is answered."""
     numbers = itertools.count()
-    got = Load(0, seconds, [])
+    result = LoadResult(0, seconds, [])
     async with AsyncClient(address, 600.0) as client:
         end_s = time.perf_counter() + seconds
 
         async def caller() -> int:
             tokens = 0
             while True:
-                done = await client.sample(ROWS, options=DRAWN, seed=next(numbers))
+                done = await client.sample(ROWS, options=SAMPLING, seed=next(numbers))
                 if time.perf_counter() > end_s:
                     return tokens
                 tokens += done.facts.tokens
 
-        return got._replace(tokens=sum(await asyncio.gather(*(caller() for _ in range(CALLERS)))))
+        return result._replace(
+            tokens=sum(await asyncio.gather(*(caller() for _ in range(CALLERS))))
+        )
 
 
-async def arriving(address: str, calls_per_s: float, seconds: float) -> Load:
-    """Calls that come when they come, whether the server keeps up or not."""
+async def call_at_rate(address: str, calls_per_s: float, seconds: float) -> LoadResult:
+    """Call at random moments, so many a second in the mean, whether the server keeps up or not."""
     random = np.random.default_rng(0)
     due_s = np.cumsum(random.exponential(1 / calls_per_s, int(calls_per_s * seconds) + 1))
     async with AsyncClient(address, 600.0) as client:
@@ -133,9 +146,10 @@ async def arriving(address: str, calls_per_s: float, seconds: float) -> Load:
 
         async def call(number: int) -> tuple[float, int]:
             await asyncio.sleep(start_s + due_s[number] - time.perf_counter())
-            done = await client.sample(ROWS, options=DRAWN, seed=number)
+            done = await client.sample(ROWS, options=SAMPLING, seed=number)
             return time.perf_counter() - start_s - due_s[number], done.facts.tokens
 
-        found = await asyncio.gather(*(call(number) for number in range(len(due_s))))
-        took_s = time.perf_counter() - start_s
-    return Load(sum(tokens for _, tokens in found), took_s, [each for each, _ in found])
+        answers = await asyncio.gather(*(call(number) for number in range(len(due_s))))
+        duration_s = time.perf_counter() - start_s
+    latencies_s = [latency_s for latency_s, _ in answers]
+    return LoadResult(sum(tokens for _, tokens in answers), duration_s, latencies_s)

@@ -1,7 +1,7 @@
 """`python -m textvae.benchmarks.whole_requests`: the server, but with whole-request batching.
 
-The arm that slots are measured against: what most servers do with a model that writes token by
-token. All flags are those of `textvae serve`.
+Slots are measured against this arm, which is what most servers do with an autoregressive model. All
+flags are those of `textvae serve`.
 """
 
 import runpy
@@ -15,7 +15,8 @@ from textvae.model.exact import ExactDecoder, bucket_of
 
 
 class WholeRequests(Slots):
-    """A batch begins when the one before has ended, and is answered when its longest row has."""
+    """Slots in which a batch begins when the one before has ended, and is answered when its longest
+    row has ended."""
 
     def __init__(
         self,
@@ -29,7 +30,7 @@ class WholeRequests(Slots):
         self._ended: list[FinishedRow] = []
 
     def admit(self, rows: Sequence[Row]) -> None:
-        """All that waits, up to the most slots; none is free again before all are."""
+        """Admit the rows that wait, up to all slots; no slot is free again before all are."""
         if rows:
             self.buckets = self._every_bucket
             super().admit(rows)
@@ -38,13 +39,13 @@ class WholeRequests(Slots):
         self._close()
 
     def step(self) -> list[FinishedRow]:
-        """Nothing, until the batch is over; then all of it."""
+        """Return no row until the batch has ended, and then all of it."""
         self._ended += super().step()
         self._close()
         if self.running:
             return []
-        over, self._ended = self._ended, []
-        return over
+        batch, self._ended = self._ended, []
+        return batch
 
     def clear(self) -> None:
         """Free all slots."""
@@ -53,12 +54,12 @@ class WholeRequests(Slots):
         self._close()
 
     def _close(self) -> None:
-        """No slot is free while any runs."""
+        """Leave no slot free while any row runs."""
         self.capacity = self.running or self._every_bucket[-1]
 
 
 if __name__ == "__main__":
     # The engine has no setting for it.
     vars(engine)["Slots"] = WholeRequests
-    # By name: what measures knows a server by its clients alone.
+    # By name: the benchmark imports no server, it calls one.
     runpy.run_module("textvae.serve", run_name="__main__", alter_sys=True)
