@@ -225,3 +225,68 @@ def test_of_logits_that_are_no_numbers_c_takes_a_token_of_the_vocabulary(
         for number in (0.0, 0.5, 0.999):
             draws = pick(logits, choice, np.full(3, number), load_decode_native())
             assert ((draws >= 0) & (draws < 300)).all()
+
+
+@pytest.mark.parametrize("vocab", [1, 4, 64, 65, 128, 200, 1000])
+def test_each_of_equal_tokens_has_an_equal_share_in_the_order_of_the_vocabulary(
+    library: Any, vocab: int
+) -> None:
+    """Over whole blocks and a rest, and among the likeliest as well."""
+    logits = torch.zeros(vocab, vocab)
+    middles = (np.arange(vocab) + 0.5) / vocab
+    assert pick(logits, picking(1.0, rows=vocab), middles, library).tolist() == list(range(vocab))
+    likeliest = pick(logits, picking(1.0, top_k=vocab, rows=vocab), middles, library)
+    assert sorted(likeliest.tolist()) == list(range(vocab))
+    every = picking(1.0, min_p=1.0, rows=vocab)
+    assert pick(logits, every, middles, library).tolist() == list(range(vocab))
+
+
+def test_a_number_on_an_edge_belongs_to_the_token_after_it(library: Any) -> None:
+    """Of 128 equal shares, which are exact."""
+    logits, edges = torch.zeros(128, 128), np.arange(128) / 128
+    assert pick(logits, picking(1.0, rows=128), edges, library).tolist() == list(range(128))
+    before = np.nextafter(edges[1:], 0)
+    found = pick(logits[1:], picking(1.0, rows=127), before, library)
+    assert found.tolist() == list(range(127))
+
+
+@pytest.mark.parametrize("options", [{"top_p": 0.5}, {"top_k": 4, "top_p": 0.5}, {"top_k": 2}])
+def test_a_share_that_tokens_reach_exactly_takes_no_more_of_them(
+    library: Any, options: dict[str, float]
+) -> None:
+    logits, grid = torch.zeros(100, 4), (np.arange(100) + 0.5) / 100
+    found = pick(logits, picking(1.0, rows=100, **options), grid, library)  # type: ignore[arg-type]
+    assert len(set(found.tolist())) == 2
+    assert np.bincount(found, minlength=4).max() == 50
+
+
+def test_the_lowest_temperature_is_a_millionth(library: Any) -> None:
+    """There a difference of a millionth is a factor of e: 1 / (1 + 1/e) = 0.731."""
+    logits = torch.tensor([[0.0, -1e-6]])
+    for temperature in (1e-6, 1e-9):
+        for number, token in ((0.72, 0), (0.74, 1)):
+            for options in (picking(temperature), picking(temperature, top_k=2)):
+                assert pick(logits, options, np.array([number]), library).tolist() == [token]
+
+
+def test_top_p_is_a_share_of_all_tokens_at_the_temperature(library: Any) -> None:
+    """Of those beyond the likeliest that are sorted at first as well."""
+    logits = torch.zeros(600, 1200)
+    logits[:, :2] = 2.0
+    grid = (np.arange(600) + 0.5) / 600
+    for temperature in (1.0, 2.0):
+        mass = np.exp(2.0 / temperature)
+        more = int(np.ceil(0.6 * (2 * mass + 1198) - 2 * mass))
+        found = pick(logits, picking(temperature, top_p=0.6, rows=600), grid, library)
+        share = 2 * mass / (2 * mass + more)
+        assert float((found < 2).mean()) == pytest.approx(share, abs=2 / 600)
+        assert len(set(found.tolist())) > 500
+
+
+def test_min_p_is_a_share_of_the_likeliest_and_counts_at_the_limit(library: Any) -> None:
+    logits = torch.tensor([[0.0, 0.0, -1.0, -3.0]]).expand(100, -1)
+    grid = (np.arange(100) + 0.5) / 100
+    for limit, tokens in ((1.0, {0, 1}), (0.36, {0, 1, 2}), (0.37, {0, 1}), (0.04, {0, 1, 2, 3})):
+        for top_k in (0, 4):
+            options = picking(1.0, top_k=top_k, min_p=limit, rows=100)
+            assert set(pick(logits, options, grid, library).tolist()) == tokens

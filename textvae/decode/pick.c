@@ -19,7 +19,7 @@ struct candidate {
 };
 
 /* The options of a row, see pick.py. */
-struct way {
+struct picking {
     double temperature, top_p, min_p, uniform;
     int64_t top_k;
 };
@@ -59,11 +59,11 @@ INLINE double block_masses(const float *logits, int64_t vocab, float largest, fl
 }
 
 /* The token on whose share of all mass the number falls. */
-INLINE int64_t among_all(const float *logits, int64_t vocab, float largest, const struct way *way,
-    double *blocks)
+INLINE int64_t among_all(const float *logits, int64_t vocab, float largest,
+    const struct picking *picking, double *blocks)
 {
-    float colder = (float)(1 / way->temperature), least = (float)way->min_p;
-    double aim = way->uniform * block_masses(logits, vocab, largest, colder, least, blocks);
+    float colder = (float)(1 / picking->temperature), least = (float)picking->min_p;
+    double aim = picking->uniform * block_masses(logits, vocab, largest, colder, least, blocks);
     double before = 0;
     int64_t block = 0, last = (vocab - 1) / BLOCK;
     while (last && !blocks[last])
@@ -151,26 +151,26 @@ INLINE void likeliest(const float *logits, int64_t vocab, int64_t width, struct 
 /* The token that is sampled among these, the likeliest first; -1 if top-p needs more than these and
  * there are more. `whole`: the mass of all tokens, in multiples of the likeliest's. */
 static int64_t among(const struct candidate *found, int64_t width, int more, double whole,
-    const struct way *way)
+    const struct picking *picking)
 {
     double all = 0;
     for (int64_t i = 0; i < width; i++)
-        all += exp((found[i].logit - found[0].logit) / way->temperature);
-    double aim = way->top_p * (way->top_k ? all : whole);
-    if (more && !way->top_k && all < aim)
+        all += exp((found[i].logit - found[0].logit) / picking->temperature);
+    double aim = picking->top_p * (picking->top_k ? all : whole);
+    if (more && !picking->top_k && all < aim)
         return -1;
     /* The first token whose share brings the sum to top_p still counts (Holtzman et al. 2020). */
-    double kept = 0;
+    double nucleus = 0;
     int64_t count = 0;
     for (; count < width; count++) {
-        double mass = exp((found[count].logit - found[0].logit) / way->temperature);
-        if (count && (kept >= aim || mass < way->min_p || !mass))
+        double mass = exp((found[count].logit - found[0].logit) / picking->temperature);
+        if (count && (nucleus >= aim || mass < picking->min_p || !mass))
             break;
-        kept += mass;
+        nucleus += mass;
     }
-    double number = way->uniform * kept, edge = 0;
+    double number = picking->uniform * nucleus, edge = 0;
     for (int64_t i = 0; i < count - 1; i++) {
-        edge += exp((found[i].logit - found[0].logit) / way->temperature);
+        edge += exp((found[i].logit - found[0].logit) / picking->temperature);
         if (edge > number)
             return found[i].token;
     }
@@ -179,27 +179,27 @@ static int64_t among(const struct candidate *found, int64_t width, int more, dou
 
 /* The next token of one row; `room` holds `vocab` candidates. */
 FOR_EVERY_PROCESSOR
-static int64_t pick_one(const float *logits, int64_t vocab, const struct way *way,
+static int64_t pick_one(const float *logits, int64_t vocab, const struct picking *picking,
     struct candidate *room)
 {
     float largest = largest_of(logits, vocab);
-    if (way->temperature <= 0) {
+    if (picking->temperature <= 0) {
         int64_t token = 0;
         while (token + 1 < vocab && logits[token] != largest)
             token++;
         return token;
     }
-    if (!way->top_k && way->top_p >= 1)
-        return among_all(logits, vocab, largest, way, (double *)room);
+    if (!picking->top_k && picking->top_p >= 1)
+        return among_all(logits, vocab, largest, picking, (double *)room);
     double whole = 0;
-    if (!way->top_k)
+    if (!picking->top_k)
         whole = block_masses(
-            logits, vocab, largest, (float)(1 / way->temperature), 0.0f, (double *)room);
-    int64_t width = way->top_k ? way->top_k : LIKELIEST;
+            logits, vocab, largest, (float)(1 / picking->temperature), 0.0f, (double *)room);
+    int64_t width = picking->top_k ? picking->top_k : LIKELIEST;
     for (;; width *= 4) { /* the flatter a distribution, the more tokens top-p needs */
         width = width < vocab ? width : vocab;
         likeliest(logits, vocab, width, room);
-        int64_t token = among(room, width, width < vocab, whole, way);
+        int64_t token = among(room, width, width < vocab, whole, picking);
         if (token >= 0)
             return token;
     }
@@ -222,8 +222,8 @@ void pick_rows(int64_t threads, int64_t rows, int64_t vocab, const float *logits
     for (int64_t part = 0; part < threads; part++)
         for (int64_t row = rows * part / threads; row < rows * (part + 1) / threads; row++) {
             double colder = temperature[row] > 0 ? fmax(temperature[row], COLDEST) : 0;
-            struct way way = {colder, top_p[row], min_p[row], uniform[row], top_k[row]};
-            tokens[row] = pick_one(logits + row * stride, vocab, &way, room + part * vocab);
+            struct picking picking = {colder, top_p[row], min_p[row], uniform[row], top_k[row]};
+            tokens[row] = pick_one(logits + row * stride, vocab, &picking, room + part * vocab);
         }
 }
 

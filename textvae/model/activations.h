@@ -1,9 +1,9 @@
-/* Functions of a float, written so that compilers make vectors of them, and what that takes. */
+/* Functions of a float that compilers can vectorise, and the macros for that. */
 #include <stdint.h>
 #include <string.h>
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__linux__)
-/* Where such a function is put into its caller, it is no more than the default. */
+/* Inlined into its caller, such a function is compiled for the default alone. */
 #define FOR_EVERY_PROCESSOR \
     __attribute__((noinline, target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else

@@ -4,12 +4,12 @@
 #include "activations.h"
 
 /* One row; `more` is known where this is inlined, so that each loop is one of whole vectors. */
-INLINE void one_row(int64_t hidden, const float *given, const float *extra, int more,
+INLINE void one_row(int64_t hidden, const float *by_input, const float *extra, int more,
     const float *product, const float *before, float *after)
 {
 #pragma GCC ivdep
     for (int64_t i = 0; i < hidden; i++) {
-        float first = given[i], second = given[hidden + i], third = given[2 * hidden + i];
+        float first = by_input[i], second = by_input[hidden + i], third = by_input[2 * hidden + i];
         if (more) {
             first += extra[i];
             second += extra[hidden + i];
@@ -36,14 +36,14 @@ static void some_rows(const struct step *of, int64_t first, int64_t end)
 {
     int64_t hidden = of->hidden;
     for (int64_t row = first; row < end; row++) {
-        const float *given = of->table + of->tokens[row * of->token_stride] * 3 * hidden;
-        const float *made = of->product + row * of->product_stride;
+        const float *by_input = of->table + of->tokens[row * of->token_stride] * 3 * hidden;
+        const float *by_state = of->product + row * of->product_stride;
         const float *before = of->state + row * hidden;
         float *after = of->next + row * hidden;
         if (of->extra)
-            one_row(hidden, given, of->extra + row * 3 * hidden, 1, made, before, after);
+            one_row(hidden, by_input, of->extra + row * 3 * hidden, 1, by_state, before, after);
         else
-            one_row(hidden, given, 0, 0, made, before, after);
+            one_row(hidden, by_input, 0, 0, by_state, before, after);
         if (of->total) {
             float *sum = of->total + row * hidden, *most = of->largest + row * hidden;
 #pragma GCC ivdep

@@ -37,8 +37,8 @@ struct product {
 #define LANES 8
 #define ROWS 6
 #define WHOLE_ROWS 4
-#define FUSED(some, sum, given) \
-    _mm256_fmadd_ps((__m256)(some), _mm256_set1_ps(given), (__m256)(sum))
+#define FUSED(some, sum, input) \
+    _mm256_fmadd_ps((__m256)(some), _mm256_set1_ps(input), (__m256)(sum))
 #define MULTIPLY_ADD(sum, some, spread) \
     _mm256_add_epi32((__m256i)(sum), _mm256_madd_epi16((__m256i)(some), (__m256i)(spread)))
 #define WIDEN(at) _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(at)))
@@ -51,8 +51,8 @@ struct product {
 #define LANES 16
 #define ROWS 16
 #define WHOLE_ROWS 16
-#define FUSED(some, sum, given) \
-    _mm512_fmadd_ps((__m512)(some), _mm512_set1_ps(given), (__m512)(sum))
+#define FUSED(some, sum, input) \
+    _mm512_fmadd_ps((__m512)(some), _mm512_set1_ps(input), (__m512)(sum))
 #define MULTIPLY_ADD(sum, some, spread) \
     _mm512_add_epi32((__m512i)(sum), _mm512_madd_epi16((__m512i)(some), (__m512i)(spread)))
 #define WIDEN(at) _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(at)))
@@ -107,16 +107,16 @@ static void rows_as_whole(const struct product *of, float most)
 {
     const float rounding = 12582912.0f; /* 1.5 * 2^23: adding it rounds to the nearest integer */
     for (int64_t row = 0; row < of->count; row++) {
-        const float *given = of->rows + row * of->row_stride;
+        const float *input = of->rows + row * of->row_stride;
         float largest = 0;
         for (int64_t k = 0; k < of->inputs; k++) {
-            float size = given[k] < 0 ? -given[k] : given[k];
+            float size = input[k] < 0 ? -input[k] : input[k];
             largest = size > largest ? size : largest;
         }
         float times = largest > 0 ? most / largest : 0;
         of->row_scale[row] = largest / most;
         for (int64_t k = 0; k < of->inputs; k++)
-            of->whole[row * of->inputs + k] = (int16_t)(given[k] * times + rounding - rounding);
+            of->whole[row * of->inputs + k] = (int16_t)(input[k] * times + rounding - rounding);
     }
 }
 

@@ -32,7 +32,7 @@ def _rise(config: TrainingConfig, step: int) -> float:
         return 1.0 / (1.0 + math.exp(-steepness * (step - config.kl_steps / 2)))
     if config.kl_schedule == "cyclical":
         # Fu et al. 2019, section 4: each cycle rises anew and then holds.
-        step %= max(config.kl_cycle_steps, 1)
+        step %= config.kl_cycle_steps
     return min(1.0, step / config.kl_steps)
 
 

@@ -21,12 +21,12 @@ typedef int8_t NAME(bytes) __attribute__((vector_size(2 * LANES), aligned(1)));
 #ifdef ROWS
 /* A product is added to the sum, rounded once where that is one instruction. It is named explicitly:
  * a compiler with the choice takes two for one row and one for many. */
-TARGET INLINE void NAME(add)(NAME(floats) *sum, NAME(floats) some, float given)
+TARGET INLINE void NAME(add)(NAME(floats) *sum, NAME(floats) some, float input)
 {
 #ifdef FUSED
-    *sum = (NAME(floats))FUSED(some, *sum, given);
+    *sum = (NAME(floats))FUSED(some, *sum, input);
 #else
-    *sum += some * given;
+    *sum += some * input;
 #endif
 }
 
@@ -37,7 +37,7 @@ TARGET INLINE void NAME(tile)(int rows, int panels, const struct product *of, in
 {
     int64_t inputs = of->inputs, apart = of->row_stride, wide = of->out_stride;
     int64_t to = from + BLOCK < inputs ? from + BLOCK : inputs;
-    const float *given = of->rows + row * apart;
+    const float *input = of->rows + row * apart;
     float *out = of->out + row * wide + 16 * panel;
     const float *weight = (const float *)of->weight + panel * 16 * inputs;
     NAME(floats) sum[ROWS * PARTS];
@@ -56,14 +56,14 @@ TARGET INLINE void NAME(tile)(int rows, int panels, const struct product *of, in
             for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
                 for (int part = 0; part < PARTS; part++)
-                    NAME(add)(sum + (p * rows + r) * PARTS + part, some[part], given[r * apart + k]);
+                    NAME(add)(sum + (p * rows + r) * PARTS + part, some[part], input[r * apart + k]);
         }
     for (int p = 0; p < panels; p++)
         for (int r = 0; r < rows; r++)
             for (int part = 0; part < PARTS; part++) {
-                int64_t place = 16 * p + part * LANES;
-                const float *before = of->bias + 16 * panel + place;
-                float *after = out + r * wide + place;
+                int64_t offset = 16 * p + part * LANES;
+                const float *before = of->bias + 16 * panel + offset;
+                float *after = out + r * wide + offset;
                 *(NAME(floats) *)after = sum[(p * rows + r) * PARTS + part]
                     + *(const NAME(floats) *)(from ? after : before);
             }
@@ -148,7 +148,7 @@ TARGET INLINE void NAME(whole_tile)(int rows, int panels, const struct product *
     int64_t panel)
 {
     int64_t inputs = of->inputs, wide = of->out_stride;
-    const int16_t *given = of->whole + row * inputs;
+    const int16_t *input = of->whole + row * inputs;
     const int8_t *weight = (const int8_t *)of->weight + panel * 16 * inputs;
     NAME(integers) sum[WHOLE_ROWS * PARTS];
     for (int n = 0; n < rows * panels * PARTS; n++)
@@ -164,7 +164,7 @@ TARGET INLINE void NAME(whole_tile)(int rows, int panels, const struct product *
 #pragma GCC unroll 16
             for (int r = 0; r < rows; r++) {
                 int32_t two;
-                memcpy(&two, given + r * inputs + k, sizeof two);
+                memcpy(&two, input + r * inputs + k, sizeof two);
 #pragma GCC unroll 4
                 for (int part = 0; part < PARTS; part++) {
                     NAME(integers) *so_far = sum + (p * rows + r) * PARTS + part;
@@ -175,10 +175,10 @@ TARGET INLINE void NAME(whole_tile)(int rows, int panels, const struct product *
     for (int p = 0; p < panels; p++)
         for (int r = 0; r < rows; r++)
             for (int part = 0; part < PARTS; part++) {
-                int64_t place = 16 * (panel + p) + part * LANES;
-                NAME(floats) scale = *(const NAME(floats) *)(of->scale + place);
-                *(NAME(floats) *)(of->out + (row + r) * wide + place)
-                    = *(const NAME(floats) *)(of->bias + place)
+                int64_t offset = 16 * (panel + p) + part * LANES;
+                NAME(floats) scale = *(const NAME(floats) *)(of->scale + offset);
+                *(NAME(floats) *)(of->out + (row + r) * wide + offset)
+                    = *(const NAME(floats) *)(of->bias + offset)
                     + __builtin_convertvector(sum[(p * rows + r) * PARTS + part], NAME(floats))
                         * (scale * of->row_scale[row + r]);
             }
