@@ -218,7 +218,7 @@ def test_a_request_out_of_bounds_is_refused_with_field_and_limit(
 
 @pytest.mark.parametrize("method", ["admit", "step"])
 def test_the_engine_goes_on_after_a_bug(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch, method: str
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, method: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where rows join or advance: the requests in it fail, no other, and nothing is left."""
     real = getattr(engine._slots, method)
@@ -231,6 +231,7 @@ def test_the_engine_goes_on_after_a_bug(
     failing = engine.submit(SampleRequest(5, seed=1))
     with pytest.raises(RuntimeError, match="a bug"):
         failing.result(60)
+    assert "a step failed" in caplog.text
     assert answer_fields(engine, SampleRequest(5, seed=1))
     assert engine.load() == (0, 0, 64)
 

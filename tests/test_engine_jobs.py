@@ -153,8 +153,10 @@ def test_a_cancelled_request_returns_its_cost_once(engine: Engine) -> None:
 
 @pytest.mark.parametrize("error", [InputError("latents", "are wrong"), RuntimeError("a bug")])
 def test_an_error_of_planning_fails_its_request_alone_and_returns_its_cost(
-    engine: Engine, error: Exception
+    engine: Engine, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Only a bug is logged."""
+
     def fail() -> None:
         raise error
 
@@ -164,10 +166,12 @@ def test_an_error_of_planning_fails_its_request_alone_and_returns_its_cost(
     failed = gate.future
     assert failed.exception(60) is error
     assert len(other.result(60).result) == 2
+    logged = "a request could not be planned" in caplog.text
+    assert logged == isinstance(error, RuntimeError)
 
 
 def test_an_error_of_the_answer_fails_its_request_alone_and_returns_its_cost(
-    engine: Engine,
+    engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     gate = closed_gate(engine)
     broken, other = engine.submit(Broken(1, 1)), engine.submit(Steps(1, 1))
@@ -175,6 +179,7 @@ def test_an_error_of_the_answer_fails_its_request_alone_and_returns_its_cost(
     with pytest.raises(ZeroDivisionError):
         broken.result(60)
     assert len(other.result(60).result) == 2
+    assert "an answer could not be assembled" in caplog.text
 
 
 def test_a_request_is_finished_with_its_rows_in_their_order_and_its_tokens_counted(

@@ -72,6 +72,17 @@ def test_a_request_at_its_limits_is_taken_and_costs_its_rows(
     assert request_.rows == rows
 
 
+def test_a_request_is_greedy_with_seed_and_first_index_0_by_default() -> None:
+    """And with the prior, the path, the scale and the radius that the contract states."""
+    zeros = latents(1)
+    assert EncodeRequest(("a",)) == EncodeRequest(("a",), 0, 0, 0)
+    assert DecodeRequest(zeros) == DecodeRequest(zeros, Options(), 0, 0)
+    assert SampleRequest(1) == SampleRequest(1, "auto", 1.0, Options(), 0, 0)
+    assert path(2, 3) == InterpolateRequest(("a", "a"), 3, "lerp", Options(), 0, 0)
+    assert ParaphraseRequest(("a",), 1) == ParaphraseRequest(("a",), 1, 1.0, False, Options(), 0, 0)
+    assert ScoreRequest(("a",)) == ScoreRequest(("a",), 100, 0, 0)
+
+
 INDEX = f"must be 0 to {INDEX_MAX}, got {INDEX_MAX + 1}"
 SEED = f"must be 0 to {SEED_MAX}, got {SEED_MAX + 1}"
 BEYOND: list[tuple[Request[Any], str]] = [
