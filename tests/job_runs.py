@@ -65,7 +65,7 @@ champion_days_max = 0.0
 ask_server = false
 """
 )
-"""A night of some seconds whose version is promoted."""
+"""A nightly run of some seconds whose version is promoted."""
 
 
 class Ended(NamedTuple):

@@ -28,7 +28,7 @@ from textvae.config.training import TrainingConfig
 
 @dataclass(frozen=True)
 class Toy:
-    """A job that does as it is told."""
+    """A job that ends as its flag says."""
 
     then: str
     """How it shall end."""
@@ -109,9 +109,9 @@ def test_a_job_says_one_json_line_and_writes_the_same_as_result(folder: Path) ->
 
 
 def test_flags_win_over_the_file_and_the_file_over_defaults(folder: Path) -> None:
-    (folder / "night.toml").write_text("[training]\nsteps = 7\nbatch = 8\n[data]\nwords_max = 9\n")
+    (folder / "toy.toml").write_text("[training]\nsteps = 7\nbatch = 8\n[data]\nwords_max = 9\n")
     ended = Ended(
-        folder, "toy.py", "--config", "night.toml", "--then", "end", "--training.steps", "5"
+        folder, "toy.py", "--config", "toy.toml", "--then", "end", "--training.steps", "5"
     )
     assert (ended.line["steps"], ended.line["batch"]) == (5, 8)
 
@@ -126,18 +126,18 @@ def test_the_result_goes_where_it_is_asked_for(folder: Path) -> None:
     ("toml", "code", "message"),
     [
         ("[training]\nstep = 7\n", 2, "training.step: no such setting; there are "),
-        ("[trainig]\nsteps = 7\n", 2, "trainig: no such section in night.toml; there are store,"),
+        ("[trainig]\nsteps = 7\n", 2, "trainig: no such section in toy.toml; there are store,"),
         ('[training]\nsteps = "7"\n', 2, "training.steps: must be int, got '7'"),
-        ("[training\n", 2, "night.toml: is not TOML"),
-        (None, 66, "night.toml: no such file; --config takes a TOML file"),
+        ("[training\n", 2, "toy.toml: is not TOML"),
+        (None, 66, "toy.toml: no such file; --config takes a TOML file"),
     ],
 )
 def test_a_wrong_settings_file_is_refused_by_name(
     folder: Path, toml: str | None, code: int, message: str
 ) -> None:
     if toml is not None:
-        (folder / "night.toml").write_text(toml)
-    ended = Ended(folder, "toy.py", "--then", "end", "--config", "night.toml")
+        (folder / "toy.toml").write_text(toml)
+    ended = Ended(folder, "toy.py", "--then", "end", "--config", "toy.toml")
     assert ended.code == code
     assert ended.line["outcome"] == "failed"
     assert ended.line["error"].startswith(message)
@@ -167,7 +167,7 @@ def test_help_says_each_setting_in_its_own_sentence(folder: Path) -> None:
     assert ended.code == 0
     help_text = " ".join(ended.stdout.replace("│", " ").split())
     for words in (
-        "A job that does as it is told.",
+        "A job that ends as its flag says.",
         "How it shall end.",
         "Optimizer steps of the VAE. (default: 20000)",
         "--config FILE",

@@ -1,4 +1,4 @@
-"""The units of the night: whole by their schemas, true to the commands and codes of the jobs."""
+"""The deployment files: valid by their schemas, true to the commands and exit codes of the jobs."""
 
 import configparser
 import re
@@ -22,7 +22,7 @@ UNITS = ["textvae-nightly.service", "textvae-nightly.timer", "textvae-serve.serv
 SERVICES = [name for name in UNITS if name.endswith(".service")]
 
 KUBERNETES = "1.33"
-"""The schema that is asked; timeZone and podFailurePolicy are in all from 1.31 on."""
+"""The version of the schema; timeZone and podFailurePolicy are in all from 1.31 on."""
 
 SYSTEMD = {
     "Unit": "Description RequiresMountsFor StartLimitIntervalSec StartLimitBurst OnFailure",
@@ -49,7 +49,7 @@ NEVER_AGAIN = {
 
 
 def unit(name: str) -> configparser.ConfigParser:
-    """A unit's sections and keys as they are written."""
+    """A unit's sections and keys, as in its file."""
     parser = configparser.ConfigParser(strict=False, interpolation=None, delimiters=("=",))
     parser.optionxform = str  # type: ignore[assignment, method-assign]
     parser.read_string((DEPLOY / name).read_text(encoding="utf-8"))
@@ -60,13 +60,13 @@ def documents() -> dict[str, dict[str, Any]]:
     """The documents of cronjob.yaml by kind."""
     yaml = pytest.importorskip("yaml", reason="PyYAML is not installed; make .venv/dev")
     text = (DEPLOY / "cronjob.yaml").read_text(encoding="utf-8")
-    found = list(yaml.safe_load_all(text))
-    assert len({one["kind"] for one in found}) == len(found) == 3
-    return {one["kind"]: one for one in found}
+    documents = list(yaml.safe_load_all(text))
+    assert len({one["kind"] for one in documents}) == len(documents) == 3
+    return {one["kind"]: one for one in documents}
 
 
 def job() -> dict[str, Any]:
-    """The spec of the job that the CronJob makes every night."""
+    """The spec of the job that the CronJob makes for each nightly run."""
     spec: dict[str, Any] = documents()["CronJob"]["spec"]["jobTemplate"]["spec"]
     return spec
 
@@ -115,7 +115,7 @@ def test_the_cron_job_repeats_what_may_end_otherwise_and_nothing_else() -> None:
     assert named == {container["name"]}
 
 
-def test_the_cron_job_starts_one_night_at_a_time_and_catches_up() -> None:
+def test_the_cron_job_starts_one_nightly_run_at_a_time_and_catches_up() -> None:
     spec = documents()["CronJob"]["spec"]
     assert spec["concurrencyPolicy"] == "Forbid"
     # Kubernetes gives up on a schedule that missed 100 starts, unless it has a deadline.
@@ -142,7 +142,7 @@ def test_the_settings_in_the_cron_job_are_settings(tmp_path: Path) -> None:
     [(name, text)] = documents()["ConfigMap"]["data"].items()
     (tmp_path / name).write_text(text, encoding="utf-8")
     sections = read_toml(tmp_path / name)
-    assert not sections["store"].registry.is_absolute(), "it would lie beside the volume"
+    assert not sections["store"].registry.is_absolute(), "it would lie outside the volume"
     assert commands()["cronjob.yaml"][-1].endswith(f"/{name}")
 
 
@@ -185,7 +185,7 @@ def test_a_unit_has_keys_that_systemd_knows(name: str) -> None:
 def test_the_units_pass_systemd_s_own_check(tmp_path: Path) -> None:
     for name in UNITS:
         text = (DEPLOY / name).read_text(encoding="utf-8")
-        # It asks whether the program is there, and here another python is.
+        # It checks that the program exists, and here another python does.
         (tmp_path / name).write_text(text.replace("/opt/textvae/bin/python", sys.executable))
 
     def complaints() -> str:
@@ -195,9 +195,9 @@ def test_the_units_pass_systemd_s_own_check(tmp_path: Path) -> None:
             "--man=no",
             *(str(tmp_path / name) for name in UNITS),
         ]
-        said = subprocess.run(command, capture_output=True, text=True).stderr
+        output = subprocess.run(command, capture_output=True, text=True).stderr
         # The machine's own units may have faults of theirs.
-        return "\n".join(line for line in said.splitlines() if "textvae" in line)
+        return "\n".join(line for line in output.splitlines() if "textvae" in line)
 
     assert complaints() == ""
     with (tmp_path / UNITS[0]).open("a") as stream:
@@ -224,7 +224,7 @@ def test_every_unit_leaves_time_to_save_and_to_drain() -> None:
     assert serve_s > ServeConfig().drain_s + 1
 
 
-def test_the_timer_starts_the_night_and_catches_up() -> None:
+def test_the_timer_starts_the_nightly_run_and_catches_up() -> None:
     timer = unit("textvae-nightly.timer")
     assert timer["Timer"]["Persistent"] == "true"
     assert timer["Timer"]["RandomizedDelaySec"]

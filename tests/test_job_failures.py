@@ -42,9 +42,9 @@ def test_wrong_settings_stop_a_job_before_its_work(
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "flags", "code", "said"),
+    ("name", "content", "flags", "code", "problem"),
     [
-        ("gone.txt", None, (), 66, "no such file"),
+        ("missing.txt", None, (), 66, "no such file"),
         ("empty.txt", b"", (), 65, "the file is empty"),
         ("nul.txt", b"a line\nbin\0ary\n", (), 65, "line 2 holds a NUL byte"),
         ("latin.txt", "caf\u00e9\n".encode("latin-1"), (), 65, "byte 0xe9 is not UTF-8"),
@@ -66,7 +66,12 @@ def test_wrong_settings_stop_a_job_before_its_work(
     ],
 )
 def test_text_that_breaks_the_contract_is_refused_by_its_path(
-    tmp_path: Path, name: str, content: bytes | None, flags: tuple[str, ...], code: int, said: str
+    tmp_path: Path,
+    name: str,
+    content: bytes | None,
+    flags: tuple[str, ...],
+    code: int,
+    problem: str,
 ) -> None:
     folder = prepared(tmp_path / "jobs")
     path = folder / name
@@ -75,7 +80,7 @@ def test_text_that_breaks_the_contract_is_refused_by_its_path(
     ended = ran_job(folder, "ingest", "--data.inputs", str(path), *flags)
     assert (ended.code, ended.line["outcome"]) == (code, "failed")
     assert str(path) in ended.line["error"]
-    assert said in ended.line["error"]
+    assert problem in ended.line["error"]
     assert list((folder / "spans").glob("0*")) == []
 
 

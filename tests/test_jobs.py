@@ -89,12 +89,12 @@ def test_no_file_that_a_job_writes_holds_a_pickle(chain: tuple[Path, dict[str, E
     torch.save({"one": torch.zeros(2)}, saved)
     pickles = [saved.getvalue(), *(pickle.dumps([1, "one"], number) for number in range(6))]
     assert all(map(holds_a_pickle, pickles))
-    places = [chain[0] / place for place in ("registry", "spans", "runs")]
-    written = [path for place in places for path in place.rglob("*") if path.is_file()]
-    kinds = {path.suffix for path in written}
+    folders = [chain[0] / name for name in ("registry", "spans", "runs")]
+    paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    kinds = {path.suffix for path in paths}
     assert {".safetensors", ".model", ".json", ".jsonl", ".toml"} <= kinds
-    assert any("checkpoints" in path.parts for path in written)
-    assert [path for path in written if holds_a_pickle(path.read_bytes())] == []
+    assert any("checkpoints" in path.parts for path in paths)
+    assert [path for path in paths if holds_a_pickle(path.read_bytes())] == []
 
 
 def test_the_same_text_once_more_is_no_data(chain: tuple[Path, dict[str, Ended]]) -> None:
@@ -144,8 +144,8 @@ def test_a_champion_is_still_judged_once_text_that_it_learned_from_was_forgotten
     name = list_versions(folder / "registry", MODEL)[0]
     corpus = load_spans(folder / "spans")
     (folder / "forget.txt").write_text(f"{corpus.train[0].text}\n{corpus.test[0].text}\n")
-    told = ran_job(folder, "ingest", "--forget", "forget.txt").line
-    assert (told["outcome"], told["sentences"], told["erased"]) == ("forgotten", 2, 2)
-    assert told["spans"][corpus.names[0]]["erased"] == {"train": 1, "valid": 0, "test": 1}
+    result = ran_job(folder, "ingest", "--forget", "forget.txt").line
+    assert (result["outcome"], result["sentences"], result["erased"]) == ("forgotten", 2, 2)
+    assert result["spans"][corpus.names[0]]["erased"] == {"train": 1, "valid": 0, "test": 1}
     ended = ran_job(folder, "evaluate", "--version", name)
     assert (ended.code, ended.line["version"]) == (0, name)

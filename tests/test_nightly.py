@@ -1,4 +1,4 @@
-"""A night: told to its hook, never two at once, and going on where it was cut off."""
+"""The nightly run: reported to its hook, never two at once, resumed where it was cut off."""
 
 import json
 import os
@@ -20,24 +20,24 @@ from textvae.store.versions import list_versions, open_version
 
 HOOK = """
 import json, sys
-told = json.load(sys.stdin)
-with open("told.jsonl", "a") as stream:
-    print(json.dumps(told), file=stream)
+result = json.load(sys.stdin)
+with open("results.jsonl", "a") as stream:
+    print(json.dumps(result), file=stream)
 raise SystemExit(%d)
 """
 
 
 def folder_with_hook(tmp_path: Path, code: int = 0, settings: str = NIGHT_CONFIG) -> Path:
-    """A night's folder, whose hook notes what it is told and ends with `code`."""
+    """The folder of a nightly run, whose hook saves each result and ends with `code`."""
     settings += f'hook = "{sys.executable} hook.py"\n'
-    folder = prepared(tmp_path / "night", settings)
+    folder = prepared(tmp_path / "jobs", settings)
     (folder / "hook.py").write_text(HOOK % code)
     return folder
 
 
-def told(folder: Path) -> list[dict[str, Any]]:
-    """What the hook was told."""
-    return [json.loads(line) for line in (folder / "told.jsonl").read_text().splitlines()]
+def hook_results(folder: Path) -> list[dict[str, Any]]:
+    """The results that the hook received."""
+    return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
 
 
 def more_text(folder: Path) -> None:
@@ -47,7 +47,7 @@ def more_text(folder: Path) -> None:
 
 
 def killed_when(folder: Path, glob: str, holding: str = "", *flags: str) -> None:
-    """A night that is killed as soon as there is a file like this that holds this."""
+    """A nightly run that is killed as soon as there is a file like this that holds this."""
     process = subprocess.Popen(
         [sys.executable, "-m", "jobs.nightly", "--config", "toy.toml", *flags],
         cwd=folder,
@@ -64,18 +64,18 @@ def killed_when(folder: Path, glob: str, holding: str = "", *flags: str) -> None
     process.wait()
 
 
-def test_every_end_is_told_to_the_hook_as_it_stands_in_the_result(tmp_path: Path) -> None:
+def test_the_hook_receives_every_result_as_it_stands_in_the_file(tmp_path: Path) -> None:
     folder = folder_with_hook(tmp_path)
     lines = [ran_job(folder, "nightly").line for _ in range(2)]
     (folder / "inbox" / "toy.txt").unlink()
     (folder / "inbox").rmdir()
     lines.append(ran_job(folder, "nightly").line)
     assert [line["outcome"] for line in lines] == ["promoted", "up_to_date", "failed"]
-    assert told(folder) == lines
+    assert hook_results(folder) == lines
 
 
 @pytest.mark.parametrize(
-    ("hook", "said"),
+    ("hook", "problem"),
     [
         (f"{sys.executable} hook.py", "ended with exit code 3"),
         ("no-such-program --flag", "could not be started"),
@@ -83,20 +83,20 @@ def test_every_end_is_told_to_the_hook_as_it_stands_in_the_result(tmp_path: Path
     ],
 )
 def test_a_hook_that_fails_is_in_the_result_and_changes_nothing_else(
-    tmp_path: Path, hook: str, said: str
+    tmp_path: Path, hook: str, problem: str
 ) -> None:
     settings = NIGHT_CONFIG + f"hook_timeout_s = 0.5\nhook = {json.dumps(hook)}\n"
     if "hook.py" in hook:
         settings = settings.replace("0.5", "30")
-    folder = prepared(tmp_path / "night", settings)
+    folder = prepared(tmp_path / "jobs", settings)
     (folder / "hook.py").write_text(HOOK % 3)
     (folder / "inbox" / "toy.txt").write_text("one sentence alone\n")
     line = ran_job(folder, "nightly").line
     assert (line["exit_code"], line["outcome"]) == (65, "failed")
-    assert said in line["hook"]
+    assert problem in line["hook"]
 
 
-def test_a_night_beside_another_is_told_who_it_is_and_leaves_its_result_alone(
+def test_a_second_nightly_run_names_the_first_and_leaves_its_result_alone(
     tmp_path: Path,
 ) -> None:
     """Before anything heavy is imported, and its hook hears of it."""
@@ -108,18 +108,18 @@ def test_a_night_beside_another_is_told_who_it_is_and_leaves_its_result_alone(
     assert (ended.code, ended.line["kind"]) == (75, "BusyError")
     assert f"nightly (pid {os.getpid()} on " in ended.line["error"]
     assert json.loads(result.read_bytes()) == {"outcome": "of the other"}
-    assert told(folder) == [ended.line]
+    assert hook_results(folder) == [ended.line]
     assert not (folder / "spans").exists()
 
 
-def test_a_night_that_waits_for_another_imports_no_torch() -> None:
+def test_a_nightly_run_that_finds_another_imports_no_torch() -> None:
     code = "import sys, jobs.nightly; raise SystemExit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
-def test_a_night_that_was_cut_off_ends_with_the_text_it_began_with(tmp_path: Path) -> None:
-    """New text waits for the next night; what was trained is not trained again."""
-    folder = prepared(tmp_path / "night", NIGHT_CONFIG)
+def test_a_nightly_run_that_was_cut_off_ends_with_the_text_it_began_with(tmp_path: Path) -> None:
+    """New text waits for the next nightly run; what was trained is not trained again."""
+    folder = prepared(tmp_path / "jobs", NIGHT_CONFIG)
     killed_when(folder, "registry/toy/attachments/*/prior")
     trained = list_versions(folder / "registry", MODEL)
     assert len(trained) == 1
@@ -138,8 +138,10 @@ def test_a_night_that_was_cut_off_ends_with_the_text_it_began_with(tmp_path: Pat
     ]
 
 
-def test_a_night_that_was_cut_off_just_after_it_promoted_promotes_once(tmp_path: Path) -> None:
-    folder = prepared(tmp_path / "night", NIGHT_CONFIG)
+def test_a_nightly_run_that_was_cut_off_just_after_it_promoted_promotes_once(
+    tmp_path: Path,
+) -> None:
+    folder = prepared(tmp_path / "jobs", NIGHT_CONFIG)
     killed_when(folder, "registry/toy/promotions/000001.json")
     line = ran_job(folder, "nightly").line
     assert line["outcome"] == "promoted"
@@ -148,8 +150,8 @@ def test_a_night_that_was_cut_off_just_after_it_promoted_promotes_once(tmp_path:
 
 
 def test_a_version_is_judged_anew_where_the_champion_moved(tmp_path: Path) -> None:
-    """As where somebody promoted or rolled back by hand while the night was cut off."""
-    folder = prepared(tmp_path / "night", NIGHT_CONFIG)
+    """As where somebody promoted or rolled back by hand while the nightly run was cut off."""
+    folder = prepared(tmp_path / "jobs", NIGHT_CONFIG)
     first = ran_job(folder, "nightly").line["version"]
     more_text(folder)
     # It was judged against promotion 1 and is asking the real server when it dies.
@@ -167,9 +169,9 @@ def test_a_version_is_judged_anew_where_the_champion_moved(tmp_path: Path) -> No
 def test_a_version_that_was_no_better_is_judged_again_once_the_champion_is_old(
     tmp_path: Path,
 ) -> None:
-    """Two sentences prove nothing better. It is not trained again, and what is worse stays out."""
+    """Two sentences show no difference. It is not trained again, and a worse one stays out."""
     settings = NIGHT_CONFIG.replace("champion_days_max = 0.0", "champion_days_max = 1e5")
-    folder = prepared(tmp_path / "night", settings.replace("[gate]", "[gate]\nsentences = 2"))
+    folder = prepared(tmp_path / "jobs", settings.replace("[gate]", "[gate]\nsentences = 2"))
     registry = folder / "registry"
     first = open_version(registry, MODEL, ran_job(folder, "nightly").line["version"])
     old = {"reason": "test", "actor": "test", "at": "2020-01-01T00:00:00Z"}
@@ -192,7 +194,7 @@ def test_a_version_that_was_no_better_is_judged_again_once_the_champion_is_old(
 
 def test_a_version_that_a_real_server_cannot_serve_is_rejected(tmp_path: Path) -> None:
     settings = NIGHT_CONFIG.replace("ask_server = false", "start_timeout_s = 0.01")
-    folder = prepared(tmp_path / "night", settings)
+    folder = prepared(tmp_path / "jobs", settings)
     line = ran_job(folder, "nightly").line
     assert line["outcome"] == "rejected"
     assert line["reasons"] == [f"{line['version']}: its server is not ready after 0.01 s"]
@@ -200,7 +202,7 @@ def test_a_version_that_a_real_server_cannot_serve_is_rejected(tmp_path: Path) -
 
 
 def test_a_version_that_a_real_server_serves_is_promoted(tmp_path: Path) -> None:
-    folder = prepared(tmp_path / "night", NIGHT_CONFIG.replace("ask_server = false", ""))
+    folder = prepared(tmp_path / "jobs", NIGHT_CONFIG.replace("ask_server = false", ""))
     line = ran_job(folder, "nightly").line
     assert line["outcome"] == "promoted"
     journal = json.loads((folder / "runs/nightly/journal.json").read_bytes())
@@ -216,14 +218,14 @@ def test_a_version_that_a_real_server_serves_is_promoted(tmp_path: Path) -> None
     }
 
 
-def test_a_night_that_failed_by_itself_is_over(tmp_path: Path) -> None:
-    """The next one begins with the text of its day; the log beside the journal knows both."""
-    folder = prepared(tmp_path / "night", NIGHT_CONFIG)
+def test_a_nightly_run_that_failed_by_itself_is_over(tmp_path: Path) -> None:
+    """The next one begins with the text of its day; the log next to the journal has both."""
+    folder = prepared(tmp_path / "jobs", NIGHT_CONFIG)
     good = (folder / "inbox" / "toy.txt").read_text()
     (folder / "inbox" / "toy.txt").write_text("one sentence alone\n")
     assert ran_job(folder, "nightly").code == 65
     (folder / "inbox" / "toy.txt").write_text(good)
     line = ran_job(folder, "nightly").line
     assert (line["outcome"], line["done_before"]) == ("promoted", [])
-    nights = (folder / "runs/nightly/journal.log.jsonl").read_text().splitlines()
-    assert [json.loads(night)["outcome"] for night in nights] == ["failed", "promoted"]
+    log = (folder / "runs/nightly/journal.log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["outcome"] for line in log] == ["failed", "promoted"]

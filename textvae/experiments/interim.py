@@ -99,10 +99,13 @@ def interim_result(
         fold_batchnorm(model)
         encoder, decoder = ExactEncoder(model), ExactDecoder(model)
         loaded = LoadedVersion(tokenizer, encoder, decoder, config.latent, None)
-        means = loaded.posteriors([ids[:tokens_max] for ids in tokenizer.encode(sentences)]).mean
+        encoded = [ids[:tokens_max] for ids in tokenizer.encode(sentences)]
+        means = loaded.posteriors(encoded).mean
         items = np.arange(SAMPLES, dtype=np.uint64)
         draws = normals(SEED, items, np.zeros_like(items), config.latent).astype(np.float32)
-        texts = _decode_greedily(loaded, np.concatenate([means, draws]), tokens_max)
+        # A model that has learned little repeats a word without end; half of that is enough.
+        most = min(tokens_max, 2 * max(map(len, encoded)))
+        texts = _decode_greedily(loaded, np.concatenate([means, draws]), most)
     count = len(sentences)
     pairs = list(zip(sentences, texts[:count], strict=True))
     return InterimResult(int(checkpoint.name), pairs, texts[count:])
