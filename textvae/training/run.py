@@ -130,7 +130,7 @@ def tokenize_corpus(recipe: Recipe, corpus: Corpus, run: Path) -> TokenizedCorpu
     tokens_max = recipe.training.tokens_max
     train = token_source(corpus.train, tokenizer, tokens_max)
     # Some hundreds of a held-out side are looked at, however large it is.
-    valid = token_source(corpus.valid, tokenizer, tokens_max, kept_max=VALID_KEPT_MAX)
+    valid = token_source(corpus.valid, tokenizer, tokens_max, stored_max=VALID_KEPT_MAX)
     return TokenizedCorpus(data, tokenizer.vocab, train, valid)
 
 
