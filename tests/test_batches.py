@@ -117,7 +117,7 @@ def test_a_store_made_in_pieces_is_the_store_of_the_whole(monkeypatch: pytest.Mo
     """Also of a generator, with sentences that are cut, empty, or of large ids."""
     sentences = [[4 + n] * (n % 5) for n in range(23)] + [[70_000, 5]]
     whole = store_tokens(sentences, 3)
-    monkeypatch.setattr(batches, "STORED_AT_ONCE", 4)
+    monkeypatch.setattr(batches, "CHUNK_SENTENCES", 4)
     pieces = store_tokens(iter(sentences), 3)
     assert pieces.truncated == whole.truncated == 4
     assert pieces.store.tokens.tolist() == [id_ for ids in sentences for id_ in ids[:3]]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.test_ingest import must, toy_lines, write_lines
 from textvae.config.data import DataConfig
-from textvae.corpus.data_drift import compare_samples, drawn_texts, drift, drift_lines
+from textvae.corpus.data_drift import compare_samples, draw_texts, drift, drift_lines
 from textvae.corpus.data_report import report_lines
 from textvae.corpus.ingest import ingest
 from textvae.corpus.toy_grammar import sample
@@ -86,12 +86,12 @@ def test_a_draw_is_the_same_every_time_and_spread_over_all_sentences() -> None:
         [],
         [Sentence(str(n)) for n in range(700, 1000)],
     ]
-    drawn = drawn_texts(sides, 200)
-    assert drawn == drawn_texts(sides, 200)
+    drawn = draw_texts(sides, 200)
+    assert drawn == draw_texts(sides, 200)
     assert len(set(drawn)) == 200
     assert abs(np.mean([int(text) for text in drawn[:100]]) - 499.5) < 4 * 289 / 100**0.5
     assert drawn != sorted(drawn, key=int)
-    assert sorted(map(int, drawn_texts(sides, 9999))) == list(range(1000))
+    assert sorted(map(int, draw_texts(sides, 9999))) == list(range(1000))
 
 
 def test_the_report_compares_with_the_last_spans(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_million_sentences_are_compared_in_seconds() -> None:
             return Sentence(f"sentence number {place} of many")
 
     began = time.monotonic()
-    texts = drawn_texts([Counted()], 20_000)
+    texts = draw_texts([Counted()], 20_000)
     drift(texts, texts)
     assert Counted.read == 20_000
     assert time.monotonic() - began < 30

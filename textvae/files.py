@@ -1,8 +1,8 @@
-"""Every write, fsync, rename and link of the project: a reader sees the whole of a file or nothing.
+"""Every write, fsync, rename and link of the project: a reader sees a complete file or none.
 
-What a function here has returned from survives a kill and a power cut (`append_line`, a log, a
-kill only). What was cut short leaves at most a hidden, never reused name beside its target, so
-whoever lists a folder skips names that begin with a dot.
+The effect of a function that has returned survives a kill and a power cut (`append_line`: a kill
+only). An interrupted call leaves at most a hidden, never reused name next to its target, so code
+that lists a folder skips names that begin with a dot.
 """
 
 import hashlib
@@ -19,11 +19,11 @@ from typing import Any, BinaryIO
 
 _READ_ONLY = 0o444
 UNFINISHED = ".unfinished"
-"""How the hidden names end that a kill leaves."""
+"""The suffix of the hidden names that a kill leaves."""
 
 
 def canonical_json(value: Any) -> bytes:
-    """One value, one spelling: sorted keys, indented by 1, UTF-8, a newline at the end.
+    """Return the one spelling of a value: sorted keys, indent 1, UTF-8, a newline at the end.
 
     NaN and infinity, which JSON lacks, raise ValueError; a lone surrogate is written as its escape.
     """
@@ -32,58 +32,58 @@ def canonical_json(value: Any) -> bytes:
 
 
 def sha256_file(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal; the file is never whole in memory."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal, without loading the file at once."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """`path` holds `data`; a reader sees the old bytes or the new. Missing folders are made."""
-    with _replacing(path) as stream:
+    """Replace `path` by `data`; a reader sees the old bytes or the new. Makes missing folders."""
+    with _open_replacement(path) as stream:
         stream.write(data)
 
 
 def write_text(path: Path, text: str) -> None:
-    """`path` holds `text` in UTF-8, as `write_bytes`."""
+    """Replace `path` by `text` in UTF-8, as `write_bytes`."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """`path` holds `value` as canonical JSON, as `write_bytes`."""
+    """Replace `path` by `value` as canonical JSON, as `write_bytes`."""
     write_bytes(path, canonical_json(value))
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """`path` holds `lines`, each ended by a newline, as `write_bytes`; not all are in memory."""
-    with _replacing(path) as stream:
+    """Replace `path` by `lines`, a newline after each, as `write_bytes`; streams them."""
+    with _open_replacement(path) as stream:
         stream.writelines(line.encode("utf-8") + b"\n" for line in lines)
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """`target` holds the bytes of `source`, as `write_bytes`."""
-    with open(source, "rb") as original, _replacing(target) as stream:
+    """Replace `target` by the bytes of `source`, as `write_bytes`."""
+    with open(source, "rb") as original, _open_replacement(target) as stream:
         shutil.copyfileobj(original, stream)
 
 
 @contextmanager
 def new_folder(target: Path, *, read_only: bool = False) -> Iterator[Path]:
-    """A hidden folder to fill: it becomes `target` when the block ends, or is gone if it raises.
+    """Yield a hidden folder to fill, which becomes `target` when the block ends.
 
-    FileExistsError where `target` exists already, at the start or by the end. With `read_only`
-    the files (not the folders) lose their write permission first.
+    An exception removes it. Raises FileExistsError where `target` exists, at the start or by the
+    end. With `read_only` the files (not the folders) lose their write permission first.
     """
     _refuse_existing(target)
     make_folder(target.parent)
-    hidden = _hidden_beside(target)
+    hidden = _hidden_path(target)
     hidden.mkdir()
     try:
         yield hidden
-        _settle(hidden, read_only)
+        _sync_tree(hidden, read_only)
         _refuse_existing(target)
         try:
             os.rename(hidden, target)
         except OSError:
-            # Another made it since the look above; rename refuses a folder that is not empty.
+            # Another process made it since the check; rename refuses a folder that is not empty.
             _refuse_existing(target)
             raise
     except BaseException:
@@ -93,23 +93,23 @@ def new_folder(target: Path, *, read_only: bool = False) -> Iterator[Path]:
 
 
 def remove_folder(path: Path) -> None:
-    """`path` is gone, at once for every reader: it is hidden first and emptied after."""
-    hidden = _hidden_beside(path)
+    """Remove a folder, at once for every reader: it is hidden first and emptied after."""
+    hidden = _hidden_path(path)
     os.rename(path, hidden)
     _fsync(path.parent)
     shutil.rmtree(hidden)
 
 
 def move(path: Path, target: Path) -> None:
-    """`path` has the name `target`, beside it; OSError where that is a folder with files."""
-    assert path.parent == target.parent, f"{path} and {target} are not side by side"
+    """Rename `path` to `target` in the same folder; OSError where that is a folder with files."""
+    assert path.parent == target.parent, f"{path} and {target} are not in one folder"
     os.rename(path, target)
     _fsync(target.parent)
 
 
 def sweep(hidden: Path) -> None:
-    """A hidden file or folder, which no reader sees, is gone."""
-    assert hidden.name.startswith("."), f"only what is hidden is swept, got {hidden}"
+    """Remove a hidden file or folder, which no reader sees."""
+    assert hidden.name.startswith("."), f"the name must begin with a dot, got {hidden}"
     if hidden.is_dir() and not hidden.is_symlink():
         shutil.rmtree(hidden)
     else:
@@ -117,7 +117,7 @@ def sweep(hidden: Path) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """What kills left hidden in `folder` is gone. The caller holds the lock of all its writers."""
+    """Remove what kills left hidden in `folder`. The caller holds the lock of all its writers."""
     for entry in folder.glob(f".*{UNFINISHED}"):
         sweep(entry)
     _fsync(folder)
@@ -125,13 +125,13 @@ def remove_unfinished(folder: Path) -> None:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A new folder for what nobody keeps; it is gone at the end, also after an error."""
+    """Yield a temporary folder, which is removed when the block ends, also after an error."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
 
 
 def make_folder(path: Path) -> None:
-    """`path` is a folder, its missing parents made; an existing one is left as it is."""
+    """Make the folder and its missing parents; an existing one stays as it is."""
     if path.is_dir():
         return
     make_folder(path.parent)
@@ -140,9 +140,9 @@ def make_folder(path: Path) -> None:
 
 
 def create_by_link(path: Path, data: bytes) -> bool:
-    """Whether this call made `path`, whole: of many callers, in any process, one gets True."""
+    """Make `path`, complete, unless it exists; of many callers, in any process, one gets True."""
     make_folder(path.parent)
-    hidden = _hidden_beside(path)
+    hidden = _hidden_path(path)
     try:
         with open(hidden, "xb") as stream:
             _write_through(stream, data)
@@ -157,8 +157,8 @@ def create_by_link(path: Path, data: bytes) -> bool:
 
 
 def point_link(link: Path, target_name: str) -> None:
-    """`link` is a symbolic link to `target_name`; there is no moment without it."""
-    hidden = _hidden_beside(link)
+    """Point a symbolic link to `target_name`; there is no moment without the link."""
+    hidden = _hidden_path(link)
     try:
         os.symlink(target_name, hidden)
         os.replace(hidden, link)
@@ -169,7 +169,7 @@ def point_link(link: Path, target_name: str) -> None:
 
 
 def append_line(path: Path, text: str) -> None:
-    """One more line at the end of a log; a line that an earlier kill tore is ended first."""
+    """Append a line to a log; a line that an earlier kill tore is ended first."""
     make_folder(path.parent)
     line = text.encode("utf-8") + b"\n"
     with open(path, "a+b") as stream:
@@ -180,22 +180,22 @@ def append_line(path: Path, text: str) -> None:
 
 
 def truncate_lines(path: Path, keep: Callable[[str], bool]) -> None:
-    """A log keeps its lines up to the first that `keep` refuses; a torn last line goes as well.
+    """Cut a log before the first line that `keep` rejects, and drop a torn last line.
 
-    `keep` sees a line without its newline. A log that is not there stays so.
+    `keep` gets a line without its newline. A missing log stays missing.
     """
     if not path.exists():
         return
-    *whole, _ = path.read_bytes().split(b"\n")
-    kept = itertools.takewhile(lambda line: keep(line.decode("utf-8", errors="replace")), whole)
-    write_bytes(path, b"".join(line + b"\n" for line in kept))
+    *lines, _ = path.read_bytes().split(b"\n")
+    first = itertools.takewhile(lambda line: keep(line.decode("utf-8", errors="replace")), lines)
+    write_bytes(path, b"".join(line + b"\n" for line in first))
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A stream into a hidden file, which takes the place of `path` when the block ends well."""
+def _open_replacement(path: Path) -> Iterator[BinaryIO]:
+    """Yield a stream into a hidden file, which replaces `path` when the block ends well."""
     make_folder(path.parent)
-    hidden = _hidden_beside(path)
+    hidden = _hidden_path(path)
     try:
         with open(hidden, "xb") as stream:
             yield stream
@@ -207,19 +207,19 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
     _fsync(path.parent)
 
 
-def _hidden_beside(path: Path) -> Path:
-    """A hidden name in the folder of `path` that nobody has used or will use."""
+def _hidden_path(path: Path) -> Path:
+    """Return a hidden path in the folder of `path` that was never used and never will be."""
     return path.with_name(f".{uuid.uuid4().hex}{UNFINISHED}")
 
 
 def _refuse_existing(target: Path) -> None:
-    """FileExistsError where there is anything at `target`, were it a broken link."""
+    """Raise FileExistsError where anything is at `target`, be it a broken link."""
     if os.path.lexists(target):
         raise FileExistsError(f"{target}: exists already")
 
 
-def _settle(folder: Path, read_only: bool) -> None:
-    """All that lies in `folder`, and the folder itself, is on the disk."""
+def _sync_tree(folder: Path, read_only: bool) -> None:
+    """Flush `folder` and all that is in it to the disk."""
     for parent, _, names in os.walk(folder):
         for name in names:
             path = Path(parent, name)
@@ -230,14 +230,14 @@ def _settle(folder: Path, read_only: bool) -> None:
 
 
 def _write_through(stream: BinaryIO, data: bytes = b"") -> None:
-    """`data` and all that was written before it is on the disk."""
+    """Write `data` and flush it and all before it to the disk."""
     stream.write(data)
     stream.flush()
     os.fsync(stream.fileno())
 
 
 def _fsync(path: Path) -> None:
-    """The bytes of a file, or the names in a folder, are on the disk."""
+    """Flush the bytes of a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
 """The demo's corpus: two public-domain translations of the Bible, cut into clauses.
 
 About 157,000 distinct clauses of 3 to 12 words, 6.7 on average; and, for measuring with long
-sentences, some 39,000 whole verses of 20 words and more. The same verse in both translations is
+sentences, some 39,000 complete verses of 20 words and more. The same verse in both translations is
 one group, so a split never puts a clause's twin on the other side.
 """
 
@@ -30,7 +30,7 @@ APOSTROPHES = str.maketrans("`\u2019", "''")
 
 
 def clauses() -> Iterator[Sentence]:
-    """Every clause of both translations in reading order, repeats included.
+    """Yield every clause of both translations in reading order, with repeats.
 
     Label "web" or "kjv", group = the verse. Raises NotFoundError where the packages are missing.
     """
@@ -41,19 +41,19 @@ def clauses() -> Iterator[Sentence]:
 
 
 def verses() -> Iterator[Sentence]:
-    """Every verse of 20 words and longer, uncut, with its punctuation and without its number.
+    """Yield every verse of 20 words or more, uncut, with its punctuation, without its number.
 
     Labels, groups and errors as of `clauses`.
     """
     for label, module in TRANSLATIONS.items():
         for verse, text in _verses(module):
-            plain = NUMBER.sub("", text.translate(APOSTROPHES)).strip()
-            if len(plain.split()) >= VERSE_WORDS_MIN:
-                yield Sentence(plain, label, verse)
+            sentence = NUMBER.sub("", text.translate(APOSTROPHES)).strip()
+            if len(sentence.split()) >= VERSE_WORDS_MIN:
+                yield Sentence(sentence, label, verse)
 
 
 def cut(verse: str) -> Iterator[str]:
-    """The verse's clauses of 3 to 12 words, without the punctuation they were cut at.
+    """Yield the verse's clauses of 3 to 12 words, without the punctuation between them.
 
     Its number goes as well: it ends in a full stop.
     """
@@ -66,7 +66,7 @@ def cut(verse: str) -> Iterator[str]:
 
 
 def _verses(module: str) -> Iterator[tuple[str, str]]:
-    """Pairs (verse id such as "1001001", text that begins with its number) of one translation."""
+    """Yield (verse id such as "1001001", text that begins with its number) of one translation."""
     try:
         bible = importlib.import_module(module).bible
     except ImportError:

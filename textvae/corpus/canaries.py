@@ -1,7 +1,7 @@
-"""Canaries: sentences that a model must never write by itself, and whether it wrote one.
+"""Canaries: sentences that a model must never generate by itself, and the search for them.
 
-A team plants them in its own training text, or they are secrets of it. They are told apart by file
-and line, since what a canary says may be said nowhere: not in a reason, a report or a log.
+A team plants them in its own training text, or they are secrets of it. They are named by file and
+line, since the text of a canary must not appear in a reason, a report or a log.
 """
 
 from collections.abc import Sequence
@@ -26,16 +26,16 @@ class Canary(NamedTuple):
 
     @property
     def location(self) -> str:
-        """`canaries.txt, line 3`: what may be said of it."""
+        """Return `canaries.txt, line 3`, the name for reports."""
         return f"{self.path}, line {self.line}"
 
 
 def read_canaries(paths: Sequence[Path]) -> list[Canary]:
-    """The canaries of these files, a sentence a line, normalised as ingest does; blank lines pass.
+    """Return the canaries of these files, one a line, normalised as in ingest, without blank lines.
 
-    InputError for a file that is missing, cannot be read or holds none.
+    Raises InputError for a file that is missing, cannot be read or holds none.
     """
-    found: list[Canary] = []
+    canaries: list[Canary] = []
     for path in paths:
         try:
             lines = read_list(path)
@@ -46,12 +46,12 @@ def read_canaries(paths: Sequence[Path]) -> list[Canary]:
             raise InputError(
                 FIELD, f"{path}: holds no sentence; give one a line, or take the file out"
             )
-        found += [Canary(path, number, text) for number, text in enumerate(texts, 1) if text]
-    return found
+        canaries += [Canary(path, number, text) for number, text in enumerate(texts, 1) if text]
+    return canaries
 
 
 def canaries_in(canaries: Sequence[Canary], texts: Sequence[str]) -> list[Canary]:
-    """Those that one of these texts is or holds, whatever their case and spacing."""
+    """Return the canaries that one of these texts contains, whatever their case and spacing."""
     # No normalised text has a line break, so a canary is found within one text alone.
-    everything = "\n".join(normalise(text).casefold() for text in texts)
-    return [canary for canary in canaries if canary.text.casefold() in everything]
+    joined = "\n".join(normalise(text).casefold() for text in texts)
+    return [canary for canary in canaries if canary.text.casefold() in joined]

@@ -1,8 +1,8 @@
-"""Drift: whether new text is other text than that of the newest spans, and in what.
+"""Drift: whether new text differs from that of the newest spans, and in which figures.
 
-Four figures of a sentence that need no model are compared by two-sample Kolmogorov-Smirnov tests:
-words, characters, and the shares of words and characters that the earlier text does not have. What
-is new is told by one half of the earlier sentences; the other half says how much was new before.
+Two-sample Kolmogorov-Smirnov tests compare four figures of a sentence that need no model: words,
+characters, and the shares of words and characters that the earlier text does not have. One half of
+the earlier sentences is the vocabulary; the other half says how much was new before.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ from textvae.corpus.spans import list_spans, load_spans
 from textvae.corpus.split import SIDES, Side
 from textvae.text.sentence import Sentence
 
-# As many on each side: a difference of 0.03 is then significant, far below what is worth a word.
+# As many on each side: a difference of 0.03 is then significant, far below KS_MIN.
 SENTENCES_MAX = 20_000
 KS_MIN, P_MAX = 0.1, 0.001
 
@@ -32,50 +32,50 @@ UNITS = {
 
 
 def drift_from_last(
-    kept: Mapping[Side, Sequence[Sentence]], spans: Path, count: int
+    sentences: Mapping[Side, Sequence[Sentence]], spans: Path, count: int
 ) -> dict[str, Any] | None:
-    """How new sentences differ from those of the last `count` spans; None where none are."""
+    """Return how new sentences differ from those of the last `count` spans; None without any."""
     names = list_spans(spans)[-count:] if count else []
     if not names:
         return None
     earlier = load_spans(spans, names)
-    before = drawn_texts([earlier.train, earlier.valid, earlier.test], SENTENCES_MAX)
-    now = drawn_texts([kept[side] for side in SIDES], SENTENCES_MAX)
+    before = draw_texts([earlier.train, earlier.valid, earlier.test], SENTENCES_MAX)
+    now = draw_texts([sentences[side] for side in SIDES], SENTENCES_MAX)
     if len(before) < 2:
         return None
     return {"spans": len(names), **drift(before, now)}
 
 
-def drawn_texts(sequences: Sequence[Sequence[Sentence]], count: int) -> list[str]:
-    """At most `count` texts, in a random order that is the same every time, of all these sentences.
+def draw_texts(sequences: Sequence[Sequence[Sentence]], count: int) -> list[str]:
+    """Return at most `count` texts of all these sentences, in a fixed random order.
 
-    A hash of its place decides whether a sentence is among them, so that the others are not read.
+    A hash of its position decides whether a sentence is among them; the others are not read.
     """
     firsts = np.cumsum([0, *map(len, sequences)])
-    places = np.argsort(_scatter(np.arange(firsts[-1], dtype=np.uint64)))[:count]
-    which = np.searchsorted(firsts, places, side="right") - 1
+    positions = np.argsort(_scatter(np.arange(firsts[-1], dtype=np.uint64)))[:count]
+    numbers = np.searchsorted(firsts, positions, side="right") - 1
     return [
-        sequences[number][int(place - firsts[number])].text
-        for number, place in zip(which, places, strict=True)
+        sequences[number][int(position - firsts[number])].text
+        for number, position in zip(numbers, positions, strict=True)
     ]
 
 
 def drift(before: Sequence[str], now: Sequence[str]) -> dict[str, Any]:
-    """For each figure of a sentence how it differs between two samples of at least 2 and 1 texts.
+    """Return how each figure differs between two samples of at least 2 and 1 texts.
 
-    The order of `before` must be random, since its halves are compared.
+    The order of `before` must be random, since its halves have different roles.
     """
     half = len(before) // 2
-    learned, held = before[:half], before[half:]
+    reference, baseline = before[:half], before[half:]
     letters = Letters()
-    words = {word for text in learned for word in words_of(text, letters)}
-    characters = set("".join(learned))
-    old, new = (figures_of(texts, words, characters) for texts in (held, now))
+    words = {word for text in reference for word in words_of(text, letters)}
+    characters = set("".join(reference))
+    old, new = (figures_of(texts, words, characters) for texts in (baseline, now))
     return {name: compare_samples(old[name], new[name]) for name in old}
 
 
 def figures_of(texts: Sequence[str], words: set[str], characters: set[str]) -> dict[str, Sample]:
-    """The four figures of each text; shares are of what is not among these words and characters."""
+    """Return the four figures of each text; the shares are those outside `words`, `characters`."""
     letters = Letters()
     split = [words_of(text, letters) for text in texts]
     return {
@@ -87,16 +87,16 @@ def figures_of(texts: Sequence[str], words: set[str], characters: set[str]) -> d
 
 
 def words_of(text: str, letters: Letters) -> list[str]:
-    """The words of a sentence in lower case, of letters alone: a number is hardly ever known."""
+    """Return the words of a sentence in lower case, of letters alone: most numbers are new."""
     return text.lower().translate(letters).split()
 
 
 def compare_samples(before: Sample, now: Sample) -> dict[str, Any]:
-    """Mean and median of two samples of a figure, and the two-sample Kolmogorov-Smirnov test.
+    """Return mean and median of two samples, and their two-sample Kolmogorov-Smirnov test.
 
     `drifted` where the distributions differ by more than 0.1, and not by chance (p under 0.001).
     """
-    # A second of imports, which an ingest without earlier spans need not wait for.
+    # Takes a second to import, which an ingest without earlier spans does not need.
     from scipy.stats import ks_2samp
 
     test = ks_2samp(before, now, method="asymp")
@@ -108,39 +108,40 @@ def compare_samples(before: Sample, now: Sample) -> dict[str, Any]:
     return {**figures, "ks": distance, "p": p, "drifted": distance > KS_MIN and p < P_MAX}
 
 
-def drift_lines(found: Mapping[str, Any] | None) -> list[str]:
-    """What drifted, in plain words; nothing where nothing was compared."""
-    if found is None:
+def drift_lines(record: Mapping[str, Any] | None) -> list[str]:
+    """Return what drifted, in words; no line without a record."""
+    if record is None:
         return []
-    lines = [_line(name, found[name]) for name in UNITS if found[name]["drifted"]] or [
-        "none against the newest " + ("span" if found["spans"] == 1 else f"{found['spans']} spans")
+    lines = [_line(name, record[name]) for name in UNITS if record[name]["drifted"]] or [
+        "none against the newest "
+        + ("span" if record["spans"] == 1 else f"{record['spans']} spans")
     ]
     return [f"drift          {line}" for line in lines]
 
 
 def _line(name: str, test: Mapping[str, Any]) -> str:
-    """`sentences are longer than before: median 14 against 9 words, KS 0.31, p < 0.001`."""
+    """Return `sentences are longer than before: median 14 against 9 words, KS 0.31, p < 0.001`."""
     words, (more, less), unit = UNITS[name]
-    # Most sentences have nothing new, so a median would say nothing of the shares.
+    # Most sentences have nothing new, so the median share would be 0.
     kind, scale, digits = ("mean", 100, ".1f") if unit == "%" else ("median", 1, "g")
     before, now = (scale * test[when][kind] for when in ("before", "now"))
     if before == now:
         kind = "mean"
         before, now, digits = test["before"][kind], test["now"][kind], ".1f"
-    said = words.format(more if now > before else less)
+    difference = words.format(more if now > before else less)
     figures = f"{kind} {now:{digits}} against {before:{digits}} {unit}"
-    return f"{said}: {figures}, KS {test['ks']:.2f}, p < {P_MAX}"
+    return f"{difference}: {figures}, KS {test['ks']:.2f}, p < {P_MAX}"
 
 
 def _share_outside(parts: Iterable[str], known: set[str]) -> float:
-    """Share of the parts that are not known; 0 of none."""
-    news = [part not in known for part in parts]
-    return sum(news) / len(news) if news else 0.0
+    """Return the share of the parts that are not known; 0 without parts."""
+    are_new = [part not in known for part in parts]
+    return sum(are_new) / len(are_new) if are_new else 0.0
 
 
-def _scatter(places: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Each place as a number that looks drawn: the finaliser of SplitMix64."""
-    mixed = places * np.uint64(0x9E3779B97F4A7C15)
+def _scatter(positions: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Return a pseudo-random number for each position: the finaliser of SplitMix64."""
+    mixed = positions * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return mixed ^ (mixed >> np.uint64(31))

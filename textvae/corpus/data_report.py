@@ -1,4 +1,4 @@
-"""The data report: what an ingest read, kept and dropped, in numbers and in lines for people."""
+"""The data report: what an ingest read, kept and dropped, as numbers and as lines of text."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,33 +19,33 @@ LABELS_MAX = 50
 
 @dataclass
 class Tally:
-    """What happened to the lines while they were read; filled by ingest."""
+    """Counts of what became of the lines; filled by ingest."""
 
     read: int = 0
     """Lines and rows of all files."""
     dropped: Counter[str] = field(default_factory=Counter)
     """Lines that gave no sentence, by reason."""
     first: dict[str, str] = field(default_factory=dict)
-    """Where each reason was met first: `file:line`."""
+    """The first `file:line` of each reason."""
     duplicates: Counter[str] = field(default_factory=Counter)
-    """Sentences that stood on their own side already, by side."""
+    """Sentences that were on their own side already, by side."""
     overlap: Counter[str] = field(default_factory=Counter)
-    """Sentences that stood on another side already, by the side they were dropped from."""
+    """Sentences that were on another side already, by the side they were dropped from."""
     near: Counter[str] = field(default_factory=Counter)
-    """Sentences of which a near-duplicate stood on any side already, by their own side."""
+    """Sentences with a near-duplicate on any side, by their own side."""
     aside: list[QuarantinedRow] = field(default_factory=list)
-    """Broken rows, which are dropped too, and broken files, whose rows are counted nowhere."""
+    """Broken rows, which are dropped too, and broken files, whose rows are not counted."""
 
-    def drop(self, path: Path, found: SkippedRow) -> None:
-        """Counts a line that gave no sentence, and sets it aside where it is broken."""
-        self.dropped[found.reason] += 1
-        self.first.setdefault(found.reason, f"{path.name}:{found.line}")
-        if found.broken is not None:
-            self.aside.append(QuarantinedRow(path.name, found.line, found.reason, found.broken))
+    def drop(self, path: Path, row: SkippedRow) -> None:
+        """Count a line without a sentence, and quarantine it where it is broken."""
+        self.dropped[row.reason] += 1
+        self.first.setdefault(row.reason, f"{path.name}:{row.line}")
+        if row.broken is not None:
+            self.aside.append(QuarantinedRow(path.name, row.line, row.reason, row.broken))
 
 
 def report_of(tally: Tally, kept: Mapping[Side, Sequence[Sentence]]) -> dict[str, Any]:
-    """The report as plain JSON values; lengths are words of the kept sentences.
+    """Return the report as JSON values; lengths are words of the kept sentences.
 
     read = kept + dropped + duplicates + overlap + near_duplicates, each the sum of its parts.
     """
@@ -67,7 +67,7 @@ def report_of(tally: Tally, kept: Mapping[Side, Sequence[Sentence]]) -> dict[str
 
 
 def contents_of(kept: Mapping[Side, Sequence[Sentence]]) -> dict[str, Any]:
-    """What the report says of the sentences that are there."""
+    """Return the part of the report about the kept sentences."""
     sentences = [sentence for side in SIDES for sentence in kept[side]]
     labels = Counter(sentence.label for sentence in sentences if sentence.label)
     return {
@@ -79,7 +79,7 @@ def contents_of(kept: Mapping[Side, Sequence[Sentence]]) -> dict[str, Any]:
 
 
 def _lengths(words: list[int]) -> dict[str, float]:
-    """Mean, median, 95th percentile and maximum; all 0 of nothing."""
+    """Return mean, median, 95th percentile and maximum; all 0 without words."""
     lengths = np.array(words or [0])
     return {
         "mean": round(float(lengths.mean()), 2),
@@ -90,21 +90,21 @@ def _lengths(words: list[int]) -> dict[str, float]:
 
 
 def report_lines(report: Mapping[str, Any]) -> list[str]:
-    """The report of an ingest for people, a finding a line."""
-    kept, twice, overlap = report["kept"], report["duplicates"], report["overlap"]
+    """Return the report of an ingest as lines of text."""
+    kept, duplicates, overlap = report["kept"], report["duplicates"], report["overlap"]
     words = report["words"]
     lines = [
         f"lines read     {report['read']:>9,}",
         f"sentences kept {sum(kept.values()):>9,}   {_by_side(kept)}",
-        f"duplicates     {sum(twice.values()):>9,}   {_by_side(twice)}",
+        f"duplicates     {sum(duplicates.values()):>9,}   {_by_side(duplicates)}",
         f"on two sides   {sum(overlap.values()):>9,}   {_by_side(overlap)}",
     ]
     if near := sum(report["near_duplicates"].values()):
         lines.append(f"near-duplicates{near:>9,}   {_by_side(report['near_duplicates'])}")
-    for reason, found in sorted(report["dropped"].items(), key=lambda item: -item[1]["count"]):
-        lines.append(f"dropped        {found['count']:>9,}   {reason}, first at {found['first']}")
-    if rows := report["quarantined"]["rows"]:
-        lines.append(f"set aside      {rows:>9,}   of these, broken: see {QUARANTINE}")
+    for reason, rows in sorted(report["dropped"].items(), key=lambda item: -item[1]["count"]):
+        lines.append(f"dropped        {rows['count']:>9,}   {reason}, first at {rows['first']}")
+    if broken := report["quarantined"]["rows"]:
+        lines.append(f"set aside      {broken:>9,}   of these, broken: see {QUARANTINE}")
     for file, reason in report["quarantined"]["files"].items():
         lines.append(f"set aside           file   {file}: {reason}")
     lines.append(
@@ -113,11 +113,11 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
     )
     most = sorted(report["labels"].items(), key=lambda item: -item[1])[:5]
     if most:
-        told = ", ".join(f"{label} {count:,}" for label, count in most)
-        lines.append(f"labels         {report['labels_distinct']:>9,}   {told}")
+        labels = ", ".join(f"{label} {count:,}" for label, count in most)
+        lines.append(f"labels         {report['labels_distinct']:>9,}   {labels}")
     return lines + drift_lines(report.get("drift"))
 
 
 def _by_side(counts: Mapping[str, int]) -> str:
-    """`train 10, valid 2, test 3`."""
+    """Return `train 10, valid 2, test 3`."""
     return ", ".join(f"{side} {counts[side]:,}" for side in SIDES)

@@ -1,7 +1,7 @@
-"""Sentences that nobody wants: forgotten ones, and by settings blocked words and personal data.
+"""Filters: forgotten sentences and, by settings, blocked words and personal data.
 
-A filter sees one normalised sentence and gives the reason to drop it. Near-duplicates are a matter
-of two sentences; `near_key` is what they share.
+A filter gets one normalised sentence and returns the reason to drop it. Near-duplicates are pairs
+of sentences with the same `near_key`.
 """
 
 import re
@@ -29,10 +29,10 @@ IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3}
 
 
 class Filter:
-    """Why a sentence is dropped, by the settings and by what was forgotten."""
+    """The filter by the settings and by the forgotten sentences."""
 
     def __init__(self, config: DataConfig, forgotten: Collection[str]) -> None:
-        """`forgotten`: hashes of sentences. Raises what reading a blocklist raises."""
+        """Read the blocklists, as `read_list` does; `forgotten`: hashes of sentences."""
         self._forgotten = forgotten
         self._pii = config.pii
         self._blocked: dict[int, set[tuple[str, ...]]] = defaultdict(set)
@@ -41,7 +41,7 @@ class Filter:
                 self._blocked[len(phrase)].add(phrase)
 
     def reason(self, text: str) -> str:
-        """A few words, the same for every sentence dropped for this reason; empty to keep it."""
+        """Return why to drop the sentence, as words that many sentences share; empty to keep it."""
         if self._forgotten and sentence_hash(text) in self._forgotten:
             return "forgotten"
         if self._blocked and self._is_blocked(text):
@@ -49,7 +49,7 @@ class Filter:
         return personal_data_kind(text) if self._pii else ""
 
     def _is_blocked(self, text: str) -> bool:
-        """Whether a phrase of the blocklist stands in the text, word for word."""
+        """Return whether the text contains a phrase of the blocklist, word for word."""
         words = WORDS.findall(text.casefold())
         return any(
             tuple(words[start : start + length]) in phrases
@@ -59,56 +59,58 @@ class Filter:
 
 
 def personal_data_kind(text: str) -> str:
-    """Which kind of personal data stands in the text, by its form; empty where none does.
+    """Return which kind of personal data the text contains, by its form; empty for none.
 
     Card and account numbers count where their check digits are right.
     """
     if EMAIL.search(text):
         return "an e-mail address"
-    if any(_is_iban(found[0]) for found in IBAN.finditer(text)):
+    if any(_is_iban(match[0]) for match in IBAN.finditer(text)):
         return "a bank account number"
-    if any(_is_card(found[0]) for found in CARD.finditer(text)):
+    if any(_is_card(match[0]) for match in CARD.finditer(text)):
         return "a card number"
     return "a telephone number" if PHONE.search(text) else ""
 
 
 class Letters(dict[int, str]):
-    """A table for `str.translate`: letters and their marks stay, all else is a space."""
+    """A table for `str.translate`: keeps letters and their marks, makes all else a space."""
 
     def __missing__(self, code: int) -> str:
-        """The character of a code that was not met yet."""
+        """Add and return the character of a new code."""
         character = chr(code)
         self[code] = character if unicodedata.category(character)[0] in "LM" else " "
         return self[code]
 
 
 def near_key(text: str, letters: Letters) -> str:
-    """The text in lower case, of letters and marks alone; the text itself where it has none."""
+    """Return the lower-case text, letters and marks alone; the text itself where it has none."""
     return " ".join(text.casefold().translate(letters).split()) or text
 
 
 def _phrases(path: Path) -> Iterator[tuple[str, ...]]:
-    """The words and phrases of a blocklist, as words. Raises NotFoundError, DataError, InputError
-    for a list without a word."""
-    found = False
+    """Yield the words and phrases of a blocklist, as words.
+
+    Raises NotFoundError, DataError, and InputError for a list without a word.
+    """
+    is_empty = True
     for line in read_list(path):
         words = tuple(WORDS.findall(normalise(line).casefold()))
         if words:
-            found = True
+            is_empty = False
             yield words
-    if not found:
+    if is_empty:
         raise InputError("data.blocklist", f"{path}: holds no word; give a word or phrase a line")
 
 
-def _is_card(found: str) -> bool:
-    """Whether the digits pass Luhn's check."""
-    digits = [int(character) for character in reversed(found) if character.isdigit()]
+def _is_card(number: str) -> bool:
+    """Return whether the digits pass Luhn's check."""
+    digits = [int(character) for character in reversed(number) if character.isdigit()]
     doubled = [sum(divmod(2 * digit, 10)) for digit in digits[1::2]]
     return sum(digits[::2] + doubled) % 10 == 0
 
 
-def _is_iban(found: str) -> bool:
-    """Whether the number leaves 1 when divided by 97, as ISO 13616 asks."""
-    plain = found.replace(" ", "")
-    number = int("".join(str(int(character, 36)) for character in plain[4:] + plain[:4]))
-    return 15 <= len(plain) <= 34 and number % 97 == 1
+def _is_iban(text: str) -> bool:
+    """Return whether the number modulo 97 is 1, as ISO 13616 demands."""
+    code = text.replace(" ", "")
+    number = int("".join(str(int(character, 36)) for character in code[4:] + code[:4]))
+    return 15 <= len(code) <= 34 and number % 97 == 1

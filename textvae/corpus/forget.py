@@ -1,9 +1,9 @@
-"""Forgetting sentences for ever: gone from every span, and never let in again.
+"""Forgetting sentences for ever: they are erased from every span and never ingested again.
 
-New spans without the sentences are written beside the old ones; the tombstone makes them the ones
-that count; then the old ones go. A kill before the tombstone leaves the corpus as it was, one after
-it leaves the corpus without the sentences, and `finish_forgetting`, which every ingest begins with,
-clears up.
+New spans without the sentences are written next to the old ones; the tombstone makes them current;
+then the old ones are removed. A kill before the tombstone leaves the corpus as it was, one after it
+leaves the corpus without the sentences; `finish_forgetting`, the first step of every ingest,
+removes what is left over.
 """
 
 import json
@@ -29,17 +29,17 @@ from textvae.text.sentence import Sentence, normalise
 
 
 class ForgetResult(NamedTuple):
-    """What a forget did."""
+    """The result of a forget."""
 
     sentences: int
-    """Different sentences that were to be forgotten."""
+    """Distinct sentences of the list."""
     tombstone: str
     """Name of the record; empty where all of them were forgotten before."""
     spans: dict[str, Successor]
-    """What took the place of each span that changed."""
+    """The successor of each span that changed."""
 
     def record(self) -> dict[str, Any]:
-        """What happened as plain JSON values."""
+        """Return the result as JSON values."""
         return {
             "sentences": self.sentences,
             "erased": sum(sum(span.erased.values()) for span in self.spans.values()),
@@ -48,12 +48,12 @@ class ForgetResult(NamedTuple):
         }
 
 
-def forget_lines(done: ForgetResult) -> list[str]:
-    """What a forget did, for people."""
-    if not done.tombstone:
-        return [f"all {done.sentences:,} sentences were forgotten before"]
-    lines = [f"sentences      {done.sentences:>9,}   never let in again, by {done.tombstone}"]
-    for old, new in done.spans.items():
+def forget_lines(result: ForgetResult) -> list[str]:
+    """Return the result of a forget as lines of text."""
+    if not result.tombstone:
+        return [f"all {result.sentences:,} sentences were forgotten before"]
+    lines = [f"sentences      {result.sentences:>9,}   never let in again, by {result.tombstone}"]
+    for old, new in result.spans.items():
         sides = ", ".join(f"{side} {count:,}" for side, count in new.erased.items())
         lines.append(
             f"erased         {sum(new.erased.values()):>9,}   {old}, now {new.name}: {sides}"
@@ -62,9 +62,9 @@ def forget_lines(done: ForgetResult) -> list[str]:
 
 
 def forget(path: Path, spans: Path) -> ForgetResult:
-    """The sentences of a file, one a line, normalised as ingest does, are erased from every span.
+    """Erase the sentences of a file, one a line, normalised as in ingest, from every span.
 
-    The texts of broken rows that were set aside go too. Raises NotFoundError (no such file, no
+    Also erases the texts of all quarantined rows. Raises NotFoundError (no such file, no
     spans), DataError (not UTF-8, no sentence), CorruptError (a span), BusyError (an ingest).
     """
     texts = {normalise(line) for line in read_list(path)} - {""}
@@ -89,7 +89,7 @@ def forget(path: Path, spans: Path) -> ForgetResult:
 
 
 def finish_forgetting(spans: Path) -> None:
-    """What a forget left behind, whole or cut short, is gone from the disk.
+    """Remove from the disk what a forget, complete or interrupted, left behind.
 
     The caller holds the spans' lock.
     """
@@ -98,8 +98,8 @@ def finish_forgetting(spans: Path) -> None:
             files.remove_unfinished(folder)
     _remove_replaced(spans)
     if read_tombstones(spans).names:
-        # Records without sentences are part of no corpus, so no tombstone has to say what
-        # replaces them: one by one is enough.
+        # Records without sentences are part of no corpus, so they need no tombstone and are
+        # replaced one by one.
         _remove_replaced(spans / ASIDE)
         for name in list_spans(spans / ASIDE):
             _rewrite_span(spans / ASIDE, name, ())
@@ -107,15 +107,15 @@ def finish_forgetting(spans: Path) -> None:
 
 
 def _remove_replaced(spans: Path) -> None:
-    """Spans that do not count are removed."""
-    standing = set(list_spans(spans))
+    """Remove the spans that are not current."""
+    current = set(list_spans(spans))
     for entry in sorted(spans.iterdir() if spans.is_dir() else ()):
-        if SPAN_NAME.fullmatch(entry.name) and entry.name not in standing:
+        if SPAN_NAME.fullmatch(entry.name) and entry.name not in current:
             files.remove_folder(entry)
 
 
 def _remove_older(aside: Path) -> None:
-    """Of two records of one number, the one that the other was made from is removed."""
+    """Of two records of one number, remove the one that the other replaces."""
     if not aside.is_dir():
         return
     names = [entry.name for entry in aside.iterdir() if SPAN_NAME.fullmatch(entry.name)]
@@ -125,14 +125,13 @@ def _remove_older(aside: Path) -> None:
 
 
 def _rewrite_span(spans: Path, name: str, forgotten: Collection[str]) -> Successor | None:
-    """A span like this one without these sentences and without the text of broken rows, beside it;
-    None where that is this one."""
+    """Write a span without these sentences and without the text of broken rows; None if equal."""
     corpus = load_spans(spans, [name])
-    kept: dict[Side, list[Sentence]] = {}
+    rest: dict[Side, list[Sentence]] = {}
     erased: dict[str, int] = {}
     for side, sentences in zip(SIDES, (corpus.train, corpus.valid, corpus.test), strict=True):
-        kept[side] = [row for row in sentences if sentence_hash(row.text) not in forgotten]
-        erased[side] = len(sentences) - len(kept[side])
+        rest[side] = [row for row in sentences if sentence_hash(row.text) not in forgotten]
+        erased[side] = len(sentences) - len(rest[side])
     path = spans / name / QUARANTINE
     quarantine = path.read_bytes() if path.is_file() else b""
     without_text = quarantine_lines(read_quarantine(quarantine), texts=False)
@@ -143,8 +142,8 @@ def _rewrite_span(spans: Path, name: str, forgotten: Collection[str]) -> Success
     del facts["format"], facts["files"]
     span = write_span(
         spans,
-        kept,
-        _report_after(report, kept, erased),
+        rest,
+        _report_after(report, rest, erased),
         {**facts, "replaces": name},
         without_text,
         number=int(name[:6]),
@@ -153,9 +152,9 @@ def _rewrite_span(spans: Path, name: str, forgotten: Collection[str]) -> Success
 
 
 def _report_after(
-    report: dict[str, Any], kept: dict[Side, list[Sentence]], erased: dict[str, int]
+    report: dict[str, Any], rest: dict[Side, list[Sentence]], erased: dict[str, int]
 ) -> dict[str, Any]:
-    """The data report of what is left, and how many sentences went since it was first written."""
+    """Return the data report of the rest, with the number of sentences erased since the ingest."""
     before = report.get("forgotten", {})
     total = {side: before.get(side, 0) + erased[side] for side in SIDES}
-    return {**report, **contents_of(kept), "forgotten": total}
+    return {**report, **contents_of(rest), "forgotten": total}

@@ -1,4 +1,4 @@
-"""Files to one more span: read, counted and split, each sentence once in the whole corpus."""
+"""Files to one more span: read, counted and split, each sentence once in all of the corpus."""
 
 import logging
 from collections import Counter
@@ -21,20 +21,20 @@ from textvae.corpus.tombstones import read_tombstones
 from textvae.errors import DataError, InputError
 from textvae.text.sentence import Sentence
 
-# One sentence cannot be split, and nothing can be learned from it.
+# One sentence cannot be split.
 SENTENCES_MIN = 2
 
 logger = logging.getLogger(__name__)
 
 
 def ingest(config: DataConfig, spans: Path) -> Span | None:
-    """The span of what the inputs hold and no earlier span does; None when that is nothing.
+    """Write and return a span of the inputs' new sentences; None where there is none.
 
-    A sentence stands once in all spans, on one side: the first span that had it keeps it, and
-    within an ingest test goes before valid and valid before train. A file that was ingested before
-    under the same settings is not read again. Broken rows and files are set aside in the span;
-    where they are all that is new, in a record without sentences below `spans/aside`, which is part
-    of no corpus.
+    A sentence is in one span, on one side: the first span that had it keeps it, and within an
+    ingest test has priority over valid and valid over train. A file that was ingested before under
+    the same settings is not read again. Broken rows and files are quarantined in the span; where
+    nothing else is new, in a record without sentences below `spans/aside`, which is part of no
+    corpus.
 
     Raises NotFoundError (a file that the settings name is missing), DataError (no text, or more is
     broken than the settings allow), InputError (the settings), CorruptError (an earlier span),
@@ -54,38 +54,38 @@ def ingest(config: DataConfig, spans: Path) -> Span | None:
         if not new:
             return None
         records = [file.record(settings) for file in new]
-        return _added(new, config, spans, {"inputs": records})
+        return _ingest_files(new, config, spans, {"inputs": records})
 
 
-def _added(
+def _ingest_files(
     new: list[Input], config: DataConfig, spans: Path, facts: Mapping[str, Any]
 ) -> Span | None:
-    """The span that these files make."""
+    """Write and return the span of these files."""
     tally, forgotten = Tally(), read_tombstones(spans).sentences
-    read = _read(new, config, Filter(config, forgotten), tally)
+    sentences = _read(new, config, Filter(config, forgotten), tally)
     check_limits(tally.aside, tally.read, config, named_paths(config))
     earlier = _sides_by_text(spans)
-    kept = _once(read, dict(earlier), tally, near=config.near_duplicates)
+    kept = _deduplicate(sentences, dict(earlier), tally, near=config.near_duplicates)
     report = report_of(tally, kept)
-    # A broken row cannot be searched for what must not be kept.
+    # A broken row cannot be searched for text that must not be stored.
     quarantine = quarantine_lines(tally.aside, texts=not (forgotten or config.pii))
     if any(kept.values()):
         _check_sides(config, kept, earlier)
         report["drift"] = drift_from_last(kept, spans, config.drift_spans)
         return write_span(spans, kept, report, facts, quarantine)
     if not earlier:
-        reasons = [one.description for one in tally.aside]
-        reasons += [f"{place}: {reason}" for reason, place in tally.first.items()]
+        reasons = [row.description for row in tally.aside]
+        reasons += [f"{location}: {reason}" for reason, location in tally.first.items()]
         raise DataError(
             f"{named_paths(config)}: no file gives a sentence: {'; '.join(reasons[:3])}"
         )
     logger.info("nothing new in %d files", len(new))
-    # Else a broken file would be read, and told of, every night.
+    # Otherwise a broken file would be read and reported by every ingest.
     return write_span(spans / ASIDE, kept, report, facts, quarantine) if tally.aside else None
 
 
 def _sides_by_text(spans: Path) -> dict[str, Side]:
-    """The side of every sentence ingested so far."""
+    """Return the side of every sentence of the corpus, by its text."""
     if not list_spans(spans):
         return {}
     corpus = load_spans(spans)
@@ -97,28 +97,28 @@ def _sides_by_text(spans: Path) -> dict[str, Side]:
 
 
 def _read(
-    inputs: list[Input], config: DataConfig, unwanted: Filter, tally: Tally
+    inputs: list[Input], config: DataConfig, sentence_filter: Filter, tally: Tally
 ) -> dict[Side, list[Sentence]]:
-    """All wanted sentences of the inputs by side, repeats included; broken files give none."""
-    read: dict[Side, list[Sentence]] = {side: [] for side in SIDES}
-    # A side that has files of its own takes no share of the others.
+    """Return the filtered sentences of the inputs by side, with repeats; none of broken files."""
+    sentences: dict[Side, list[Sentence]] = {side: [] for side in SIDES}
+    # A side that has files of its own gets no share of the others.
     valid_share = 0.0 if config.valid else config.valid_share
     test_share = 0.0 if config.test else config.test_share
     for file in inputs:
-        for line, found in enumerate(_rows(file, config, tally), start=1):
+        for line, row in enumerate(_rows(file, config, tally), start=1):
             tally.read += 1
-            reason = "" if isinstance(found, SkippedRow) else unwanted.reason(found.text)
-            dropped = SkippedRow(reason, line) if reason else found
-            if isinstance(dropped, SkippedRow):
-                tally.drop(file.path, dropped)
+            reason = "" if isinstance(row, SkippedRow) else sentence_filter.reason(row.text)
+            result = SkippedRow(reason, line) if reason else row
+            if isinstance(result, SkippedRow):
+                tally.drop(file.path, result)
                 continue
-            key = dropped.group or dropped.text
-            read[file.side or side_of(key, valid_share, test_share)].append(dropped)
-    return read
+            key = result.group or result.text
+            sentences[file.side or side_of(key, valid_share, test_share)].append(result)
+    return sentences
 
 
 def _rows(file: Input, config: DataConfig, tally: Tally) -> list[Sentence | SkippedRow]:
-    """What a file gives; nothing where it is broken anywhere, and the tally says so."""
+    """Return the rows of a file; none where it is broken anywhere, which the tally records."""
     problem = file.problem
     if not problem:
         try:
@@ -130,18 +130,18 @@ def _rows(file: Input, config: DataConfig, tally: Tally) -> list[Sentence | Skip
     return []
 
 
-def _once(
-    read: Mapping[Side, list[Sentence]], sides: dict[str, Side], tally: Tally, *, near: bool
+def _deduplicate(
+    sentences: Mapping[Side, list[Sentence]], sides: dict[str, Side], tally: Tally, *, near: bool
 ) -> dict[Side, list[Sentence]]:
-    """The sentences that `sides` does not have yet, each once; `sides` then has them too.
+    """Return the sentences that are not in `sides` yet, each once, and add them to `sides`.
 
-    With `near`, near-duplicates of what it has are left out as well.
+    With `near`, near-duplicates are left out as well.
     """
     kept: dict[Side, list[Sentence]] = {side: [] for side in SIDES}
     letters = Letters()
     keys = {near_key(text, letters) for text in sides} if near else set()
     for side in ("test", "valid", "train"):
-        for sentence in read[side]:
+        for sentence in sentences[side]:
             if sentence.text in sides:
                 counts = tally.duplicates if sides[sentence.text] == side else tally.overlap
                 counts[side] += 1
@@ -160,7 +160,7 @@ def _once(
 def _check_sides(
     config: DataConfig, kept: Mapping[Side, list[Sentence]], earlier: Mapping[str, Side]
 ) -> None:
-    """DataError where the whole corpus is too small, or has nothing on a side that was wished."""
+    """Raise DataError where the corpus is too small, or a side that should have text is empty."""
     total = Counter(earlier.values())
     total.update({side: len(kept[side]) for side in SIDES})
     count = total.total()
@@ -171,8 +171,8 @@ def _check_sides(
         )
     shares = {"train": 1.0, "valid": config.valid_share, "test": config.test_share}
     for side in SIDES:
-        wished = getattr(config, side) or (config.inputs and shares[side])
-        if wished and not total[side]:
+        is_wanted = getattr(config, side) or (config.inputs and shares[side])
+        if is_wanted and not total[side]:
             share = "smaller other shares" if side == "train" else f"a larger data.{side}_share"
             raise DataError(
                 f"{named_paths(config)}: "

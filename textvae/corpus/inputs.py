@@ -1,4 +1,4 @@
-"""The files that an ingest is to read, and which of them were read before."""
+"""The input files of an ingest, and which of them were read before."""
 
 import logging
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from textvae.corpus.split import Side
 from textvae.errors import NotFoundError
 
 PATHS = ("inputs", "train", "valid", "test")
-# What a file gives does not depend on these.
+# The sentences of a file do not depend on these.
 LIMITS = ("bad_share_max", "bad_files_max", "drift_spans")
 FILTERS = ("blocklist", "pii", "near_duplicates")
 
@@ -26,15 +26,15 @@ class Input(NamedTuple):
 
     path: Path
     side: Side | None
-    """The side that all of it goes to; None: a hash decides for each sentence."""
+    """The side of all its sentences; None: a hash decides for each sentence."""
     sha256: str
     """Empty where it cannot be read."""
     problem: str = ""
     """Why it cannot be read."""
 
     def record(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """What the manifest keeps of an input; equal records give equal sentences."""
-        # Not the path: the same bytes are the same text, wherever they lie.
+        """Return the manifest's record of an input; equal records give equal sentences."""
+        # Not the path: the same bytes are the same text in any folder.
         record = {
             "sha256": self.sha256,
             "side": self.side or "split",
@@ -44,7 +44,7 @@ class Input(NamedTuple):
 
 
 def find_inputs(config: DataConfig) -> list[Input]:
-    """Every file that the settings name, folders opened; none where all folders are empty.
+    """Return every file of the settings and of their folders; none where all folders are empty.
 
     Raises NotFoundError for a missing file that the settings name themselves.
     """
@@ -63,7 +63,7 @@ def find_inputs(config: DataConfig) -> list[Input]:
 
 
 def known_records(spans: Path) -> list[dict[str, Any]]:
-    """The records of all inputs that were read before, also where they gave nothing but trouble."""
+    """Return the records of all inputs that were read before, also of those that were broken."""
     return [
         record
         for folder in (spans, spans / ASIDE)
@@ -73,7 +73,7 @@ def known_records(spans: Path) -> list[dict[str, Any]]:
 
 
 def reading_settings(config: DataConfig) -> dict[str, Any]:
-    """The settings that decide what a file gives; a filter that is off is not among them."""
+    """Return the settings that decide what a file gives, without the filters that are off."""
     values = asdict(config)
     settings = {
         name: value
@@ -86,25 +86,25 @@ def reading_settings(config: DataConfig) -> dict[str, Any]:
 
 
 def named_paths(config: DataConfig) -> str:
-    """The paths that the settings name, for a message."""
+    """Return the paths that the settings name, for a message."""
     return ", ".join(str(path) for name in PATHS for path in getattr(config, name))
 
 
 def _input(path: Path, side: Side | None, *, named: bool) -> Input:
-    """A file with its hash, or with the reason why it has none."""
+    """Return a file with its hash, or with the reason why it has none."""
     try:
         return Input(path, side, files.sha256_file(path))
     except FileNotFoundError:
         if named:
             raise NotFoundError(f"{path}: no such file") from None
-        # It was there when the folder was opened.
+        # It existed when the folder was listed.
         return Input(path, side, "", "was removed while it was read")
     except OSError as error:
         return Input(path, side, "", f"cannot be read: {error.strerror or error}")
 
 
 def _sha256(path: Path) -> str:
-    """The hash of a blocklist."""
+    """Return the hash of a blocklist."""
     try:
         return files.sha256_file(path)
     except FileNotFoundError:
@@ -112,7 +112,7 @@ def _sha256(path: Path) -> str:
 
 
 def _open_folder(path: Path) -> list[Path]:
-    """The file itself, or the files below a folder that have a reader; hidden ones are left out."""
+    """Return the file itself, or the visible files below a folder that have a reader."""
     if not path.is_dir():
         return [path]
     below = sorted(

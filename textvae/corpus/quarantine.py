@@ -1,7 +1,6 @@
-"""What breaks its format and is set aside: broken rows, and files that cannot be read at all.
+"""The quarantine: rows that break their format, and files that cannot be read at all.
 
-A record of each lies in the `quarantine.jsonl` of the span that its ingest made. Nothing is ever
-learned from it.
+A record of each is in the `quarantine.jsonl` of the span of its ingest. No training reads it.
 """
 
 import json
@@ -22,38 +21,40 @@ class QuarantinedRow(NamedTuple):
     file: str
     """Name of the file, without its folder."""
     line: int
-    """Number of the row, from 1; 0 where the file as a whole is set aside."""
+    """Number of the row, from 1; 0 for a complete file."""
     reason: str
     text: str = ""
     """The beginning of the row; empty for a file, and with `data.pii` and once something was
-    forgotten: a broken row cannot be searched for what must not be kept."""
+    forgotten: a broken row cannot be searched for text that must not be stored."""
 
     @property
     def description(self) -> str:
-        """Where and why, for a message."""
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.reason}"
+        """Return where and why, for a message."""
+        location = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{location}: {self.reason}"
 
 
 def quarantine_lines(aside: Sequence[QuarantinedRow], *, texts: bool) -> bytes:
-    """The records as JSON lines, with or without what the rows hold."""
-    rows = (one if texts else one._replace(text="") for one in aside)
+    """Return the records as JSON lines, with or without the text of the rows."""
+    rows = (row if texts else row._replace(text="") for row in aside)
     lines = (json.dumps(row._asdict(), ensure_ascii=False) + "\n" for row in rows)
     # A lone surrogate is written as its escape, which JSON reads.
     return "".join(lines).encode("utf-8", errors="backslashreplace")
 
 
 def read_quarantine(data: bytes) -> list[QuarantinedRow]:
-    """The records of a quarantine.jsonl."""
+    """Return the records of a quarantine.jsonl."""
     return [QuarantinedRow(**json.loads(line)) for line in data.splitlines()]
 
 
-def check_limits(aside: Sequence[QuarantinedRow], read: int, config: DataConfig, told: str) -> None:
-    """DataError where more is broken than the settings allow; `told` names the inputs.
+def check_limits(
+    aside: Sequence[QuarantinedRow], read: int, config: DataConfig, inputs: str
+) -> None:
+    """Raise DataError where more is broken than the settings allow; `inputs` names the files.
 
-    `read`: the rows of all files that were not set aside.
+    `read`: the number of rows of all files that are not quarantined.
     """
-    files = sum(not one.line for one in aside)
+    files = sum(not row.line for row in aside)
     rows = len(aside) - files
     problems = []
     if files > config.bad_files_max:
@@ -64,14 +65,14 @@ def check_limits(aside: Sequence[QuarantinedRow], read: int, config: DataConfig,
         )
     if problems:
         raise DataError(
-            f"{told}: {'; '.join(problems)}; first {first_reasons(aside)}; "
+            f"{inputs}: {'; '.join(problems)}; first {first_reasons(aside)}; "
             "mend the text, or raise the limit and what is broken is set aside"
         )
 
 
 def first_reasons(aside: Sequence[QuarantinedRow]) -> str:
-    """Where the first few different reasons were met, for a message."""
+    """Return the first few distinct reasons with their locations, for a message."""
     firsts: dict[str, QuarantinedRow] = {}
-    for one in aside:
-        firsts.setdefault(one.reason, one)
-    return "; ".join(one.description for one in list(firsts.values())[:REASONS_MAX])
+    for row in aside:
+        firsts.setdefault(row.reason, row)
+    return "; ".join(row.description for row in list(firsts.values())[:REASONS_MAX])

@@ -1,8 +1,7 @@
 """Files to sentences: .txt, .jsonl, .csv and .parquet, a sentence a line or row.
 
-A file as a whole is refused where it breaks the contract (DataError names path, limit and fix); a
-single line is dropped with its reason, for the data report to count, and told with what it holds
-where it is broken.
+A file that breaks the contract is refused (DataError names path, limit and fix); a single line is
+skipped with its reason, for the data report to count, and with its text where it is broken.
 """
 
 import csv
@@ -27,18 +26,18 @@ class SkippedRow(NamedTuple):
     line: int
     """Its number in the file, from 1; in .csv and .parquet that of the row, without the header."""
     broken: str | None = None
-    """What stands there, cut, where it breaks its format; None where it is sound, but empty, over
-    a limit, or not wanted."""
+    """The beginning of a line that breaks its format; None for a valid one that is empty, over a
+    limit or filtered."""
 
 
 Row = dict[str, Any] | str
-"""Values by column; the line itself where it is not what its format asks for."""
+"""Values by column; the line itself where it breaks its format."""
 
 BROKEN_CHARACTERS_MAX = 200
 
 
 def read_list(path: Path) -> list[str]:
-    """The lines of a list that somebody wrote, with their ends. Raises NotFoundError, DataError."""
+    """Return the lines of a hand-written list, with their ends. NotFoundError, DataError."""
     try:
         with open(path, encoding="utf-8-sig") as stream:
             return list(stream)
@@ -51,17 +50,17 @@ def read_list(path: Path) -> list[str]:
 
 
 def read_file(path: Path, config: DataConfig) -> Iterator[Sentence | SkippedRow]:
-    """Every line or row of a file, in order, as a sentence or as the reason why not.
+    """Yield every line or row of a file, in order, as a sentence or as the reason why not.
 
-    Raises InputError for a suffix nobody reads, NotFoundError for a missing file, DataError for one
-    that is unreadable, binary, without a column that was asked for, or without any sentence.
+    Raises InputError for a suffix without a reader, NotFoundError for a missing file, DataError for
+    one that is unreadable, binary, without a column of the settings, or without any sentence.
     """
     reasons: Counter[str] = Counter()
     try:
         for line, row in enumerate(_rows(path, config), start=1):
-            found = _sentence(row, line, config)
-            reasons[found.reason if isinstance(found, SkippedRow) else ""] += 1
-            yield found
+            sentence = _sentence(row, line, config)
+            reasons[sentence.reason if isinstance(sentence, SkippedRow) else ""] += 1
+            yield sentence
     except FileNotFoundError:
         raise NotFoundError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
@@ -73,14 +72,14 @@ def read_file(path: Path, config: DataConfig) -> Iterator[Sentence | SkippedRow]
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     if not reasons[""]:
-        told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
+        summary = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
         raise DataError(
-            f"{path}: holds no sentence ({told or 'the file is empty'}); at least one is needed"
+            f"{path}: holds no sentence ({summary or 'the file is empty'}); at least one is needed"
         )
 
 
 def _sentence(row: Row, line: int, config: DataConfig) -> Sentence | SkippedRow:
-    """What one row gives."""
+    """Return the sentence of a row, or why it has none."""
     if isinstance(row, str):
         return _broken_row("not a JSON object", line, row)
     raw = row.get(config.text_column)
@@ -99,13 +98,13 @@ def _sentence(row: Row, line: int, config: DataConfig) -> Sentence | SkippedRow:
 
 
 def _broken_row(reason: str, line: int, row: Row) -> SkippedRow:
-    """A row that breaks its format, with the beginning of what it holds."""
-    whole = row if isinstance(row, str) else json.dumps(row, ensure_ascii=False, default=str)
-    return SkippedRow(reason, line, whole.strip()[:BROKEN_CHARACTERS_MAX])
+    """Return a row that breaks its format, with the beginning of its text."""
+    text = row if isinstance(row, str) else json.dumps(row, ensure_ascii=False, default=str)
+    return SkippedRow(reason, line, text.strip()[:BROKEN_CHARACTERS_MAX])
 
 
 def _problem(text: str, config: DataConfig) -> str:
-    """Why a normalised text is no sentence; empty where it is one."""
+    """Return why a normalised text is no sentence; empty where it is one."""
     if not text:
         return "empty"
     if len(text) > config.characters_max:
@@ -116,14 +115,14 @@ def _problem(text: str, config: DataConfig) -> str:
 
 
 def _tag(value: object) -> str:
-    """A label or group as text; numbers are spelt out, nothing is the empty string."""
+    """Return a label or group as text, None as the empty string."""
     if value is None:
         return ""
     return normalise(str(value).encode("utf-8", "replace").decode("utf-8"))
 
 
 def _rows(path: Path, config: DataConfig) -> Iterator[Row]:
-    """The file's rows, whatever its format."""
+    """Return the file's rows, by the format of its suffix."""
     match path.suffix.lower():
         case ".txt":
             _check_columns(path, [config.text_column], config)
@@ -141,7 +140,7 @@ def _rows(path: Path, config: DataConfig) -> Iterator[Row]:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """The lines of a text file, with their ends."""
+    """Yield the lines of a text file, with their ends."""
     with open(path, encoding="utf-8-sig") as stream:
         for number, line in enumerate(stream, start=1):
             if "\0" in line:
@@ -153,7 +152,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _jsonl_rows(path: Path, config: DataConfig) -> Iterator[Row]:
-    """A JSON object a line; which keys there are is only known at the end."""
+    """Yield a JSON object per line; the columns are checked at the end, when all keys are known."""
     keys: set[str] = set()
     for line in _lines(path):
         if not line.strip():
@@ -171,7 +170,7 @@ def _jsonl_rows(path: Path, config: DataConfig) -> Iterator[Row]:
 
 
 def _csv_rows(path: Path, config: DataConfig) -> Iterator[Row]:
-    """A row a record, by the names of the first record."""
+    """Yield a row per record, by the names in the first record."""
     rows = csv.DictReader(_lines(path), strict=True)
     if rows.fieldnames is not None:
         _check_columns(path, rows.fieldnames, config)
@@ -179,7 +178,7 @@ def _csv_rows(path: Path, config: DataConfig) -> Iterator[Row]:
 
 
 def _parquet_rows(path: Path, config: DataConfig) -> Iterator[Row]:
-    """A row a row, only the columns that are needed."""
+    """Yield the rows, with only the needed columns."""
     try:
         import pyarrow
         from pyarrow import parquet
@@ -203,7 +202,7 @@ def _parquet_rows(path: Path, config: DataConfig) -> Iterator[Row]:
 
 
 def _check_columns(path: Path, names: Collection[str], config: DataConfig) -> None:
-    """DataError where a column that the settings name is not among the file's."""
+    """Raise DataError where the file lacks a column of the settings."""
     for setting in ("text_column", "label_column", "group_column"):
         wanted = getattr(config, setting)
         if wanted and wanted not in names:

@@ -1,4 +1,4 @@
-"""Replay: a night learns all new sentences and a draw of the old ones, so that it forgets none."""
+"""Replay: training on all new sentences and a sample of the old ones, against forgetting."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -12,63 +12,63 @@ from textvae.text.sentence import Sentence
 
 
 class Replay(NamedTuple):
-    """What a night learns from."""
+    """The text of a training."""
 
     corpus: Corpus
-    """The whole corpus, its training side the sentences that were chosen."""
+    """The corpus, with the chosen sentences as its training side."""
     new: int
-    """Training sentences of the spans that were not known."""
+    """Training sentences of unknown spans."""
     old: int
-    """Those drawn from the spans that were."""
+    """Sampled training sentences of known spans."""
     known: int
-    """Those that the draw was from."""
+    """All training sentences of known spans."""
 
 
 class SentenceSubset(Sequence[Sentence]):
-    """Some sentences of many, in their own order, read when they are asked for."""
+    """Some sentences of many, in their own order, read on access."""
 
-    def __init__(self, all_of_them: Sequence[Sentence], places: npt.NDArray[np.int64]) -> None:
-        """`places`: which ones, ascending."""
-        self._all, self._places = all_of_them, places
+    def __init__(self, sentences: Sequence[Sentence], indices: npt.NDArray[np.int64]) -> None:
+        """`indices`: of the chosen sentences, ascending."""
+        self._sentences, self._indices = sentences, indices
 
     def __len__(self) -> int:
-        """How many were chosen."""
-        return len(self._places)
+        """Return the number of chosen sentences."""
+        return len(self._indices)
 
     @overload
-    def __getitem__(self, place: int) -> Sentence: ...
+    def __getitem__(self, index: int) -> Sentence: ...
     @overload
-    def __getitem__(self, place: slice) -> list[Sentence]: ...
-    def __getitem__(self, place: int | slice) -> Sentence | list[Sentence]:
-        """The chosen sentence at a place, or those of a slice."""
-        if isinstance(place, slice):
-            return [self._all[int(number)] for number in self._places[place]]
-        return self._all[int(self._places[place])]
+    def __getitem__(self, index: slice) -> list[Sentence]: ...
+    def __getitem__(self, index: int | slice) -> Sentence | list[Sentence]:
+        """Return the chosen sentence at an index, or those of a slice."""
+        if isinstance(index, slice):
+            return [self._sentences[int(number)] for number in self._indices[index]]
+        return self._sentences[int(self._indices[index])]
 
 
 def mix_replay(
-    corpus: Corpus, known: Mapping[str, str], share: float, least: int, seed: int
+    corpus: Corpus, known: Mapping[str, str], share: float, old_min: int, seed: int
 ) -> Replay:
-    """All training sentences of the spans that are not `known`, and a draw of the others.
+    """Return all training sentences of the spans that are not `known`, and a sample of the others.
 
-    `known` maps names of spans to the SHA-256 of their manifests. Of the old sentences `share` for
-    each new one are drawn, at least `least`, as far as there are so many, by nothing but the seed
-    and the spans. Where no span is new there is nothing to mix, and all text is learned from.
+    `known` maps names of spans to the SHA-256 of their manifests. The sample has `share` old
+    sentences for each new one, at least `old_min`, at most all; it depends on the seed and the
+    spans alone. Where no span is new, all text is used.
     """
     counts = corpus.counts or (len(corpus.train),)
     assert len(counts) == len(corpus.names), "a corpus of several spans must say what each holds"
     old = np.repeat([known.get(name) == sha for name, sha in _spans(corpus)], counts)
-    new_places, old_places = np.flatnonzero(~old), np.flatnonzero(old)
-    wanted = max(least, round(share * len(new_places)))
-    if not len(new_places) or wanted >= len(old_places):
-        return Replay(corpus, len(new_places), len(old_places), len(old_places))
+    new_indices, old_indices = np.flatnonzero(~old), np.flatnonzero(old)
+    count = max(old_min, round(share * len(new_indices)))
+    if not len(new_indices) or count >= len(old_indices):
+        return Replay(corpus, len(new_indices), len(old_indices), len(old_indices))
     spans = hashlib.sha256("".join(corpus.hashes).encode()).digest()
     random = np.random.default_rng([seed, int.from_bytes(spans[:8], "big")])
-    drawn = random.choice(old_places, wanted, replace=False)
-    chosen = SentenceSubset(corpus.train, np.sort(np.concatenate([drawn, new_places])))
-    return Replay(corpus._replace(train=chosen), len(new_places), wanted, len(old_places))
+    sample = random.choice(old_indices, count, replace=False)
+    chosen = SentenceSubset(corpus.train, np.sort(np.concatenate([sample, new_indices])))
+    return Replay(corpus._replace(train=chosen), len(new_indices), count, len(old_indices))
 
 
 def _spans(corpus: Corpus) -> list[tuple[str, str]]:
-    """The name and SHA-256 of each span."""
+    """Return the name and SHA-256 of each span."""
     return list(zip(corpus.names, corpus.hashes, strict=True))

@@ -38,7 +38,7 @@ Value = TypeVar("Value")
 
 
 class Span(NamedTuple):
-    """One ingest's new sentences, published."""
+    """The published new sentences of one ingest."""
 
     name: str
     folder: Path
@@ -47,7 +47,7 @@ class Span(NamedTuple):
 
 
 class Corpus(NamedTuple):
-    """The sentences of some spans, each sentence once, on one side."""
+    """The sentences of several spans, each once, on one side."""
 
     train: Sequence[Sentence]
     valid: Sequence[Sentence]

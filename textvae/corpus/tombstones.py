@@ -1,7 +1,7 @@
-"""Tombstones: what was forgotten, as hashes, and which spans took the place of which.
+"""Tombstones: hashes of the forgotten sentences, and which spans replace which.
 
 `spans/forgotten/000001-5d41402abc4b.json` is written once, after the new spans and before the old
-ones go: with it the forget has happened, without it nothing has.
+ones are removed: with it the forget has happened, without it nothing has.
 """
 
 import hashlib
@@ -19,43 +19,43 @@ TOMBSTONE_NAME = re.compile(r"\d{6}-[0-9a-f]{12}\.json")
 
 
 class Successor(NamedTuple):
-    """The span that took the place of another."""
+    """The span that replaces another."""
 
     name: str
     erased: dict[str, int]
-    """Sentences that it lacks, by side; all 0 where only quarantined text was erased."""
+    """Erased sentences, by side; all 0 where only quarantined text was erased."""
 
 
 class Tombstones(NamedTuple):
-    """All that was ever forgotten of a corpus."""
+    """All tombstones of a corpus."""
 
     names: tuple[str, ...]
     sentences: frozenset[str]
     """The hash of every forgotten sentence."""
     successors: dict[str, Successor]
-    """By the name of the span that is gone."""
+    """By the name of the replaced span."""
 
     def newest(self, name: str) -> str:
-        """The span that stands in the place of this one now; itself where nothing replaced it."""
+        """Return the last successor of this span; itself where nothing replaced it."""
         while name in self.successors:
             name = self.successors[name].name
         return name
 
 
 def sentence_hash(text: str) -> str:
-    """What a tombstone keeps of a normalised sentence."""
+    """Return the hash that a tombstone stores for a normalised sentence."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def tombstone_names(spans: Path) -> tuple[str, ...]:
-    """The names of all tombstones beside the spans, oldest first."""
+    """Return the names of all tombstones next to the spans, oldest first."""
     folder = spans / TOMBSTONES
     entries = folder.iterdir() if folder.is_dir() else ()
     return tuple(sorted(e.name for e in entries if TOMBSTONE_NAME.fullmatch(e.name)))
 
 
 def read_tombstones(spans: Path) -> Tombstones:
-    """The tombstones beside the spans. CorruptError for one that is not what its name says."""
+    """Read the tombstones next to the spans; CorruptError for one that its name does not match."""
     folder, names = spans / TOMBSTONES, tombstone_names(spans)
     sentences: set[str] = set()
     successors: dict[str, Successor] = {}
@@ -75,15 +75,18 @@ def read_tombstones(spans: Path) -> Tombstones:
 def write_tombstone(
     spans: Path, sentences: frozenset[str], replaced: Mapping[str, Successor]
 ) -> str:
-    """One more tombstone, whole or not there; its name. The caller holds the spans' lock."""
-    there = tombstone_names(spans)
+    """Write a tombstone, complete or not at all, and return its name.
+
+    The caller holds the spans' lock.
+    """
+    names = tombstone_names(spans)
     record: dict[str, Any] = {
         "format": 1,
         "sentences": sorted(sentences),
         "replaced": {old: new._asdict() for old, new in replaced.items()},
     }
     data = files.canonical_json(record)
-    number = int(there[-1][:6]) + 1 if there else 1
+    number = int(names[-1][:6]) + 1 if names else 1
     name = f"{number:06d}-{hashlib.sha256(data).hexdigest()[:12]}.json"
     files.write_bytes(spans / TOMBSTONES / name, data)
     return name

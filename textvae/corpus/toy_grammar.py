@@ -48,8 +48,8 @@ OBJECTS = {
     "birds": ("feed", "feeds", "fed", "the birds"),
 }
 
-# The place's name -> where that is.
-PLACES = {
+# The location's name -> its phrase.
+LOCATIONS = {
     "kitchen": "in the kitchen",
     "garden": "in the garden",
     "home": "at home",
@@ -66,7 +66,7 @@ PLACES = {
 
 
 class Factors(NamedTuple):
-    """All that a sentence of the grammar says."""
+    """The factors of a sentence of the grammar."""
 
     tense: str
     """past, present or future."""
@@ -77,21 +77,21 @@ class Factors(NamedTuple):
     subject: str
     """A key of SUBJECTS."""
     object: str
-    """A key of OBJECTS; it brings its verb with it."""
-    place: str
-    """A key of PLACES."""
+    """A key of OBJECTS; it decides the verb."""
+    location: str
+    """A key of LOCATIONS."""
 
 
 def sentence(factors: Factors) -> str:
-    """The one sentence that says this, such as `The old king did not sing a song by the sea.`."""
+    """Return the sentence with these factors: `The old king did not sing a song by the sea.`."""
     singular, plural = SUBJECTS[factors.subject]
     noun = singular if factors.number == "singular" else plural
     thing = OBJECTS[factors.object][-1]
-    return f"The {noun} {_verb(factors)} {thing} {PLACES[factors.place]}."
+    return f"The {noun} {_verb(factors)} {thing} {LOCATIONS[factors.location]}."
 
 
 def _verb(factors: Factors) -> str:
-    """The verb with its auxiliaries: `wrote`, `does not write`, `will write`."""
+    """Return the verb with its auxiliaries: `wrote`, `does not write`, `will write`."""
     base, third, past, _ = OBJECTS[factors.object]
     positive = factors.polarity == "positive"
     if factors.tense == "future":
@@ -104,30 +104,30 @@ def _verb(factors: Factors) -> str:
 
 
 def parse(text: str) -> Factors | None:
-    """The factors of a sentence of the grammar; None for any other text."""
+    """Return the factors of a sentence of the grammar; None for any other text."""
     return _all_sentences().get(text)
 
 
 def all_factors() -> list[Factors]:
-    """The factors of every sentence, in a fixed order."""
+    """Return the factors of every sentence, in a fixed order."""
     return [
         Factors(*values)
-        for values in itertools.product(TENSES, NUMBERS, POLARITIES, SUBJECTS, OBJECTS, PLACES)
+        for values in itertools.product(TENSES, NUMBERS, POLARITIES, SUBJECTS, OBJECTS, LOCATIONS)
     ]
 
 
 def sample(count: int, seed: int) -> list[Sentence]:
-    """`count` different sentences in random order, label = tense.
+    """Return `count` distinct sentences in random order, label = tense.
 
-    Of two samples with one seed the shorter begins the longer, so that the rest of that is new.
+    Of two samples with one seed the shorter is the beginning of the longer.
     """
     factors = all_factors()
     assert 0 <= count <= len(factors), f"count must be 0 to {len(factors)}, got {count}"
     order = np.random.default_rng(seed).permutation(len(factors))[:count]
-    return [Sentence(sentence(factors[place]), factors[place].tense) for place in order]
+    return [Sentence(sentence(factors[row]), factors[row].tense) for row in order]
 
 
 @functools.cache
 def _all_sentences() -> dict[str, Factors]:
-    """Every sentence and its factors; no two factors share a sentence, so this is the parser."""
+    """Return every sentence with its factors, which differ for all sentences: the parser."""
     return {sentence(factors): factors for factors in all_factors()}

@@ -1,1 +1,1 @@
-"""The registry: a model is a folder of versions, of what judges them, and of what served when."""
+"""The registry: a model is a folder of versions, their attachments and a log of promotions."""

@@ -1,8 +1,8 @@
-"""Attachments: what is learned about a version after it was published, or extends it.
+"""Attachments: records about a version that are made after it was published, or extend it.
 
 `registry/<model>/attachments/<version>/<name>/` is a sealed folder whose manifest names the version
-it belongs to. Evaluations, gate decisions, reports and fitted priors live here, because a version
-itself never changes.
+it belongs to. Evaluations, gate decisions, reports and fitted priors are kept here, because a
+version itself never changes.
 """
 
 import math
@@ -19,9 +19,9 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 def attach(registry: Path, version: Version, name: str, files: Mapping[str, bytes]) -> Path:
-    """The folder of a new attachment, or of the one there is where it holds the same bytes.
+    """Write an attachment and return its folder; an existing one with the same bytes stays.
 
-    InputError where another attachment has this name: what was said once is never rewritten.
+    Raises InputError where another attachment has this name: attachments are never rewritten.
     """
     folder = _folder(registry, version, name)
     facts = {"model": version.model, "version": version.name, "attachment": name}
@@ -39,9 +39,9 @@ def attach(registry: Path, version: Version, name: str, files: Mapping[str, byte
 
 
 def read_attachment(registry: Path, version: Version, name: str) -> dict[str, bytes] | None:
-    """The verified files of an attachment by name, or None where the version has no such one.
+    """Return the verified files of an attachment by name; None where there is no such attachment.
 
-    CorruptError where a file is not as it was attached, or was attached to another version.
+    Raises CorruptError where a file is not as it was attached, or belongs to another version.
     """
     folder = _folder(registry, version, name)
     if not folder.exists():
@@ -51,7 +51,7 @@ def read_attachment(registry: Path, version: Version, name: str) -> dict[str, by
 
 
 def list_attachments(registry: Path, version: Version) -> list[str]:
-    """The names of what is attached to a version, sorted."""
+    """Return the names of all attachments of a version, sorted."""
     folder = _shelf(registry, version)
     if not folder.is_dir():
         return []
@@ -59,7 +59,7 @@ def list_attachments(registry: Path, version: Version) -> list[str]:
 
 
 def newest_attachment(registry: Path, version: Version, kind: str) -> str:
-    """The name of what was attached last of all whose names begin with `kind`, or empty."""
+    """Return the newest of the attachments whose names begin with `kind`; empty for none."""
     names = [name for name in list_attachments(registry, version) if name.startswith(kind)]
     shelf = _shelf(registry, version)
     # A folder's own time says when its last file was written.
@@ -67,7 +67,7 @@ def newest_attachment(registry: Path, version: Version, kind: str) -> str:
 
 
 def _verify_of(folder: Path, version: Version) -> Sealed:
-    """A verified attachment that belongs to this version."""
+    """Verify an attachment; CorruptError unless it belongs to this version."""
     sealed = verify(folder)
     owner = sealed.manifest.get("version_manifest_sha256")
     if owner != version.manifest_sha256:
@@ -78,7 +78,7 @@ def _verify_of(folder: Path, version: Version) -> Sealed:
 
 
 def _folder(registry: Path, version: Version, name: str) -> Path:
-    """Where an attachment lies; InputError for a name that cannot be one."""
+    """Return the path of an attachment; InputError for an invalid name."""
     if not _NAME.fullmatch(name):
         raise InputError(
             "name",
@@ -88,12 +88,12 @@ def _folder(registry: Path, version: Version, name: str) -> Path:
 
 
 def _shelf(registry: Path, version: Version) -> Path:
-    """The folder of all attachments of a version."""
+    """Return the folder of all attachments of a version."""
     return model_folder(registry, version.model) / "attachments" / version.name
 
 
 def json_values(value: Any) -> Any:
-    """The value with None in place of numbers that JSON lacks."""
+    """Return the value with None for the numbers that JSON lacks."""
     if isinstance(value, dict):
         return {name: json_values(item) for name, item in value.items()}
     if isinstance(value, list):

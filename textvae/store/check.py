@@ -1,4 +1,4 @@
-"""What is wrong with a registry and the corpus, in words; of what is derived, also the repair."""
+"""Check a registry and the corpus: findings in words, with a repair for derived data."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -23,16 +23,16 @@ from textvae.store.versions import (
 
 
 class Finding(NamedTuple):
-    """One thing that is not as it should be."""
+    """One problem."""
 
     problem: str
-    """What is wrong, with the path and the way out."""
+    """What is wrong, with the path and what to do."""
     repair: Callable[[], None] | None = None
-    """Puts it right; None where only people can, since it would take what is not derived."""
+    """Repairs it; None where only people can, since the data is not derived."""
 
 
 def check_registry(registry: Path) -> Iterator[Finding]:
-    """All models: every byte of versions and attachments, the log, the champion link, the pins."""
+    """Check every byte of versions and attachments, the logs, the champion links and the pins."""
     for model in list_models(registry):
         versions: dict[str, Version | None] = {}
         for name in list_versions(registry, model):
@@ -42,7 +42,7 @@ def check_registry(registry: Path) -> Iterator[Finding]:
                 versions[name] = None
                 yield Finding(str(error))
         folder = model_folder(registry, model)
-        yield from _strangers(folder / "versions", set(versions), "a version")
+        yield from _foreign_entries(folder / "versions", set(versions), "a version")
         yield from _attachments(registry, model, versions)
         yield from _promotions(registry, model, versions)
         for name in list_pins(registry, model):
@@ -54,7 +54,7 @@ def check_registry(registry: Path) -> Iterator[Finding]:
 
 
 def check_spans(spans: Path) -> Iterator[Finding]:
-    """Every byte of every span, and what is in the folder beside them."""
+    """Check every byte of every span, and for anything else in their folder."""
     names = list_spans(spans)
     seen: dict[str, str] = {}
     for name in names:
@@ -66,26 +66,26 @@ def check_spans(spans: Path) -> Iterator[Finding]:
             load_spans(spans, [name])
         except CorruptError as error:
             yield Finding(str(error))
-    yield from _strangers(spans, {*names, ASIDE, TOMBSTONES}, "a span")
+    yield from _foreign_entries(spans, {*names, ASIDE, TOMBSTONES}, "a span")
 
 
 def damaged_checkpoints(runs: Path) -> list[Path]:
-    """The checkpoints below a folder of runs that are not whole; training goes on before them."""
-    found = sorted(runs.glob("*/checkpoints/*/[0-9]*")) if runs.is_dir() else []
-    return [path for path in found if read_checkpoint_files(path) is None and path.exists()]
+    """Return the damaged checkpoints below a folder of runs; training resumes before them."""
+    paths = sorted(runs.glob("*/checkpoints/*/[0-9]*")) if runs.is_dir() else []
+    return [path for path in paths if read_checkpoint_files(path) is None and path.exists()]
 
 
-def _strangers(folder: Path, known: set[str], kind: str) -> Iterator[Finding]:
-    """Visible things in a folder that are not what it is for."""
+def _foreign_entries(folder: Path, known: set[str], kind: str) -> Iterator[Finding]:
+    """Find visible entries of a folder that do not belong there."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if not path.name.startswith(".") and path.name not in known:
-            yield Finding(f"{_shown(path)}: is not {kind}; move it elsewhere")
+            yield Finding(f"{_printable(path)}: is not {kind}; move it elsewhere")
 
 
 def _attachments(
     registry: Path, model: str, versions: dict[str, Version | None]
 ) -> Iterator[Finding]:
-    """Every byte of what is attached, and shelves without their version."""
+    """Check every byte of the attachments; find those without their version."""
     shelves = model_folder(registry, model) / "attachments"
     for shelf in sorted(shelves.iterdir()) if shelves.is_dir() else []:
         version = versions.get(shelf.name)
@@ -93,8 +93,8 @@ def _attachments(
             continue
         if shelf.name not in versions:
             yield Finding(
-                f"{_shown(shelf)}: belongs to a version that is gone; restore that from a copy, or "
-                "let a prune remove it"
+                f"{_printable(shelf)}: belongs to a version that is gone; "
+                "restore that from a copy, or let a prune remove it"
             )
         if version is None:
             continue
@@ -104,19 +104,19 @@ def _attachments(
                 read_attachment(registry, version, name)
             except CorruptError as error:
                 yield Finding(str(error))
-        yield from _strangers(shelf, set(names), "an attachment")
+        yield from _foreign_entries(shelf, set(names), "an attachment")
 
 
 def _promotions(
     registry: Path, model: str, versions: dict[str, Version | None]
 ) -> Iterator[Finding]:
-    """The log without a gap, each version as it was promoted, and the link to the champion."""
+    """Check the log for gaps, each version against its promotion, and the champion link."""
     log: dict[int, Promotion] = {}
-    there, removed = promotion_numbers(registry, model), pruned_versions(registry, model)
+    existing, removed = promotion_numbers(registry, model), pruned_versions(registry, model)
     folder = model_folder(registry, model) / "promotions"
-    for number in range(1, there[-1] + 1 if there else 1):
+    for number in range(1, existing[-1] + 1 if existing else 1):
         path = folder / f"{number:06d}.json"
-        if number not in there:
+        if number not in existing:
             yield Finding(f"{path}: is missing, there are later ones; restore it from a copy")
             continue
         try:
@@ -125,9 +125,11 @@ def _promotions(
             yield Finding(str(error))
             continue
         yield from _promotion(path, log, number, versions, removed)
-    yield from _strangers(folder, {f"{number:06d}.json" for number in there}, "a promotion")
-    if not there or there[-1] in log:
-        name = log[there[-1]].version if there else ""
+    yield from _foreign_entries(
+        folder, {f"{number:06d}.json" for number in existing}, "a promotion"
+    )
+    if not existing or existing[-1] in log:
+        name = log[existing[-1]].version if existing else ""
         yield from _link(registry, model, name)
 
 
@@ -138,7 +140,7 @@ def _promotion(
     versions: dict[str, Version | None],
     removed: set[str],
 ) -> Iterator[Finding]:
-    """One promotion against the version that it names and the promotion before it."""
+    """Check one promotion against its version and the promotion before it."""
     promotion, before = log[number], log.get(number - 1)
     name = promotion.version
     if before and promotion.previous != before.version:
@@ -154,7 +156,7 @@ def _promotion(
 
 
 def _link(registry: Path, model: str, name: str) -> Iterator[Finding]:
-    """The link `champion` against the promotion in force, `name`; empty: there must be none."""
+    """Check the link `champion` against the version in force; no link for an empty name."""
     link, target = model_folder(registry, model) / "champion", f"versions/{name}"
     exists = os.path.lexists(link)
     if not name and exists:
@@ -168,6 +170,6 @@ def _link(registry: Path, model: str, name: str) -> Iterator[Finding]:
         )
 
 
-def _shown(path: Path) -> str:
-    """A path as text that every log can hold, whatever bytes are in its name."""
+def _printable(path: Path) -> str:
+    """Return a path as text that every log can hold, whatever bytes are in its name."""
     return str(path).encode(errors="backslashreplace").decode()

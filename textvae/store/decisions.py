@@ -1,6 +1,6 @@
-"""What the gate said of a version, by the number of the promotion in force then.
+"""Gate decisions about a version, by the number of the promotion in force at that time.
 
-Each decision is an attachment `gate-000124-3f9a1c2b`. Once a version is pruned its decisions stand
+Each decision is an attachment `gate-000124-3f9a1c2b`. After a version is pruned its decisions are
 in `registry/<model>/pruned/<version>.json`, so that every promotion stays explained.
 """
 
@@ -17,24 +17,24 @@ from textvae.store.versions import Version, model_folder
 _FILE = "decision.json"
 
 Decisions = dict[int, list[dict[str, Any]]]
-"""By promotion; 0 where nobody served. More than one where the gate was asked again."""
+"""By promotion; 0 where no version served. More than one where the gate decided again."""
 
 
 def attach_decision(
     registry: Path, version: Version, promotion: int, record: Mapping[str, Any]
 ) -> None:
-    """Keeps what the gate said; the same words twice are kept once."""
+    """Attach a decision of the gate; an equal one is attached once."""
     content = files.canonical_json(record)
     digest = hashlib.sha256(content).hexdigest()
     attach(registry, version, f"gate-{promotion:06d}-{digest[:8]}", {_FILE: content})
 
 
 def read_decisions(registry: Path, version: Version, promotion: int | None = None) -> Decisions:
-    """All that the gate said of a version, or what it said against one promotion's champion.
+    """Return all decisions about a version, or those against one promotion's champion.
 
-    CorruptError names a decision that is not what it was.
+    Raises CorruptError, which names a damaged decision.
     """
-    found: Decisions = {}
+    decisions: Decisions = {}
     for name in list_attachments(registry, version):
         kind, _, rest = name.partition("-")
         if kind != "gate":
@@ -42,15 +42,15 @@ def read_decisions(registry: Path, version: Version, promotion: int | None = Non
         number = int(rest.partition("-")[0])
         if promotion in (None, number):
             attached = read_attachment(registry, version, name) or {}
-            found.setdefault(number, []).append(json.loads(attached[_FILE]))
-    return found
+            decisions.setdefault(number, []).append(json.loads(attached[_FILE]))
+    return decisions
 
 
 def pruned_decisions(registry: Path, model: str) -> dict[str, Decisions]:
-    """What the gate had said of each version that a prune removed, by its name."""
+    """Return the decisions about each version that a prune removed, by its name."""
     folder = model_folder(registry, model) / "pruned"
-    found = {}
+    removed = {}
     for path in sorted(folder.glob("[0-9]*.json")):
-        said = json.loads(path.read_bytes()).get("decisions", {})
-        found[path.stem] = {int(number): records for number, records in said.items()}
-    return found
+        decisions = json.loads(path.read_bytes()).get("decisions", {})
+        removed[path.stem] = {int(number): records for number, records in decisions.items()}
+    return removed

@@ -1,8 +1,8 @@
-"""Leases: who needs a version right now, and so who stands between it and a prune.
+"""Leases: the processes that need a version now, which no prune may remove.
 
-`registry/<model>/leases/<version>.<random>` is a file that its holder keeps locked: a server for
-each version that it has loaded, a promoter while it promotes. The kernel frees the lock of a holder
-that dies, so a lease can be left over but never left behind.
+`registry/<model>/leases/<version>.<random>` is a file that a process keeps locked: a server for
+each version that it has loaded, a promoter while it promotes. The kernel frees the lock of a
+process that dies, so a file that is left over is no lease.
 """
 
 import uuid
@@ -19,24 +19,24 @@ _TRIES = 100
 
 @contextmanager
 def hold_lease(registry: Path, model: str, name: str, purpose: str) -> Iterator[None]:
-    """Inside, no prune removes version `name`. OSError where the registry cannot be written to."""
+    """Keep prunes from removing version `name`. OSError where the registry is not writable."""
     folder = _folder(registry, model)
-    with ExitStack() as held:
+    with ExitStack() as stack:
         for _ in range(_TRIES):
             path = folder / f"{name}.{uuid.uuid4().hex}"
             try:
-                held.enter_context(locks.hold_lock(path, purpose))
+                stack.enter_context(locks.hold_lock(path, purpose))
             except BusyError:
-                continue  # a prune looks at this very moment whether the new file is anybody's
-            held.callback(path.unlink, missing_ok=True)
+                continue  # a prune is testing the lock of the new file at this moment
+            stack.callback(path.unlink, missing_ok=True)
             break
         else:
-            raise BusyError(f"{folder}: no lease of {name} is to be had; try again")
+            raise BusyError(f"{folder}: no lease of {name} could be taken; try again")
         yield
 
 
 def lease_holders(registry: Path, model: str) -> dict[str, str]:
-    """Who holds a lease of which version, in words; what the dead left is cleared away."""
+    """Return who holds a lease of which version, in words; remove the files of dead processes."""
     folder, holders = _folder(registry, model), {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if path.name.startswith(".") or path.suffix == ".holder":
@@ -50,5 +50,5 @@ def lease_holders(registry: Path, model: str) -> dict[str, str]:
 
 
 def _folder(registry: Path, model: str) -> Path:
-    """Where the leases of a model lie."""
+    """Return the folder of a model's leases."""
     return model_folder(registry, model) / "leases"

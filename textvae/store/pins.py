@@ -1,7 +1,7 @@
-"""Pins: versions that people want kept, whatever else becomes of them.
+"""Pins: versions that no prune removes, since people want to keep them.
 
-`registry/<model>/pins/<version>.json` says who pinned it and why; that it is there is what counts.
-It is no attachment, because it may be taken back, and what is attached is never rewritten.
+`registry/<model>/pins/<version>.json` says who pinned it and why; its existence is what counts. A
+pin is no attachment, because it can be taken back, and attachments are never rewritten.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from textvae.store.versions import model_folder, open_version
 
 
 def pin(registry: Path, model: str, name: str, *, reason: str, actor: str, at: str) -> bool:
-    """Version `name` is kept from now on; False where it was pinned already, and stays as it was.
+    """Pin version `name`; return False where it is pinned already, which stays as it is.
 
     Raises NotFoundError, CorruptError.
     """
@@ -22,7 +22,7 @@ def pin(registry: Path, model: str, name: str, *, reason: str, actor: str, at: s
 
 
 def unpin(registry: Path, model: str, name: str) -> None:
-    """Version `name` is kept no longer than others; InputError where it is not pinned."""
+    """Remove the pin of version `name`; InputError where it has none."""
     pinned = list_pins(registry, model)
     if name not in pinned:
         raise InputError("unpin", f"{name} is not pinned; there are: {', '.join(pinned) or 'none'}")
@@ -30,7 +30,7 @@ def unpin(registry: Path, model: str, name: str) -> None:
 
 
 def list_pins(registry: Path, model: str) -> list[str]:
-    """The names of the pinned versions, sorted."""
+    """Return the names of the pinned versions, sorted."""
     folder = _folder(registry, model)
     if not folder.is_dir():
         return []
@@ -38,5 +38,5 @@ def list_pins(registry: Path, model: str) -> list[str]:
 
 
 def _folder(registry: Path, model: str) -> Path:
-    """Where the pins of a model lie."""
+    """Return the folder of a model's pins."""
     return model_folder(registry, model) / "pins"

@@ -1,10 +1,10 @@
-"""Promotions: which version serves, who decided it and why, as a log that only ever grows.
+"""Promotions: which version serves, who decided it and why, as a log that only grows.
 
-`registry/<model>/promotions/000124.json` is the truth, and the highest number wins. A number is
-taken by a hard link, which one process alone can make: of two that judged against the same champion
-the second is told that the champion has moved. A rollback is one more promotion. Each record ends
-in the SHA-256 of what it says. The symbolic link `champion` beside the log is for people; nothing
-here reads it.
+`registry/<model>/promotions/000124.json` is the record, and the highest number is in force. A
+number is taken by a hard link, which only one process can make: of two that were compared with the
+same champion the second gets a BusyError. A rollback is one more promotion. Each record contains
+the SHA-256 of its content. The symbolic link `champion` next to the log is for people; nothing here
+reads it.
 """
 
 import hashlib
@@ -24,16 +24,16 @@ RECORD_BYTES_MAX = 1 << 20
 """More is no record, and is not read into memory."""
 
 
-class _Seen(NamedTuple):
-    """What a log was when this process looked last."""
+class _LogState(NamedTuple):
+    """The state of a log at the last read of this process."""
 
     number: int
     changed_ns: int
-    """When its folder had changed last."""
+    """The modification time of its folder."""
 
 
-_seen: dict[Path, _Seen] = {}
-"""By folder: a hint for the next look and never an answer, so threads may share it."""
+_log_states: dict[Path, _LogState] = {}
+"""By folder: a hint for the next read and never an answer, so threads may share it."""
 
 
 class Promotion(NamedTuple):
@@ -48,17 +48,17 @@ class Promotion(NamedTuple):
     reason: str
     actor: str
     at: str
-    """When, in UTC, as 2026-11-23T02:15:00Z."""
+    """Time in UTC, such as 2026-11-23T02:15:00Z."""
 
 
 def current_promotion(registry: Path, model: str) -> Promotion | None:
-    """The promotion in force, or None where nothing was promoted yet."""
+    """Return the promotion in force, or None where nothing was promoted yet."""
     number = _newest(registry, model)
     return read_promotion(registry, model, number) if number else None
 
 
 def promotion_history(registry: Path, model: str) -> list[Promotion]:
-    """All promotions of a model, oldest first; CorruptError where one is damaged or missing."""
+    """Return all promotions, oldest first; CorruptError where one is damaged or missing."""
     log = [read_promotion(registry, model, number) for number in promotion_numbers(registry, model)]
     for number, promotion in enumerate(log, 1):
         if promotion.number != number:
@@ -70,17 +70,17 @@ def promotion_history(registry: Path, model: str) -> list[Promotion]:
 
 
 def champion(registry: Path, model: str) -> Version:
-    """The version that serves, verified; NotFoundError says how to make one."""
+    """Return the version that serves, verified; NotFoundError says how to make one."""
     promotion = current_promotion(registry, model)
     if promotion is None:
         names = list_versions(registry, model)
-        make = f"python -m jobs.promote --version {names[0]}" if names else "python -m jobs.nightly"
-        raise NotFoundError(f"{model_folder(registry, model)}: no champion; {make} makes one")
+        job = f"python -m jobs.promote --version {names[0]}" if names else "python -m jobs.nightly"
+        raise NotFoundError(f"{model_folder(registry, model)}: no champion; {job} makes one")
     return promoted_version(registry, model, promotion)
 
 
 def promoted_version(registry: Path, model: str, promotion: Promotion) -> Version:
-    """The version of a promotion, verified; CorruptError where it is not the one promoted."""
+    """Return the version of a promotion, verified; CorruptError where it is another."""
     version = open_version(registry, model, promotion.version)
     if version.manifest_sha256 != promotion.manifest_sha256:
         raise corrupt(version.folder, f"is not the {version.name} that was promoted")
@@ -90,14 +90,14 @@ def promoted_version(registry: Path, model: str, promotion: Promotion) -> Versio
 def promote(
     registry: Path, model: str, version: Version, *, expected: int, reason: str, actor: str, at: str
 ) -> Promotion:
-    """The promotion that makes `version` serve, if promotion `expected` is still in force.
+    """Make `version` serve if promotion `expected` is still in force; return the promotion.
 
-    `expected` is the number that `version` was judged against, 0 for none. BusyError where another
-    promotion came first, since `version` was then never compared with what serves now; it names
-    the champion that does.
+    `expected` is the number of the promotion whose champion `version` was compared with, 0 for
+    none. Raises BusyError, which names the new champion, where another promotion came first, since
+    `version` was never compared with that one.
     """
     assert version.model == model, f"{version.name} is of {version.model}, not of {model}"
-    # Against a prune that found nobody in need of this version a moment ago.
+    # Against a prune that found this version unneeded a moment ago.
     with hold_lease(registry, model, version.name, "promote"):
         if not version.folder.is_dir():
             raise NotFoundError(f"{version.folder}: was removed; promote another version")
@@ -107,7 +107,7 @@ def promote(
 def _promote(
     registry: Path, model: str, version: Version, expected: int, reason: str, actor: str, at: str
 ) -> Promotion:
-    """`promote`, of a version that nobody removes meanwhile."""
+    """Do as `promote`, for a version that has a lease."""
     before = current_promotion(registry, model)
     promotion = Promotion(
         number=expected + 1,
@@ -135,20 +135,20 @@ def _promote(
 def rollback(
     registry: Path, model: str, *, reason: str, actor: str, at: str, to: str = ""
 ) -> Promotion:
-    """The promotion that puts an earlier champion back, by default the one that served before.
+    """Promote an earlier champion again, by default the one that served before.
 
-    The version is verified first. InputError where there is nothing to go back to, or where `to`
-    serves already or never did; BusyError where a promotion came in between.
+    The version is verified first. Raises InputError where there is none to go back to, or where
+    `to` serves already or never did; BusyError where a promotion came in between.
     """
     promotions = promotion_history(registry, model)
-    way = rollback_path(promotions)
-    if len(way) < 2 and not to:
+    path = rollback_path(promotions)
+    if len(path) < 2 and not to:
         raise InputError("to", f"{model} has no earlier champion to go back to; promote a version")
-    name = to or way[-2]
+    name = to or path[-2]
     served = {promotion.version for promotion in promotions}
     if name not in served:
         raise InputError("to", f"{name} never served; python -m jobs.promote is for what is new")
-    if name == way[-1]:
+    if name == path[-1]:
         raise InputError("to", f"{name} serves already")
     return promote(
         registry,
@@ -162,42 +162,42 @@ def rollback(
 
 
 def rollback_path(promotions: list[Promotion]) -> list[str]:
-    """The versions that led to the present one, which is last.
+    """Return the versions that led to the present one, which is last.
 
-    Coming back to a version forgets what came after it, so that rolling back twice goes two
-    versions back and never returns to the one that was found wanting.
+    A return to a version drops what came after it, so that two rollbacks go two versions back and
+    never return to the one that was rejected.
     """
-    way: list[str] = []
+    path: list[str] = []
     for promotion in promotions:
-        if promotion.version in way:
-            del way[way.index(promotion.version) + 1 :]
+        if promotion.version in path:
+            del path[path.index(promotion.version) + 1 :]
         else:
-            way.append(promotion.version)
-    return way
+            path.append(promotion.version)
+    return path
 
 
 def point_champion(registry: Path, model: str) -> None:
-    """The link shows the promotion in force, whichever of several promoters writes it last."""
-    shown = None
-    while (promotion := current_promotion(registry, model)) and promotion.number != shown:
+    """Point the link to the promotion in force, whichever of several promoters writes it last."""
+    linked = None
+    while (promotion := current_promotion(registry, model)) and promotion.number != linked:
         files.point_link(
             model_folder(registry, model) / "champion", f"versions/{promotion.version}"
         )
-        shown = promotion.number
+        linked = promotion.number
 
 
 def read_promotion(registry: Path, model: str, number: int) -> Promotion:
-    """One promotion; CorruptError where its file was damaged."""
+    """Read one promotion; CorruptError where its file is damaged."""
     path = _path(registry, model, number)
     try:
-        plain = path.is_file() and path.stat().st_size <= RECORD_BYTES_MAX
-        record = json.loads(path.read_bytes() if plain else b"")
-        told = record.pop("sha256")
+        is_small = path.is_file() and path.stat().st_size <= RECORD_BYTES_MAX
+        record = json.loads(path.read_bytes() if is_small else b"")
+        sha256 = record.pop("sha256")
         promotion = Promotion(**record)
-        whole = promotion.number == number and told == _sha256(promotion)
+        valid = promotion.number == number and sha256 == _sha256(promotion)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        whole = False
-    if not whole:
+        valid = False
+    if not valid:
         raise CorruptError(
             f"{path}: is not promotion {number}; restore it from a copy, "
             "or remove it to go back to the promotion before"
@@ -206,14 +206,14 @@ def read_promotion(registry: Path, model: str, number: int) -> Promotion:
 
 
 def _sha256(promotion: Promotion) -> str:
-    """Of what a record says."""
+    """Return the SHA-256 of a record's content."""
     return hashlib.sha256(files.canonical_json(promotion._asdict())).hexdigest()
 
 
 def _newest(registry: Path, model: str) -> int:
-    """The highest number of the log, 0 where it has none.
+    """Return the highest number of the log, 0 where it is empty.
 
-    Promoters add one number after another, so whoever looked before goes on from there instead of
+    Numbers are consecutive, so a process that has read the log before goes on from there instead of
     listing a folder of thousands. Where that does not explain why the folder changed (a record was
     removed by hand, a copy was put back) the log is listed after all.
     """
@@ -221,21 +221,21 @@ def _newest(registry: Path, model: str) -> int:
     # False also for a link that leads nowhere, or to itself.
     if not folder.is_dir():
         return 0
-    # Before the records, so that no change after this look is taken for one that it saw.
+    # Read before the records, so that no later change is taken for one that was seen.
     changed_ns = folder.stat().st_mtime_ns
-    seen = _seen.get(folder, _Seen(0, 0))
-    number = seen.number
+    last = _log_states.get(folder, _LogState(0, 0))
+    number = last.number
     while number and _path(registry, model, number + 1).exists():
         number += 1
-    explained = number > seen.number or changed_ns == seen.changed_ns
+    explained = number > last.number or changed_ns == last.changed_ns
     if not number or not explained or not _path(registry, model, number).exists():
         number = max(promotion_numbers(registry, model), default=0)
-    _seen[folder] = _Seen(number, changed_ns)
+    _log_states[folder] = _LogState(number, changed_ns)
     return number
 
 
 def promotion_numbers(registry: Path, model: str) -> list[int]:
-    """The numbers of all promotions of a model, ascending; none of them was read yet."""
+    """Return the numbers of all promotions of a model, ascending, without reading them."""
     folder = _folder(registry, model)
     if not folder.is_dir():
         return []
@@ -243,10 +243,10 @@ def promotion_numbers(registry: Path, model: str) -> list[int]:
 
 
 def _path(registry: Path, model: str, number: int) -> Path:
-    """The file of one promotion."""
+    """Return the file of one promotion."""
     return _folder(registry, model) / f"{number:06d}.json"
 
 
 def _folder(registry: Path, model: str) -> Path:
-    """Where the log of a model lies."""
+    """Return the folder of a model's log."""
     return model_folder(registry, model) / "promotions"

@@ -1,8 +1,8 @@
 """Versions: `registry/<model>/versions/<version>/`, a sealed folder named after its own manifest.
 
-A version's name is the day it was made and the first 12 hex digits of its manifest's SHA-256, so
-that a name can only ever mean one thing. It holds no clock time and no verdict: what is learned
-about it later is an attachment, and whether it serves is a promotion.
+A version's name is its day and the first 12 hex digits of its manifest's SHA-256, so that a name
+has only one meaning. A version holds no clock time and no verdict: later records about it are
+attachments, and whether it serves is a promotion.
 """
 
 import re
@@ -18,7 +18,7 @@ VERSION_NAME = re.compile(r"[0-9]{8}-[0-9a-f]{12}")
 
 
 class Version(NamedTuple):
-    """A version whose every byte is as it was published."""
+    """A verified version: every byte is as it was published."""
 
     model: str
     name: str
@@ -30,7 +30,7 @@ class Version(NamedTuple):
 
 
 def model_folder(registry: Path, model: str) -> Path:
-    """Where a model lies, whether it exists or not; InputError for a name that cannot be one."""
+    """Return the folder of a model, whether it exists or not; InputError for an invalid name."""
     if not _MODEL.fullmatch(model):
         raise InputError(
             "model", f"must be 1 to 63 lower-case letters, digits and hyphens, got {model!r}"
@@ -45,17 +45,17 @@ def publish(
     files: Mapping[str, bytes | Path],
     facts: Mapping[str, Any],
 ) -> Version:
-    """A new version of `model`, or the one there is where the same was published before.
+    """Publish a version of `model`; return the existing one where the same was published before.
 
-    `date` is written 20261123; `files` maps plain names to bytes, or to files to copy. It is
-    written and verified before anyone can see it, and read-only from then on.
+    `date` has the form 20261123; `files` maps file names to bytes, or to files to copy. The version
+    is verified before anyone can see it, and read-only from then on.
     """
     manifest = manifest_of(files, facts)
     name = name_after(manifest, date)
     assert VERSION_NAME.fullmatch(name), f"a date is 8 digits, got {date!r}"
-    for there in list_versions(registry, model):
-        if there.endswith(name[8:]):
-            return open_version(registry, model, there)
+    for existing in list_versions(registry, model):
+        if existing.endswith(name[8:]):
+            return open_version(registry, model, existing)
     folder = _folder(registry, model, name)
     try:
         return Version(model, name, folder, *seal(folder, files, manifest))
@@ -64,11 +64,14 @@ def publish(
 
 
 def open_version(registry: Path, model: str, name: str) -> Version:
-    """A verified version. NotFoundError lists those there are; CorruptError names the bad file."""
+    """Return a verified version.
+
+    NotFoundError lists the existing ones; CorruptError names the damaged file.
+    """
     names = list_versions(registry, model)
     if name not in names:
-        there = f"there are {', '.join(names)}" if names else "python -m jobs.train makes the first"
-        raise NotFoundError(f"{model_folder(registry, model)}: no version {name!r}; {there}")
+        hint = f"there are {', '.join(names)}" if names else "python -m jobs.train makes the first"
+        raise NotFoundError(f"{model_folder(registry, model)}: no version {name!r}; {hint}")
     folder = _folder(registry, model, name)
     sealed = verify(folder)
     check_name(folder, name, sealed)
@@ -76,9 +79,9 @@ def open_version(registry: Path, model: str, name: str) -> Version:
 
 
 def parent_of(folder: Path, name: str) -> str:
-    """The version that version `name` began from, or empty; `folder` is where it lies.
+    """Return the version that version `name` in `folder` began from; empty for none.
 
-    CorruptError where the manifest is damaged; no other file is looked at.
+    Raises CorruptError where the manifest is damaged; no other file is read.
     """
     sealed = read_manifest(folder)
     check_name(folder, name, sealed)
@@ -86,20 +89,20 @@ def parent_of(folder: Path, name: str) -> str:
 
 
 def list_versions(registry: Path, model: str) -> list[str]:
-    """The names of a model's versions, newest first; none where there is no such model."""
+    """Return the names of a model's versions, newest first; none where there is no such model."""
     folder = model_folder(registry, model) / "versions"
     if not folder.is_dir():
         return []
-    found = [
+    paths = [
         path for path in folder.iterdir() if VERSION_NAME.fullmatch(path.name) and path.is_dir()
     ]
     # The day is in the name; within one, a folder's own time says when its last file was written.
-    found.sort(key=lambda path: (path.name[:8], path.stat().st_mtime_ns, path.name), reverse=True)
-    return [path.name for path in found]
+    paths.sort(key=lambda path: (path.name[:8], path.stat().st_mtime_ns, path.name), reverse=True)
+    return [path.name for path in paths]
 
 
 def list_models(registry: Path) -> list[str]:
-    """The names of the models in a registry, sorted; none where there is no registry."""
+    """Return the names of the models in a registry, sorted; none where there is no registry."""
     if not registry.is_dir():
         return []
     return sorted(
@@ -110,5 +113,5 @@ def list_models(registry: Path) -> list[str]:
 
 
 def _folder(registry: Path, model: str, name: str) -> Path:
-    """Where a version lies."""
+    """Return the folder of a version."""
     return model_folder(registry, model) / "versions" / name

@@ -1,1 +1,1 @@
-"""Sentences to tokens, tokens to batches. Knows no file, no model, no latent."""
+"""Sentences to tokens, tokens to batches; without files, models or latents."""

@@ -1,7 +1,6 @@
 """Token batches: which sentences step 1234 of a run sees is a pure function of the seed.
 
-Tokens are NumPy arrays here. What a token means is the tokenizer's business, what becomes of it is
-the model's; this file knows neither. Lengths are in tokens and count BOS and EOS.
+Tokens are NumPy arrays here, without their meaning. Lengths are in tokens and count BOS and EOS.
 """
 
 import itertools
@@ -16,10 +15,10 @@ from textvae.text.tokenizer import BOS, EOS, PAD
 Ints = npt.NDArray[np.integer[Any]]
 
 # Sorting by length inside a pool keeps padding near 3 % of all tokens on clauses of
-# 3 to 12 words, while the shuffle before it keeps a sentence's neighbours changing.
+# 3 to 12 words, while the shuffle before it changes a sentence's neighbours.
 POOL_BATCHES = 50
 # Sentences that are lists of ids at the same time; as arrays they are a twentieth of the size.
-STORED_AT_ONCE = 10_000
+CHUNK_SENTENCES = 10_000
 
 
 class TokenStore(NamedTuple):
@@ -32,11 +31,11 @@ class TokenStore(NamedTuple):
 
     @property
     def sentences(self) -> int:
-        """How many there are."""
+        """Return the number of sentences."""
         return len(self.offsets) - 1
 
     def take(self, rows: Ints) -> "TokenStore":
-        """A store of these rows alone, in this order."""
+        """Return a store of these rows alone, in this order."""
         starts = self.offsets[rows]
         counts = self.offsets[1:][rows] - starts
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
@@ -49,21 +48,21 @@ class TokenSource(Protocol):
 
     @property
     def sentences(self) -> int:
-        """How many there are."""
+        """Return the number of sentences."""
 
     def take(self, rows: Ints) -> TokenStore:
-        """The tokens of these rows, in this order."""
+        """Return the tokens of these rows, in this order."""
 
 
 class Batch(NamedTuple):
-    """Some sentences as one rectangle."""
+    """Sentences as one rectangle of tokens."""
 
     tokens: npt.NDArray[np.int64]
     """(batch, time): BOS, the sentence, EOS, then PAD."""
     lengths: npt.NDArray[np.int64]
     """(batch,) tokens of each sentence, BOS and EOS counted."""
     rows: npt.NDArray[np.int64]
-    """(batch,) each sentence's own number in the store."""
+    """(batch,) the row of each sentence in the store."""
 
 
 class StoredTokens(NamedTuple):
@@ -75,19 +74,19 @@ class StoredTokens(NamedTuple):
 
 
 def store_tokens(sentences: Iterable[Sequence[int]], tokens_max: int) -> StoredTokens:
-    """The sentences' ids, flat, each cut after `tokens_max` ids (BOS and EOS not counted).
+    """Return the sentences' ids, flat, each cut after `tokens_max` ids (BOS and EOS not counted).
 
-    Read once and in order, so that a generator of them need never be whole in memory.
+    Reads them once and in order, so that a generator never has to be in memory at once.
     """
     parts: list[npt.NDArray[np.int32]] = []
     counts: list[npt.NDArray[np.int64]] = []
     truncated = 0
     waiting = iter(sentences)
-    while some := list(itertools.islice(waiting, STORED_AT_ONCE)):
+    while some := list(itertools.islice(waiting, CHUNK_SENTENCES)):
         truncated += sum(len(ids) > tokens_max for ids in some)
-        kept = [ids[:tokens_max] for ids in some]
-        counts.append(np.array([len(ids) for ids in kept], dtype=np.int64))
-        flat = itertools.chain.from_iterable(kept)
+        cut = [ids[:tokens_max] for ids in some]
+        counts.append(np.array([len(ids) for ids in cut], dtype=np.int64))
+        flat = itertools.chain.from_iterable(cut)
         parts.append(np.fromiter(flat, dtype=np.int32, count=int(counts[-1].sum())))
     offsets = np.zeros(sum(map(len, counts)) + 1, dtype=np.int64)
     if counts:
@@ -99,7 +98,7 @@ def store_tokens(sentences: Iterable[Sequence[int]], tokens_max: int) -> StoredT
 
 
 def gather(store: TokenStore, rows: Ints) -> Batch:
-    """The batch of these rows of the store, in this order."""
+    """Return the batch of these rows, in this order: (batch,) -> tokens (batch, time)."""
     numbers = np.asarray(rows, dtype=np.int64)
     starts = store.offsets[numbers]
     counts = store.offsets[numbers + 1] - starts
@@ -113,7 +112,7 @@ def gather(store: TokenStore, rows: Ints) -> Batch:
 
 
 def batch_of(sentences: Sequence[Sequence[int]]) -> Batch:
-    """One batch of exactly these sentences, in this order, none of them cut."""
+    """Return one batch of exactly these sentences, in this order, uncut."""
     store = store_tokens(sentences, max(map(len, sentences), default=0)).store
     return gather(store, np.arange(len(sentences)))
 
@@ -121,12 +120,12 @@ def batch_of(sentences: Sequence[Sequence[int]]) -> Batch:
 class Batches:
     """The batches of a training run; each epoch sees every sentence once.
 
-    An epoch is divided into equal parts, so that no step sees fewer than half of the wished batch
+    An epoch is divided into equal parts, so that no step sees fewer than half of the batch size
     (unless the whole corpus is smaller) and none sees more. A batch holds sentences of like length.
     """
 
     def __init__(self, source: TokenSource, batch: int, seed: int) -> None:
-        """`batch`: sentences a step, at most."""
+        """`batch`: sentences per step, at most."""
         assert batch >= 1, f"batch must be positive, got {batch}"
         assert source.sentences >= 1, "no sentence to batch; ingest refuses such a corpus"
         self.source = source
@@ -134,14 +133,14 @@ class Batches:
         self.per_epoch = -(-source.sentences // batch)
         """Steps of one epoch, at least 1."""
         pools = -(-self.per_epoch // POOL_BATCHES)
-        # The steps where pools begin, and the places in an epoch's order where batches do.
+        # The steps where pools begin, and the positions in an epoch's order where batches do.
         self._pools = np.arange(pools + 1) * self.per_epoch // pools
         self._bounds = np.arange(self.per_epoch + 1) * source.sentences // self.per_epoch
         self._order: tuple[int, npt.NDArray[np.int64]] = (-1, self._bounds)
         self._pool: tuple[int, int, list[Batch]] = (-1, -1, [])
 
     def at(self, epoch: int, step: int) -> Batch:
-        """The batch of this step (0 to per_epoch - 1) of this epoch, whatever was asked before."""
+        """Return the batch of this step, 0 to per_epoch - 1, of this epoch."""
         assert 0 <= step < self.per_epoch, f"step must be 0 to {self.per_epoch - 1}, got {step}"
         pool = int(np.searchsorted(self._pools, step, side="right")) - 1
         if self._pool[:2] != (epoch, pool):
@@ -149,9 +148,9 @@ class Batches:
         return self._pool[2][step - int(self._pools[pool])]
 
     def _batches(self, epoch: int, pool: int) -> list[Batch]:
-        """A pool of the epoch's shuffled sentences: sorted by length, cut into batches, shuffled.
+        """Return a pool of the epoch's shuffled sentences: sorted by length, cut, batches shuffled.
 
-        So that the memory of a step is that of a pool, however large the corpus is.
+        A step thus needs the memory of a pool, however large the corpus is.
         """
         if self._order[0] != epoch:
             random = np.random.default_rng([self.seed, epoch])
@@ -162,5 +161,5 @@ class Batches:
         by_length = np.argsort(np.diff(store.offsets), kind="stable")
         parts = [by_length[start:end] for start, end in itertools.pairwise(bounds - bounds[0])]
         # From 1, for NumPy takes [seed, epoch, 0] for [seed, epoch], which shuffles the epoch.
-        places = np.random.default_rng([self.seed, epoch, pool + 1]).permutation(len(parts))
-        return [gather(store, parts[place])._replace(rows=rows[parts[place]]) for place in places]
+        order = np.random.default_rng([self.seed, epoch, pool + 1]).permutation(len(parts))
+        return [gather(store, parts[part])._replace(rows=rows[parts[part]]) for part in order]

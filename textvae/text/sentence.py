@@ -1,4 +1,4 @@
-"""A sentence of a corpus, and the one spelling of its text."""
+"""A sentence of a corpus, and the normal form of its text."""
 
 import unicodedata
 from typing import NamedTuple
@@ -17,13 +17,13 @@ class Sentence(NamedTuple):
     text: str
     """Normalised; never empty."""
     label: str = ""
-    """What the sentence is, where somebody said so; else empty."""
+    """A class of the sentence, where the source gives one; else empty."""
     group: str = ""
-    """What it belongs to (a document, a verse): a group stays on one side of the split."""
+    """The document, verse or the like that it is from: a group stays on one side of the split."""
 
 
 def normalise(text: str) -> str:
-    """The text in one spelling: NFC, every run of white space one space, no control characters.
+    """Return the text in NFC, each run of white space as one space, without control characters.
 
     Case, punctuation and emoji stay as they are. Normalising twice changes nothing.
     """

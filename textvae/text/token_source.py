@@ -1,4 +1,4 @@
-"""Text as a source of batches: a large one is tokenised as batches need it."""
+"""Text as a source of batches; a large corpus is tokenised when batches need it."""
 
 import logging
 from collections.abc import Sequence
@@ -11,25 +11,28 @@ from textvae.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
-LOOKED_AT = 10_000
+SAMPLED_MAX = 10_000
 # Tokenised in a second, and then seen in many epochs; more are tokenised anew each time, at 5 us a
 # sentence, a thousandth of its step on a CPU. Ten million would take a minute before the first.
-KEPT_MAX = 200_000
+STORED_MAX = 200_000
 
 
 def token_source(
-    sentences: Sequence[Sentence], tokenizer: Tokenizer, tokens_max: int, kept_max: int = KEPT_MAX
+    sentences: Sequence[Sentence],
+    tokenizer: Tokenizer,
+    tokens_max: int,
+    stored_max: int = STORED_MAX,
 ) -> TokenSource:
-    """The tokens of the sentences, each cut after `tokens_max` ids (BOS and EOS not counted).
+    """Return the tokens of the sentences, each cut after `tokens_max` ids (without BOS and EOS).
 
-    More than `kept_max` sentences are tokenised anew whenever they are taken. The log says which
-    share of them loses its end.
+    More than `stored_max` sentences are tokenised anew whenever they are taken. The log says which
+    share of them is cut.
     """
     text = TokenizedText(sentences, tokenizer, tokens_max)
     cut = cut_share(text)
     if cut:
         log.warning("about %.2g %% of the sentences are cut at %d tokens", 100 * cut, tokens_max)
-    if text.sentences > kept_max:
+    if text.sentences > stored_max:
         return text
     return text.take(np.arange(text.sentences))
 
@@ -47,20 +50,20 @@ class TokenizedText:
 
     @property
     def sentences(self) -> int:
-        """How many there are."""
+        """Return the number of sentences."""
         return len(self._rows)
 
     def take(self, rows: Ints) -> TokenStore:
-        """The tokens of these rows, in this order, cut at `tokens_max`."""
+        """Return the tokens of these rows, in this order, cut at `tokens_max`."""
         return store_tokens(self.encoded(rows), self.tokens_max).store
 
     def encoded(self, rows: Ints) -> list[list[int]]:
-        """The ids of these rows, in this order, none cut."""
+        """Return the ids of these rows, in this order, uncut."""
         return self._tokenizer.encode([self._rows[row].text for row in rows])
 
 
 def cut_share(text: TokenizedText) -> float:
-    """Which share of the sentences is cut, by some thousands from all over the text; 0 to 1."""
-    rows = np.linspace(0, text.sentences - 1, min(LOOKED_AT, text.sentences))
+    """Estimate the share of sentences that are cut, 0 to 1, from some thousands across the text."""
+    rows = np.linspace(0, text.sentences - 1, min(SAMPLED_MAX, text.sentences))
     encoded = text.encoded(rows.astype(np.int64))
     return sum(len(ids) > text.tokens_max for ids in encoded) / len(encoded)

@@ -2,7 +2,7 @@
 
 SentencePiece with byte fallback and no normalising of its own: decode(encode(s)) == s for every
 Unicode sentence, also one that spells "<s>" or holds a character never seen in training. The
-trained model is bytes; where they are kept is the store's business.
+trained model is bytes; the store decides where they are kept.
 """
 
 import io
@@ -20,7 +20,7 @@ PAD, BOS, EOS, UNK = 0, 1, 2, 3
 SPECIALS = 4
 BYTES = 256
 
-# SentencePiece writes a space as this character, so a real one has to go another way: as bytes.
+# SentencePiece writes a space as this character, so a real one is encoded as bytes.
 SPACE_MARK = "\u2581"
 # Its trainer silently skips sentences with these (the second marks what it does not know).
 UNTRAINABLE = str.maketrans({SPACE_MARK: " ", "\u2585": " "})
@@ -31,20 +31,20 @@ Item = TypeVar("Item")
 
 
 def train_tokenizer(sentences: Iterable[str], config: TokenizerConfig) -> bytes:
-    """A trained tokenizer, ready for `Tokenizer`; the same sentences give the same bytes.
+    """Train a tokenizer; return its bytes, which are the same for the same sentences.
 
-    Where they are too few for the wished vocabulary, it is smaller and the log says so. Raises
-    DataError without a single visible character, InputError for a vocabulary too small.
+    Too few sentences for the vocabulary make it smaller, and the log says so. Raises DataError
+    without a single visible character, InputError for a vocabulary that is too small.
     """
     texts = [text.translate(UNTRAINABLE) for text in sentences]
     texts = [text for text in texts if text.strip()]
     if not texts:
         raise DataError("tokenizer: no text to learn from; at least one sentence is needed")
-    written = io.BytesIO()
+    buffer = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(texts),
-            model_writer=written,
+            model_writer=buffer,
             model_type=config.kind,
             vocab_size=config.vocab,
             hard_vocab_limit=False,
@@ -64,7 +64,7 @@ def train_tokenizer(sentences: Iterable[str], config: TokenizerConfig) -> bytes:
         )
     except RuntimeError as error:
         raise _too_small(texts, config, error) from None
-    model = written.getvalue()
+    model = buffer.getvalue()
     vocab = Tokenizer(model).vocab
     if vocab < config.vocab:
         logger.warning(
@@ -76,16 +76,16 @@ def train_tokenizer(sentences: Iterable[str], config: TokenizerConfig) -> bytes:
     return model
 
 
-def draw_sentences(sentences: Sequence[Item], most: int, seed: int) -> Sequence[Item]:
-    """All of the sentences, or `most` of them without repeats, in their own order."""
-    if len(sentences) <= most:
+def draw_sentences(sentences: Sequence[Item], count_max: int, seed: int) -> Sequence[Item]:
+    """Return all sentences, or `count_max` of them without repeats, in their own order."""
+    if len(sentences) <= count_max:
         return sentences
-    places = np.random.default_rng(seed).choice(len(sentences), most, replace=False)
-    return [sentences[place] for place in np.sort(places)]
+    rows = np.random.default_rng(seed).choice(len(sentences), count_max, replace=False)
+    return [sentences[row] for row in np.sort(rows)]
 
 
 def _too_small(texts: list[str], config: TokenizerConfig, error: RuntimeError) -> Exception:
-    """What to raise for SentencePiece's refusal: our error where the vocabulary is the reason."""
+    """Return what to raise for an error of SentencePiece: InputError for too small a vocabulary."""
     characters = len(set().union(*texts) | {" "})
     if config.vocab >= SPECIALS + BYTES + characters:
         return error
@@ -101,10 +101,10 @@ class Tokenizer:
     """A trained tokenizer: sentences to ids and back, many at a time."""
 
     forbidden: tuple[int, ...] = (PAD, BOS, UNK)
-    """Ids that a decoder must never write; EOS it must, to end."""
+    """Ids that a decoder must never emit; EOS it must, to end."""
 
     def __init__(self, model: bytes) -> None:
-        """`model`: what `train_tokenizer` gave, its bytes verified by whoever read them."""
+        """Load the bytes of `train_tokenizer`, which the caller has verified."""
         self._pieces = sentencepiece.SentencePieceProcessor(model_proto=model)
         self.vocab: int = self._pieces.vocab_size()
         """Number of ids, special ones included."""
@@ -113,7 +113,7 @@ class Tokenizer:
         ]
 
     def encode(self, sentences: Sequence[str]) -> list[list[int]]:
-        """The ids of each sentence, without BOS and EOS; never PAD, BOS, EOS or UNK.
+        """Return the ids of each sentence, without BOS and EOS; never PAD, BOS, EOS or UNK.
 
         Raises InputError naming the sentence where one holds a lone surrogate, which is no text.
         """
@@ -124,18 +124,18 @@ class Tokenizer:
         return ids
 
     def decode(self, sentences: Iterable[Iterable[int]]) -> list[str]:
-        """The text of each list of ids; special ids are left out, broken UTF-8 becomes U+FFFD."""
-        plain = [[int(token) for token in ids if token >= SPECIALS] for ids in sentences]
+        """Return the text of each list of ids; special ids are dropped, broken UTF-8 is U+FFFD."""
+        ordinary = [[int(token) for token in ids if token >= SPECIALS] for ids in sentences]
         # SentencePiece reads an empty list as one empty sentence.
-        texts: list[str] = self._pieces.decode(plain) if plain else []
+        texts: list[str] = self._pieces.decode(ordinary) if ordinary else []
         return texts
 
     def byte_counts(self, sentences: Iterable[Sequence[int]]) -> list[int]:
-        """How many ids of each are bytes, of characters that the vocabulary lacks."""
+        """Return how many ids of each sentence are bytes, of characters outside the vocabulary."""
         return [sum(self._pieces.is_byte(list(ids))) for ids in sentences]
 
     def _encode_marked(self, sentence: str) -> list[int]:
-        """The ids of a sentence with SPACE_MARK in it: each mark as its three bytes."""
+        """Return the ids of a sentence with SPACE_MARK in it: each mark as its three bytes."""
         first, *rest = self._pieces.encode(sentence.split(SPACE_MARK))
         ids: list[int] = list(first)
         for part in rest:
@@ -144,7 +144,7 @@ class Tokenizer:
 
 
 def _check_unicode(sentences: Sequence[str]) -> None:
-    """InputError for the first sentence that has no UTF-8 form."""
+    """Raise InputError for the first sentence that has no UTF-8 form."""
     for number, sentence in enumerate(sentences):
         try:
             sentence.encode("utf-8")

@@ -143,7 +143,7 @@ def tokenize_corpus(recipe: Recipe, corpus: Corpus, run: Path) -> TokenizedCorpu
     tokenizer = Tokenizer(contents)
     tokens_max = recipe.training.tokens_max
     train = token_source(corpus.train, tokenizer, tokens_max)
-    valid = token_source(corpus.valid, tokenizer, tokens_max, kept_max=VALID_SENTENCES_MAX)
+    valid = token_source(corpus.valid, tokenizer, tokens_max, stored_max=VALID_SENTENCES_MAX)
     return TokenizedCorpus(contents, tokenizer.vocab, train, valid)
 
 

@@ -24,7 +24,7 @@ def test_a_large_text_gives_the_batches_of_a_small_one(tokenizer: Tokenizer) -> 
     """Only where the tokens are between two epochs differs."""
     kept = token_source(ROWS, tokenizer, 8)
     assert isinstance(kept, TokenStore)
-    anew = token_source(ROWS, tokenizer, 8, kept_max=699)
+    anew = token_source(ROWS, tokenizer, 8, stored_max=699)
     assert not isinstance(anew, TokenStore)
     one, other = (Batches(source, 16, seed=3) for source in (kept, anew))
     for epoch in range(2):
