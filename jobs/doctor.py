@@ -7,6 +7,7 @@ from jobs.command import run_job
 from jobs.progress import show_progress
 from textvae.config.data import StoreConfig
 from textvae.config.evaluation import EvaluationConfig
+from textvae.config.serve import ServeConfig
 from textvae.errors import CollapsedError
 from textvae.evaluation.cache import cached_evaluation, prepare_inputs
 from textvae.evaluation.diagnosis import diagnose
@@ -24,6 +25,7 @@ class Doctor:
     """End with exit code 4 when the decoder ignores the latent."""
     store: StoreConfig = StoreConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    serve: ServeConfig = ServeConfig()
 
 
 def main(settings: Doctor) -> dict[str, Any]:
@@ -32,11 +34,12 @@ def main(settings: Doctor) -> dict[str, Any]:
     With --strict CollapsedError instead of a verdict `collapsed` or `decoder-ignores-latent`.
     """
     store = settings.store
-    version, held, *_ = prepare_inputs(store, settings.version, settings.evaluation)
-    sentences = sentences_within_limits(held, [version])
+    inputs = prepare_inputs(store, settings.version, settings.evaluation, settings.serve)
+    version = inputs.version
+    sentences = sentences_within_limits(inputs.sentences, [version], settings.serve)
     with show_progress() as on_progress:
         found = cached_evaluation(
-            store.registry, version, sentences, settings.evaluation, on_progress
+            store.registry, version, sentences, settings.evaluation, settings.serve, on_progress
         )
     diagnosis = diagnose(found.figures)
     print_figures(found.figures)

@@ -7,6 +7,7 @@ from jobs.command import run_job, utc_now
 from jobs.progress import show_progress
 from textvae.config.data import StoreConfig
 from textvae.config.evaluation import EvaluationConfig, GateConfig
+from textvae.config.serve import ServeConfig
 from textvae.corpus.canaries import read_canaries
 from textvae.errors import RejectedError
 from textvae.evaluation.cache import prepare_inputs
@@ -27,6 +28,7 @@ class Evaluate:
     store: StoreConfig = StoreConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GateConfig = GateConfig()
+    serve: ServeConfig = ServeConfig()
 
 
 def main(settings: Evaluate, now: str = "") -> dict[str, Any]:
@@ -38,24 +40,27 @@ def main(settings: Evaluate, now: str = "") -> dict[str, Any]:
     """
     store = settings.store
     read_canaries(settings.gate.canaries)  # so that a wrong list costs no evaluation
-    patient = prepare_inputs(store, settings.version, settings.evaluation, settings.gate.sentences)
-    version = patient.version
+    serve = settings.serve
+    inputs = prepare_inputs(
+        store, settings.version, settings.evaluation, serve, settings.gate.sentences
+    )
+    version = inputs.version
     with show_progress() as on_progress:
         found, decision, promotion, diagnosis, drift = judge_candidate(
-            store, patient, settings.evaluation, settings.gate, now or utc_now(), on_progress
+            store, inputs, settings.evaluation, settings.gate, serve, now or utc_now(), on_progress
         )
         samples = {}
         if settings.evaluation.generation_sentences and found.figures:
-            rows = {row.text: row for row in patient.test}
-            asked = [rows[text] for text in sentences_within_limits(patient.sentences, [version])]
-            learned = patient.learned
+            rows = {row.text: row for row in inputs.test}
+            texts = sentences_within_limits(inputs.sentences, [version], serve)
+            asked, learned = [rows[text] for text in texts], inputs.learned
             samples = cached_generation_figures(
-                store.registry, version, learned, asked, settings.evaluation, on_progress
+                store.registry, version, learned, asked, settings.evaluation, serve, on_progress
             )
     int8 = None
     if found.figures:
         int8 = check_int8(
-            store.registry, version, sentences_within_limits(patient.sentences, [version])
+            store.registry, version, sentences_within_limits(inputs.sentences, [version], serve)
         )
         print_figures(found.figures)
     print_diagnosis(diagnosis)

@@ -15,6 +15,7 @@ from textvae.config.data import DataConfig, StoreConfig, TokenizerConfig
 from textvae.config.evaluation import EvaluationConfig, GateConfig
 from textvae.config.nightly import NightConfig
 from textvae.config.prune import PruneConfig
+from textvae.config.serve import ServeConfig
 from textvae.config.training import ModelConfig, TrainingConfig
 from textvae.corpus.canaries import read_canaries
 from textvae.corpus.spans import list_spans, load_spans
@@ -51,6 +52,7 @@ class Nightly:
     gate: GateConfig = GateConfig()
     night: NightConfig = NightConfig()
     prune: PruneConfig = PruneConfig()
+    serve: ServeConfig = ServeConfig()
 
 
 def main(settings: Nightly) -> dict[str, Any]:
@@ -155,7 +157,7 @@ def _evaluate(settings: Nightly, name: str) -> dict[str, Any]:
     from jobs import evaluate
 
     told = evaluate.main(
-        evaluate.Evaluate(name, settings.store, settings.evaluation, settings.gate)
+        evaluate.Evaluate(name, settings.store, settings.evaluation, settings.gate, settings.serve)
     )
     log.info("evaluate: %s %s", told["outcome"], "; ".join(told["reasons"]))
     return {key: told[key] for key in ("outcome", "reasons", "promotion")}
@@ -170,9 +172,9 @@ def _ask_server(settings: Nightly, name: str) -> dict[str, Any]:
     store = settings.store
     version = open_version(store.registry, store.model, name)
     sentences = sentences_within_limits(
-        first_texts_by_hash(load_spans(store.spans).test, ASKED), [version]
+        first_texts_by_hash(load_spans(store.spans).test, ASKED), [version], settings.serve
     )
-    answers = call_every_method(store.registry, version, sentences, settings.night)
+    answers = call_every_method(store.registry, version, sentences, settings.night, settings.serve)
     for fault in answers.faults:
         log.error("%s", fault)
     return answers._asdict()
@@ -193,7 +195,13 @@ def _report(settings: Nightly, trained: Mapping[str, Any]) -> dict[str, Any]:
     from jobs import report
 
     told = report.main(
-        report.Report(trained["version"], Path(trained["run"]), settings.store, settings.evaluation)
+        report.Report(
+            trained["version"],
+            Path(trained["run"]),
+            settings.store,
+            settings.evaluation,
+            settings.serve,
+        )
     )
     return {"report": told["page"]}
 

@@ -13,6 +13,7 @@ from jobs.command import run_job
 from jobs.progress import show_progress
 from textvae.config.data import StoreConfig
 from textvae.config.evaluation import EvaluationConfig
+from textvae.config.serve import ServeConfig
 from textvae.corpus.data_report import report_lines
 from textvae.errors import CorruptError, NotFoundError
 from textvae.evaluation.cache import cached_evaluation, prepare_inputs
@@ -47,19 +48,20 @@ class Report:
     """Folder of its training, for the picture of its losses; the nightly job gives it."""
     store: StoreConfig = StoreConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    serve: ServeConfig = ServeConfig()
 
 
 def main(settings: Report) -> dict[str, Any]:
     """Outcome `reported` and where the page is; of a version whose weights cannot be used it says
     that, and nothing of how it sounds."""
     store = settings.store
-    patient = prepare_inputs(store, settings.version, settings.evaluation)
-    version = patient.version
-    if patient.faults:
+    inputs = prepare_inputs(store, settings.version, settings.evaluation, settings.serve)
+    version = inputs.version
+    if inputs.faults:
         candidate, champion, probes = Side(version, {}, [], NO_OUTPUTS), None, list[str]()
-        verdict, said = UNUSABLE, list(patient.faults)
+        verdict, said = UNUSABLE, list(inputs.faults)
     else:
-        candidate, champion, probes = _sides(settings, version, patient.sentences)
+        candidate, champion, probes = _sides(settings, version, inputs.sentences)
         diagnosis = diagnose(candidate.figures)
         verdict, said = diagnosis.verdict, diagnosis.findings
     metrics = settings.run / "metrics.jsonl" if settings.run else None
@@ -85,16 +87,18 @@ def _sides(
     settings: Report, version: Version, held_out: Sequence[str]
 ) -> tuple[Side, Side | None, list[str]]:
     """The version, whom it is compared with, and the sentences that both are heard on."""
-    registry, rival = settings.store.registry, _baseline(settings.store, version)
-    both = [version, rival] if rival else [version]
-    sentences = sentences_within_limits(held_out, both)
+    registry, baseline = settings.store.registry, _baseline(settings.store, version)
+    both, serve = [version, baseline] if baseline else [version], settings.serve
+    sentences = sentences_within_limits(held_out, both, serve)
     probes, sides = sentences[:PROBES], []
     with show_progress() as on_progress:
         for each in both:
-            found = cached_evaluation(registry, each, sentences, settings.evaluation, on_progress)
-            voice = probe_outputs(registry, each, probes)
-            sides.append(Side(each, found.figures, found.elbo_nats, voice))
-    return sides[0], sides[1] if rival else None, probes
+            found = cached_evaluation(
+                registry, each, sentences, settings.evaluation, serve, on_progress
+            )
+            outputs = probe_outputs(registry, each, probes, serve)
+            sides.append(Side(each, found.figures, found.elbo_nats, outputs))
+    return sides[0], sides[1] if baseline else None, probes
 
 
 def _baseline(store: StoreConfig, version: Version) -> Version | None:

@@ -1,7 +1,6 @@
 """The one test for a collapsed posterior, asked during a run and of a finished version."""
 
-# What a swap of latents must cost for the decoder to be called a listener, in nats per sentence.
-SHUFFLE_NATS_MIN = 1.0
+from textvae.config.evaluation import SHUFFLE_NATS_MIN
 
 
 def is_ignored(shuffle_nats: float) -> bool:
