@@ -136,13 +136,10 @@ def _draw(
     draw_kl(figures["kl_nats_by_dimension"], paths[1])
     rows = load_spans(store.spans).test[:MAP_SENTENCES]
     version = open_version(store.registry, store.model, name)
-    engine = start_engine(store.registry, version, ServeConfig())
-    try:
+    with start_engine(store.registry, version, ServeConfig()) as engine:
         means = encode_all(
             engine.answer, engine.limits, [row.text for row in rows], settings.evaluation.seed
         ).mean
-    finally:
-        engine.close()
     draw_map(means, [row.label for row in rows], paths[2])
     return paths
 

@@ -7,6 +7,7 @@ from jobs.command import run_job
 from jobs.progress import show_progress
 from textvae.config.data import StoreConfig
 from textvae.config.evaluation import EvaluationConfig
+from textvae.config.serve import ServeConfig
 from textvae.errors import CollapsedError
 
 
@@ -20,6 +21,7 @@ class Doctor:
     """End with exit code 4 when the decoder ignores the latent."""
     store: StoreConfig = StoreConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    serve: ServeConfig = ServeConfig()
 
 
 def main(settings: Doctor) -> dict[str, Any]:
@@ -33,11 +35,12 @@ def main(settings: Doctor) -> dict[str, Any]:
     from textvae.reporting.console import print_diagnosis, print_figures
 
     store = settings.store
-    version, held_out, *_ = prepare_inputs(store, settings.version, settings.evaluation)
-    sentences = sentences_within_limits(held_out, [version.folder])
+    inputs = prepare_inputs(store, settings.version, settings.evaluation, settings.serve)
+    version = inputs.version
+    sentences = sentences_within_limits(inputs.sentences, [version.folder], settings.serve)
     with show_progress() as on_progress:
         evaluation = cached_evaluation(
-            store.registry, version, sentences, settings.evaluation, on_progress
+            store.registry, version, sentences, settings.evaluation, settings.serve, on_progress
         )
     diagnosis = diagnose(evaluation.figures)
     print_figures(evaluation.figures)

@@ -7,6 +7,7 @@ from jobs.command import run_job, utc_now
 from jobs.progress import show_progress
 from textvae.config.data import StoreConfig
 from textvae.config.evaluation import EvaluationConfig, GateConfig
+from textvae.config.serve import ServeConfig
 from textvae.corpus.canaries import read_canaries
 from textvae.errors import RejectedError
 
@@ -20,6 +21,7 @@ class Evaluate:
     store: StoreConfig = StoreConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GateConfig = GateConfig()
+    serve: ServeConfig = ServeConfig()
 
 
 def main(settings: Evaluate, now: str = "") -> dict[str, Any]:
@@ -39,25 +41,29 @@ def main(settings: Evaluate, now: str = "") -> dict[str, Any]:
 
     store = settings.store
     read_canaries(settings.gate.canaries)  # so that a wrong list costs no evaluation
-    inputs = prepare_inputs(store, settings.version, settings.evaluation, settings.gate.sentences)
+    serve = settings.serve
+    inputs = prepare_inputs(
+        store, settings.version, settings.evaluation, serve, settings.gate.sentences
+    )
     version = inputs.version
     with show_progress() as on_progress:
         evaluation, decision, promotion, diagnosis, drift = judge_candidate(
-            store, inputs, settings.evaluation, settings.gate, now or utc_now(), on_progress
+            store, inputs, settings.evaluation, settings.gate, serve, now or utc_now(), on_progress
         )
         samples = {}
         if settings.evaluation.generation_sentences and evaluation.figures:
             rows = {row.text: row for row in inputs.test}
-            chosen = [
-                rows[text] for text in sentences_within_limits(inputs.sentences, [version.folder])
-            ]
+            texts = sentences_within_limits(inputs.sentences, [version.folder], serve)
+            asked, learned = [rows[text] for text in texts], inputs.learned
             samples = cached_generation_figures(
-                store.registry, version, inputs.learned, chosen, settings.evaluation, on_progress
+                store.registry, version, learned, asked, settings.evaluation, serve, on_progress
             )
     int8 = None
     if evaluation.figures:
         int8 = check_int8(
-            store.registry, version, sentences_within_limits(inputs.sentences, [version.folder])
+            store.registry,
+            version,
+            sentences_within_limits(inputs.sentences, [version.folder], serve),
         )
         print_figures(evaluation.figures)
     print_diagnosis(diagnosis)

@@ -15,6 +15,7 @@ from textvae.config.data import DataConfig, StoreConfig, TokenizerConfig
 from textvae.config.evaluation import EvaluationConfig, GateConfig
 from textvae.config.nightly import NightConfig
 from textvae.config.prune import PruneConfig
+from textvae.config.serve import ServeConfig
 from textvae.config.training import ModelConfig, TrainingConfig
 from textvae.corpus.canaries import read_canaries
 from textvae.corpus.spans import list_spans, load_spans
@@ -51,6 +52,7 @@ class Nightly:
     gate: GateConfig = GateConfig()
     night: NightConfig = NightConfig()
     prune: PruneConfig = PruneConfig()
+    serve: ServeConfig = ServeConfig()
 
 
 def main(settings: Nightly) -> dict[str, Any]:
@@ -157,7 +159,7 @@ def _evaluate(settings: Nightly, name: str) -> dict[str, Any]:
     from jobs import evaluate
 
     result = evaluate.main(
-        evaluate.Evaluate(name, settings.store, settings.evaluation, settings.gate)
+        evaluate.Evaluate(name, settings.store, settings.evaluation, settings.gate, settings.serve)
     )
     log.info("evaluate: %s %s", result["outcome"], "; ".join(result["reasons"]))
     return {key: result[key] for key in ("outcome", "reasons", "promotion")}
@@ -172,9 +174,11 @@ def _ask_server(settings: Nightly, name: str) -> dict[str, Any]:
     store = settings.store
     version = open_version(store.registry, store.model, name)
     sentences = sentences_within_limits(
-        first_texts_by_hash(load_spans(store.spans).test, SMOKE_TEST_SENTENCES), [version.folder]
+        first_texts_by_hash(load_spans(store.spans).test, SMOKE_TEST_SENTENCES),
+        [version.folder],
+        settings.serve,
     )
-    answers = call_every_method(store.registry, version, sentences, settings.night)
+    answers = call_every_method(store.registry, version, sentences, settings.night, settings.serve)
     for fault in answers.faults:
         log.error("%s", fault)
     return answers._asdict()
@@ -195,7 +199,13 @@ def _report(settings: Nightly, trained: Mapping[str, Any]) -> dict[str, Any]:
     from jobs import report
 
     result = report.main(
-        report.Report(trained["version"], Path(trained["run"]), settings.store, settings.evaluation)
+        report.Report(
+            trained["version"],
+            Path(trained["run"]),
+            settings.store,
+            settings.evaluation,
+            settings.serve,
+        )
     )
     return {"report": result["page"]}
 

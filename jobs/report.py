@@ -13,6 +13,7 @@ from jobs.command import run_job
 from jobs.progress import show_progress
 from textvae.config.data import StoreConfig
 from textvae.config.evaluation import EvaluationConfig
+from textvae.config.serve import ServeConfig
 from textvae.corpus.data_report import report_lines
 from textvae.errors import CorruptError, NotFoundError
 from textvae.store.attachments import attach
@@ -44,6 +45,7 @@ class Report:
     """Folder of its training, for the picture of its losses; the nightly job gives it."""
     store: StoreConfig = StoreConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    serve: ServeConfig = ServeConfig()
 
 
 def main(settings: Report) -> dict[str, Any]:
@@ -58,7 +60,7 @@ def main(settings: Report) -> dict[str, Any]:
     from textvae.reporting.probes import NO_OUTPUTS
 
     store = settings.store
-    inputs = prepare_inputs(store, settings.version, settings.evaluation)
+    inputs = prepare_inputs(store, settings.version, settings.evaluation, settings.serve)
     version = inputs.version
     if inputs.faults:
         candidate, champion, probes = Side(version, {}, [], NO_OUTPUTS), None, list[str]()
@@ -97,14 +99,14 @@ def _sides(
 
     registry, baseline = settings.store.registry, _baseline(settings.store, version)
     both = [version, baseline] if baseline else [version]
-    sentences = sentences_within_limits(held_out, [each.folder for each in both])
+    sentences = sentences_within_limits(held_out, [each.folder for each in both], settings.serve)
     probes, sides = sentences[:PROBES], []
     with show_progress() as on_progress:
         for each in both:
             evaluation = cached_evaluation(
-                registry, each, sentences, settings.evaluation, on_progress
+                registry, each, sentences, settings.evaluation, settings.serve, on_progress
             )
-            outputs = probe_outputs(registry, each, probes)
+            outputs = probe_outputs(registry, each, probes, settings.serve)
             sides.append(Side(each, evaluation.figures, evaluation.elbo_nats, outputs))
     return sides[0], sides[1] if baseline else None, probes
 

@@ -1,4 +1,4 @@
-"""What the doctor makes of figures: each one sick alone, missing, or at its limit."""
+"""The doctor on figures: each one out of its limit alone, missing, or at its limit."""
 
 import math
 from collections.abc import Mapping
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from textvae.config.evaluation import SHUFFLE_NATS_MIN
 from textvae.evaluation.diagnosis import FATAL, diagnose
-from textvae.model.collapse import SHUFFLE_NATS_MIN
 
 FIGURES: dict[str, Any] = {
     "sentences": 1000,
@@ -32,12 +32,17 @@ FIGURES: dict[str, Any] = {
     "draws_perplexity_ratio_fitted": 1.0,
     "distinct_share_fitted": 0.98,
 }
-JUDGED = sorted(set(FIGURES) - {"sentences", "aggregate_kl_nats"})
+CHECKED = sorted(set(FIGURES) - {"sentences", "aggregate_kl_nats"})
 
 
 def test_figures_without_fault_are_healthy_without_a_remedy() -> None:
-    said = diagnose(FIGURES)
-    assert (said.verdict, said.healthy, said.fatal, said.remedies) == ("healthy", True, False, [])
+    diagnosis = diagnose(FIGURES)
+    assert (diagnosis.verdict, diagnosis.healthy, diagnosis.fatal, diagnosis.remedies) == (
+        "healthy",
+        True,
+        False,
+        [],
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,58 +61,72 @@ def test_figures_without_fault_are_healthy_without_a_remedy() -> None:
         ({"mutual_information_nats": 2.0}, "under-informed", "where 6.90 are possible"),
         ({"mutual_information_nats": 8.0}, "unmeasured", "the estimate cannot be right"),
         ({"reconstruction_valid_share": 0.7}, "poor-decoder", "reconstruction_valid_share"),
-        ({"segment_valid_share": 0.7}, "holes", "segment_valid_share, at least 80%"),
-        ({"segment_perplexity_ratio": 1.6}, "holes", "segment_perplexity_ratio, at most 1.5"),
-        ({"draws_valid_share_fitted": 0.7}, "holes", "draws from the fitted prior have holes"),
-        ({"distinct_share_fitted": 0.4}, "holes", "distinct_share_fitted, at least 50%"),
+        ({"segment_valid_share": 0.7}, "invalid-decodes", "segment_valid_share, at least 80%"),
+        (
+            {"segment_perplexity_ratio": 1.6},
+            "invalid-decodes",
+            "segment_perplexity_ratio, at most 1.5",
+        ),
+        (
+            {"draws_valid_share_fitted": 0.7},
+            "invalid-decodes",
+            "draws from the fitted prior decode to invalid",
+        ),
+        ({"distinct_share_fitted": 0.4}, "invalid-decodes", "distinct_share_fitted, at least 50%"),
     ],
 )
-def test_a_sick_figure_is_named_with_its_limit_and_gets_a_remedy(
+def test_a_figure_out_of_its_limit_is_named_with_it_and_gets_a_remedy(
     changes: Mapping[str, Any], verdict: str, words: str
 ) -> None:
-    said = diagnose({**FIGURES, **changes})
-    assert (said.verdict, said.healthy) == (verdict, False)
-    assert said.fatal == (verdict in FATAL)
-    assert words in said.findings[0]
-    assert said.remedies
+    diagnosis = diagnose({**FIGURES, **changes})
+    assert (diagnosis.verdict, diagnosis.healthy) == (verdict, False)
+    assert diagnosis.fatal == (verdict in FATAL)
+    assert words in diagnosis.findings[0]
+    assert diagnosis.remedies
 
 
-@pytest.mark.parametrize("name", JUDGED)
+@pytest.mark.parametrize("name", CHECKED)
 def test_a_figure_that_is_missing_or_no_number_is_not_healthy(name: str) -> None:
     without = {other: value for other, value in FIGURES.items() if other != name}
     for figures in (without, {**FIGURES, name: math.nan}, {**FIGURES, name: None}):
-        said = diagnose(figures)
-        assert not said.healthy
-        assert name in " ".join(said.findings)
-        assert said.fatal == (name == "shuffle_nats")
+        diagnosis = diagnose(figures)
+        assert not diagnosis.healthy
+        assert name in " ".join(diagnosis.findings)
+        assert diagnosis.fatal == (name == "shuffle_nats")
     assert not diagnose({}).healthy
 
 
-def test_the_doctor_and_the_watchdog_draw_the_line_at_the_same_place() -> None:
+def test_the_doctor_and_the_watchdog_have_the_same_limit() -> None:
     assert diagnose({**FIGURES, "shuffle_nats": SHUFFLE_NATS_MIN}).healthy
     below = float(np.nextafter(SHUFFLE_NATS_MIN, 0))
     assert diagnose({**FIGURES, "shuffle_nats": below}).fatal
 
 
-def test_holes_under_the_standard_prior_are_a_warning_where_the_fitted_one_has_none() -> None:
-    holes = {**FIGURES, "draws_valid_share_standard": 0.4}
-    said = diagnose(holes)
-    assert said.healthy
-    assert "draws from the standard prior have holes: 40%" in said.findings[-1]
-    assert said.remedies == ["sample from the fitted prior, which has none (prior = 'fitted')"]
-    alone = {name: value for name, value in holes.items() if not name.endswith("_fitted")}
-    assert diagnose(alone).verdict == "holes"
+def test_invalid_decodes_of_the_standard_prior_are_a_warning_where_the_fitted_one_has_none() -> (
+    None
+):
+    invalid = {**FIGURES, "draws_valid_share_standard": 0.4}
+    diagnosis = diagnose(invalid)
+    assert diagnosis.healthy
+    assert (
+        "draws from the standard prior decode to invalid sentences: 40%" in diagnosis.findings[-1]
+    )
+    assert diagnosis.remedies == [
+        "sample from the fitted prior, whose draws are valid (prior = 'fitted')"
+    ]
+    alone = {name: value for name, value in invalid.items() if not name.endswith("_fitted")}
+    assert diagnose(alone).verdict == "invalid-decodes"
     assert "fit a prior" in diagnose(alone).remedies[0]
-    both = diagnose({**holes, "draws_valid_share_fitted": 0.4})
-    assert both.verdict == "holes"
+    both = diagnose({**invalid, "draws_valid_share_fitted": 0.4})
+    assert both.verdict == "invalid-decodes"
     assert not any("sample from" in remedy for remedy in both.remedies)
 
 
-def test_the_severest_finding_is_the_verdict_and_the_others_are_told() -> None:
-    said = diagnose({**FIGURES, "segment_valid_share": 0.1, "reconstruction_nats": 8.0})
-    assert said.verdict == "under-informed"
-    assert len(said.findings) == 2
-    assert "segment_valid_share" in said.findings[1]
+def test_the_severest_finding_is_the_verdict_and_the_others_follow() -> None:
+    diagnosis = diagnose({**FIGURES, "segment_valid_share": 0.1, "reconstruction_nats": 8.0})
+    assert diagnosis.verdict == "under-informed"
+    assert len(diagnosis.findings) == 2
+    assert "segment_valid_share" in diagnosis.findings[1]
     half = diagnose({**FIGURES, "segment_valid_share": None, "draws_valid_share_fitted": 0.1})
     assert half.verdict == "unmeasured"
     assert "draws_valid_share_fitted" in half.findings[1]
@@ -115,7 +134,7 @@ def test_the_severest_finding_is_the_verdict_and_the_others_are_told() -> None:
 
 def test_a_wasteful_space_is_a_warning_only() -> None:
     row = {"active_units": 3, "kl_nats_by_dimension": [6.0, 2.0, 1.0] + [0.0] * 13}
-    said = diagnose({**FIGURES, **row})
-    assert said.healthy
-    assert "3 of 16 units are active" in said.findings[-2]
-    assert "one dimension carries 6.0 of 9.0 nats" in said.findings[-1]
+    diagnosis = diagnose({**FIGURES, **row})
+    assert diagnosis.healthy
+    assert "3 of 16 units are active" in diagnosis.findings[-2]
+    assert "one dimension carries 6.0 of 9.0 nats" in diagnosis.findings[-1]

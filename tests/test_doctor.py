@@ -1,4 +1,4 @@
-"""The doctor and the watchdog: three forced collapses, a healthy run, and what is said of each."""
+"""The doctor and the watchdog: three forced collapses, a healthy run, and their verdicts."""
 
 import dataclasses
 import math
@@ -13,6 +13,7 @@ from tests.drills.watchdog import HEALTHY, corpus, cut_off, forced, ran
 from tests.job_runs import ran as ran_module
 from textvae.config.data import DataConfig, StoreConfig
 from textvae.config.evaluation import EvaluationConfig, GateConfig
+from textvae.config.serve import ServeConfig
 from textvae.corpus.ingest import ingest
 from textvae.corpus.spans import load_spans
 from textvae.engine.answers import GeneratedSentence
@@ -24,6 +25,7 @@ from textvae.evaluation.scorers import sentence_nats
 from textvae.evaluation.validity import FluencyReference, fluency, fluency_reference
 from textvae.files import write_lines
 from textvae.latent.statistics import latent_statistics
+from textvae.progress import no_progress
 from textvae.store.attachments import list_attachments, read_attachment
 from textvae.store.versions import publish
 from textvae.training.run import train
@@ -37,6 +39,7 @@ EVALUATION = EvaluationConfig(
     prior_components=4,
     path_pairs=20,
 )
+SERVE = ServeConfig()
 FORCED = ("annealing-only", "kl-only", "batchnorm-cut")
 VERDICTS = {
     "healthy": "healthy",
@@ -46,30 +49,25 @@ VERDICTS = {
 }
 
 
-def quiet(what: str, done: int, parts: int) -> None:
-    """Nobody is told."""
-
-
-class Clinic(NamedTuple):
+class TrainedVersions(NamedTuple):
     """A healthy version and three collapsed ones, each a model of its own in one registry."""
 
     folder: Path
 
     def store(self, name: str) -> StoreConfig:
-        """Where the version of this name lies."""
-        places = (self.folder / part for part in ("registry", "spans", "runs"))
-        registry, spans, runs = places
+        """The store of the version of this name."""
+        registry, spans, runs = (self.folder / part for part in ("registry", "spans", "runs"))
         return StoreConfig(registry, name, spans, runs)
 
     def doctor(self, name: str, strict: bool = False) -> dict[str, Any]:
-        """What the job says of the version."""
+        """The result of the job on the version."""
         return doctor.main(doctor.Doctor("", strict, self.store(name), EVALUATION))
 
 
 @pytest.fixture(scope="module")
-def clinic(tmp_path_factory: pytest.TempPathFactory) -> Clinic:
-    """Trained with the watchdog told to warn only, so that there is something to diagnose."""
-    made = Clinic(tmp_path_factory.mktemp("clinic"))
+def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainedVersions:
+    """Trained with a watchdog that only warns, so that there is something to diagnose."""
+    made = TrainedVersions(tmp_path_factory.mktemp("trained"))
     rows = [row.text for side in corpus()[:3] for row in side]
     write_lines(made.folder / "toy.txt", rows)
     data = DataConfig(inputs=(made.folder / "toy.txt",), valid_share=0.05, test_share=0.05)
@@ -100,18 +98,18 @@ def test_the_watchdog_ends_a_forced_collapse_within_its_annealing_and_says_the_s
     assert CollapsedError.exit_code == 4
 
 
-def test_the_watchdog_lets_a_healthy_run_be_and_so_does_the_doctor(clinic: Clinic) -> None:
+def test_the_watchdog_and_the_doctor_pass_a_healthy_run(trained: TrainedVersions) -> None:
     """The fixture trained it with the watchdog on."""
-    said = clinic.doctor("healthy")
+    said = trained.doctor("healthy")
     assert (said["outcome"], said["verdict"]) == ("healthy", "healthy"), said
     assert "the decoder listens" in said["findings"][0]
 
 
 @pytest.mark.parametrize("name", FORCED)
-def test_the_doctor_knows_every_forced_collapse_and_names_the_settings(
-    clinic: Clinic, name: str
+def test_the_doctor_diagnoses_every_forced_collapse_and_names_the_settings(
+    trained: TrainedVersions, name: str
 ) -> None:
-    said = clinic.doctor(name)
+    said = trained.doctor(name)
     assert (said["outcome"], said["verdict"]) == ("unhealthy", VERDICTS[name]), said
     assert "the decoder ignores the latent: shuffling latents" in said["findings"][0]
     remedies = "; ".join(said["remedies"])
@@ -119,13 +117,18 @@ def test_the_doctor_knows_every_forced_collapse_and_names_the_settings(
         assert setting in remedies
 
 
-def test_the_doctor_sees_through_a_kl_that_is_held_up_in_front_of_a_deaf_decoder(
-    clinic: Clinic,
+def test_the_doctor_recognises_a_high_kl_of_a_decoder_that_ignores_the_latent(
+    trained: TrainedVersions,
 ) -> None:
     """BatchNorm and free bits make KL, active units and information look as good as any."""
-    patient = prepare_inputs(clinic.store("batchnorm-cut"), "", EVALUATION)
+    inputs = prepare_inputs(trained.store("batchnorm-cut"), "", EVALUATION, SERVE)
     figures = cached_evaluation(
-        clinic.folder / "registry", patient.version, patient.sentences, EVALUATION, quiet
+        trained.folder / "registry",
+        inputs.version,
+        inputs.sentences,
+        EVALUATION,
+        SERVE,
+        no_progress,
     ).figures
     assert figures["kl_nats"] > 4
     assert figures["active_units"] == figures["active_units_02"] == figures["latent"] == 16
@@ -137,15 +140,15 @@ def test_the_doctor_sees_through_a_kl_that_is_held_up_in_front_of_a_deaf_decoder
     assert "every dimension carries" in said.findings[0]
 
 
-def test_a_strict_doctor_ends_with_4_and_says_verdict_and_remedy(clinic: Clinic) -> None:
-    clinic.doctor("annealing-only")
-    store = clinic.store("annealing-only")
+def test_a_strict_doctor_ends_with_4_and_says_verdict_and_remedy(trained: TrainedVersions) -> None:
+    trained.doctor("annealing-only")
+    store = trained.store("annealing-only")
     flags = [f"--store.{part}={getattr(store, part)}" for part in ("registry", "spans", "runs")]
     names = ("sentences", "importance_samples", "prior_draws", "path_pairs")
     names = (*names, "prior_sentences", "prior_components")
     flags += [f"--evaluation.{name}={getattr(EVALUATION, name)}" for name in names]
     ended = ran_module(
-        clinic.folder, "jobs.doctor", "--store.model=annealing-only", "--strict", *flags
+        trained.folder, "jobs.doctor", "--store.model=annealing-only", "--strict", *flags
     )
     assert (ended.code, ended.line["kind"]) == (4, "CollapsedError"), ended.stderr
     assert ": collapsed: " in ended.line["error"]
@@ -154,31 +157,36 @@ def test_a_strict_doctor_ends_with_4_and_says_verdict_and_remedy(clinic: Clinic)
     assert "importance-weighted likelihood" not in ended.stderr, "it had been evaluated already"
 
 
-def test_a_strict_doctor_lets_a_healthy_version_pass(clinic: Clinic) -> None:
-    assert clinic.doctor("healthy", strict=True)["verdict"] == "healthy"
+def test_a_strict_doctor_lets_a_healthy_version_pass(trained: TrainedVersions) -> None:
+    assert trained.doctor("healthy", strict=True)["verdict"] == "healthy"
 
 
 def test_the_gate_rejects_what_the_doctor_calls_collapsed_whatever_its_floors(
-    clinic: Clinic,
+    trained: TrainedVersions,
 ) -> None:
     open_gate = GateConfig(
         kl_nats_min=-1e9, informed_share_min=-1e9, shuffle_nats_min=-1e9, distinct_min=-1e9
     )
     for name, verdict in VERDICTS.items():
-        said = evaluate.main(evaluate.Evaluate("", clinic.store(name), EVALUATION, open_gate))
+        said = evaluate.main(evaluate.Evaluate("", trained.store(name), EVALUATION, open_gate))
         assert said["verdict"] == verdict
         assert said["outcome"] == ("first" if name == "healthy" else "rejected")
         if name != "healthy":
             assert said["kind"] == "fault"
-            assert said["reasons"] == clinic.doctor(name)["findings"]
+            assert said["reasons"] == trained.doctor(name)["findings"]
 
 
-def test_an_evaluation_is_attached_with_the_nats_of_every_sentence(clinic: Clinic) -> None:
+def test_an_evaluation_is_attached_with_the_nats_of_every_sentence(
+    trained: TrainedVersions,
+) -> None:
     """So that a table can pair versions; read again, it is what was found."""
-    store = clinic.store("healthy")
-    version, sentences, *_ = prepare_inputs(store, "", EVALUATION)
+    store = trained.store("healthy")
+    version, sentences, *_ = prepare_inputs(store, "", EVALUATION, SERVE)
     shorter = dataclasses.replace(EVALUATION, seed=5)
-    both = [cached_evaluation(store.registry, version, sentences, shorter, quiet) for _ in range(2)]
+    both = [
+        cached_evaluation(store.registry, version, sentences, shorter, SERVE, no_progress)
+        for _ in range(2)
+    ]
     assert both[0] == both[1]
     found = both[0]
     for name in ("elbo_nats", "iw_nll_nats", "fitted_iw_nll_nats", "language_model_nats"):
@@ -194,40 +202,40 @@ def test_an_evaluation_is_attached_with_the_nats_of_every_sentence(clinic: Clini
 
 
 @pytest.fixture(scope="module")
-def yardstick(clinic: Clinic) -> tuple[FluencyReference, list[str]]:
+def reference(trained: TrainedVersions) -> tuple[FluencyReference, list[str]]:
     """Of the healthy version's language model, and the real sentences it was made of."""
-    version, sentences, *_ = prepare_inputs(clinic.store("healthy"), "", EVALUATION)
+    version, sentences, *_ = prepare_inputs(trained.store("healthy"), "", EVALUATION, SERVE)
     model = load_networks(version)[1]
     tokenizer = tokenizer_of(version.folder)
     nats = sentence_nats(model, tokenizer, sentences, 128)
     return fluency_reference(model, tokenizer, 128, sentences, nats), sentences
 
 
-def written(texts: list[str], ended: bool = True) -> list[GeneratedSentence]:
-    """As if a decoder had written them."""
+def decodes(texts: list[str], ended: bool = True) -> list[GeneratedSentence]:
+    """As if a decoder had produced them."""
     return [GeneratedSentence(text, 0.0, len(text.split()), ended) for text in texts]
 
 
 def test_real_sentences_are_valid_and_as_fluent_as_themselves(
-    yardstick: tuple[FluencyReference, list[str]],
+    reference: tuple[FluencyReference, list[str]],
 ) -> None:
-    stick, sentences = yardstick
-    found = fluency(written(sentences), stick)
+    real, sentences = reference
+    found = fluency(decodes(sentences), real)
     assert found.perplexity_ratio == pytest.approx(1)
     assert 0.97 <= found.valid_share < 1
 
 
-def test_words_in_no_order_are_a_hole_and_so_is_a_sentence_without_an_end(
-    yardstick: tuple[FluencyReference, list[str]],
+def test_words_in_random_order_are_invalid_and_so_is_a_sentence_without_an_end(
+    reference: tuple[FluencyReference, list[str]],
 ) -> None:
-    stick, sentences = yardstick
+    real, sentences = reference
     random = np.random.default_rng(0)
     salad = [" ".join(random.permutation(text.split())) for text in sentences]
-    found = fluency(written(salad), stick)
+    found = fluency(decodes(salad), real)
     assert found.valid_share < 0.1
     assert found.perplexity_ratio > 3
-    assert fluency(written(sentences, ended=False), stick).valid_share == 0
-    assert fluency(written([""]), stick).valid_share == 0
+    assert fluency(decodes(sentences, ended=False), real).valid_share == 0
+    assert fluency(decodes([""]), real).valid_share == 0
 
 
 def test_marginals_are_0_for_a_posterior_that_fills_the_prior_and_grow_with_the_distance() -> None:

@@ -1,4 +1,4 @@
-"""The figures of sampled sentences and of paths: right by hand, and healthy for a healthy model."""
+"""Figures of samples and of paths: right by hand, and healthy for a healthy model."""
 
 import json
 import math
@@ -40,15 +40,12 @@ from textvae.evaluation.interpolation import (
 from textvae.evaluation.scorers import ScorerConfig, perplexity_per_word, sentence_nats
 from textvae.model.network import LanguageModel
 from textvae.options import Options
+from textvae.progress import no_progress
 from textvae.text.tokenizer import Tokenizer
 from textvae.version_files import tokenizer_of
 
 TEXTS = [row.text for row in sample(1000, seed=3)]
 QUICK = ScorerConfig(embed=32, hidden=64, dropout=0.0, steps=120, batch=32, learning_rate=1e-2)
-
-
-def quiet(what: str, done: int, parts: int) -> None:
-    """Nobody is told."""
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +57,13 @@ def engine(registry: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="module")
-def judged(engine: Engine) -> tuple[LanguageModel, Tokenizer]:
+def networks(engine: Engine) -> tuple[LanguageModel, Tokenizer]:
     """The toy version's language model and tokenizer."""
     tokenizer = tokenizer_of(engine.version.folder)
     return load_networks(engine.version)[1], tokenizer
 
 
-def test_self_bleu_is_sacrebleus_and_knows_a_parrot() -> None:
+def test_self_bleu_is_sacrebleus_and_is_100_for_one_repeated_text() -> None:
     texts = TEXTS[:60]
     streams = [[text] * 30 for text in texts[30:]]
     expected = sacrebleu.corpus_bleu(texts[:30], streams, tokenize="none", force=True).score
@@ -75,7 +72,7 @@ def test_self_bleu_is_sacrebleus_and_knows_a_parrot() -> None:
     assert self_bleu([f"a{n} b{n} c{n} d{n} e{n}" for n in range(10)]) < 5
 
 
-def test_what_is_counted_of_texts_is_right_by_hand() -> None:
+def test_counts_of_texts_are_right_by_hand() -> None:
     assert [distinct(["a b a b", "a"], size) for size in (1, 2, 3, 4, 5)] == [2 / 5, 2 / 3, 1, 1, 0]
     assert length_distance(["a", "b c"], ["d", "e f"]) == 0
     assert length_distance(["a", "b c"], ["d", "e"]) == pytest.approx(0.5)
@@ -91,22 +88,22 @@ def test_what_is_counted_of_texts_is_right_by_hand() -> None:
 def test_every_sample_is_a_new_one_and_a_larger_draw_begins_with_the_smaller(
     engine: Engine,
 ) -> None:
-    drawn = draw_samples(engine, 150, "fitted", 5, quiet)
-    assert draw_samples(engine, 70, "fitted", 5, quiet) == drawn[:70]
-    assert len(set(drawn)) > 140
+    samples = draw_samples(engine, 150, "fitted", 5, no_progress)
+    assert draw_samples(engine, 70, "fitted", 5, no_progress) == samples[:70]
+    assert len(set(samples)) > 140
     warm = SampleRequest(64, "fitted", options=Options(temperature=1.0), seed=5)
-    assert [written.text for written in engine.answer(warm).sentences] == drawn[:64]
+    assert [decoded.text for decoded in engine.answer(warm).sentences] == samples[:64]
     greedy = engine.answer(SampleRequest(64, "fitted", seed=5)).sentences
-    assert [written.text for written in greedy] != drawn[:64]
-    assert draw_samples(engine, 70, "standard", 5, quiet) != drawn[:70]
+    assert [decoded.text for decoded in greedy] != samples[:64]
+    assert draw_samples(engine, 70, "standard", 5, no_progress) != samples[:70]
 
 
 @pytest.fixture(scope="module")
-def figures(engine: Engine, judged: tuple[LanguageModel, Tokenizer]) -> dict[str, Any]:
-    """Of 300 samples, with a judge that learns quickly and little."""
+def figures(engine: Engine, networks: tuple[LanguageModel, Tokenizer]) -> dict[str, Any]:
+    """Of 300 samples, with a scorer that learns quickly and little."""
     corpus = toys.corpus()
     train, test = ([row.text for row in side] for side in (corpus.train, corpus.test))
-    return generation_figures(engine, *judged, train, test, 300, "fitted", QUICK, 5, quiet)
+    return generation_figures(engine, *networks, train, test, 300, "fitted", QUICK, 5, no_progress)
 
 
 def test_a_healthy_version_samples_nearly_like_its_language_model(figures: dict[str, Any]) -> None:
@@ -128,30 +125,30 @@ def test_a_healthy_version_samples_nearly_like_its_language_model(figures: dict[
 
 
 def test_figures_are_those_of_the_samples_of_their_seed(
-    engine: Engine, judged: tuple[LanguageModel, Tokenizer], figures: dict[str, Any]
+    engine: Engine, networks: tuple[LanguageModel, Tokenizer], figures: dict[str, Any]
 ) -> None:
-    samples = draw_samples(engine, 300, "fitted", 5, quiet)
+    samples = draw_samples(engine, 300, "fitted", 5, no_progress)
     words = sum(len(text.split()) for text in samples)
-    nats = sentence_nats(*judged, samples, 128).sum()
+    nats = sentence_nats(*networks, samples, 128).sum()
     assert figures["forward_perplexity"] == pytest.approx(math.exp(nats / (words + 300)))
     assert figures["length_words"] == pytest.approx(words / 300)
     real = [row.text for row in toys.corpus().test]
     for name in ("forward_perplexity", "reverse_perplexity"):
-        beside = {"forward_perplexity": "_real", "reverse_perplexity": "_language_model"}[name]
-        ratio = figures[name] / figures[f"{name}{beside}"]
+        baseline = {"forward_perplexity": "_real", "reverse_perplexity": "_language_model"}[name]
+        ratio = figures[name] / figures[f"{name}{baseline}"]
         assert figures[f"{name}_ratio"] == pytest.approx(ratio)
-    judge = train_sample_scorer(samples, judged[1], QUICK, "judge", quiet)
-    known = sentence_nats(judge, judged[1], real, 128)
-    assert figures["reverse_perplexity"] == pytest.approx(perplexity_per_word(known, real))
+    scorer = train_sample_scorer(samples, networks[1], QUICK, "scorer", no_progress)
+    nats_of_real = sentence_nats(scorer, networks[1], real, 128)
+    assert figures["reverse_perplexity"] == pytest.approx(perplexity_per_word(nats_of_real, real))
 
 
 def test_too_few_samples_or_real_sentences_are_refused(
-    engine: Engine, judged: tuple[LanguageModel, Tokenizer]
+    engine: Engine, networks: tuple[LanguageModel, Tokenizer]
 ) -> None:
     with pytest.raises(InputError, match="count: must be 20 or more, got 19"):
-        generation_figures(engine, *judged, [], TEXTS, 19, "fitted", QUICK, 0, quiet)
+        generation_figures(engine, *networks, [], TEXTS, 19, "fitted", QUICK, 0, no_progress)
     with pytest.raises(DataError, match="2 sentences are needed, got 1"):
-        generation_figures(engine, *judged, [], TEXTS[:1], 20, "fitted", QUICK, 0, quiet)
+        generation_figures(engine, *networks, [], TEXTS[:1], 20, "fitted", QUICK, 0, no_progress)
 
 
 # From "a b c d" to "e f g h", a word at a time, and what may go wrong on the way.
@@ -174,7 +171,7 @@ def test_overlap_counts_words_and_is_a_metric_turned_round() -> None:
         assert 1 - overlap(one, third) <= detour + 1e-12
 
 
-def test_order_tells_forwards_from_backwards_and_from_standing_still() -> None:
+def test_order_distinguishes_forwards_backwards_and_standing_still() -> None:
     assert order(EVEN) == (pytest.approx(-1), pytest.approx(1))
     assert order(BACK) == (pytest.approx(1), pytest.approx(-1))
     assert order(JUMP) == (0, 0)
@@ -210,17 +207,17 @@ def test_pairs_are_different_sentences_chosen_by_the_seed() -> None:
 
 
 def test_paths_of_a_healthy_version_go_from_end_to_end(
-    engine: Engine, judged: tuple[LanguageModel, Tokenizer]
+    engine: Engine, networks: tuple[LanguageModel, Tokenizer]
 ) -> None:
     real = [row.text for row in toys.corpus().test[:200]]
-    found = homotopy_figures(engine, *judged, real, 40, 7)
+    found = homotopy_figures(engine, *networks, real, 40, 7)
     assert json.loads(json.dumps(found)) == found
-    ways = decode_paths(engine, draw_pairs(real, 40, 7))
-    asked = engine.answer(InterpolateRequest(ways[3].ends, 11))
-    assert [written.text for written in asked.sentences] == ways[3].sentences
-    middles = [text for way in ways for text in way.sentences[1:-1]]
+    paths = decode_paths(engine, draw_pairs(real, 40, 7))
+    answer = engine.answer(InterpolateRequest(paths[3].ends, 11))
+    assert [decoded.text for decoded in answer.sentences] == paths[3].sentences
+    middles = [text for path in paths for text in path.sentences[1:-1]]
     assert len(middles) == 360
-    by_hand = perplexity_per_word(sentence_nats(*judged, middles, 128), middles)
+    by_hand = perplexity_per_word(sentence_nats(*networks, middles, 128), middles)
     assert found["homotopy_perplexity"] == pytest.approx(by_hand)
     assert found["homotopy_end_bleu"] > 80
     assert found["homotopy_perplexity_ratio"] < 2

@@ -60,12 +60,10 @@ def published(registry: Path, run: Path, what: Recipe) -> Version:
     """A trained version with a fitted prior, in the registry."""
     made = train(what, corpus(), run, "", lambda *_: None)
     version = publish(registry, MODEL, "20260101", made.files, made.facts)
-    engine = start_engine(registry, version, ServeConfig())
     texts = [row.text for row in corpus().train]
-    fit_version_prior(
-        registry, version, engine, texts, EvaluationConfig(prior_sentences=4000, prior_components=8)
-    )
-    engine.close()
+    config = EvaluationConfig(prior_sentences=4000, prior_components=8)
+    with start_engine(registry, version, ServeConfig()) as engine:
+        fit_version_prior(registry, version, engine, texts, config)
     return version
 
 

@@ -7,6 +7,12 @@ from typing import Literal
 
 from textvae.ranges import SEED_MAX, check_settings
 
+# Floors of the gate, by which the doctor and the watchdog judge too.
+KL_NATS_MIN = 1.0
+INFORMED_SHARE_MIN = 0.5
+SHUFFLE_NATS_MIN = 1.0
+DISTINCT_SHARE_MIN = 0.5
+
 
 @dataclass(frozen=True)
 class EvaluationConfig:
@@ -51,13 +57,13 @@ class GateConfig:
 
     sentences: int = 10_000
     """Held-out sentences of each set to compare on, oldest spans first, by hash; 0 for all."""
-    kl_nats_min: float = 1.0
+    kl_nats_min: float = KL_NATS_MIN
     """Floor of the KL, in nats per sentence."""
-    informed_share_min: float = 0.5
+    informed_share_min: float = INFORMED_SHARE_MIN
     """Floor of (language-model nats - reconstruction nats) / KL."""
-    shuffle_nats_min: float = 1.0
+    shuffle_nats_min: float = SHUFFLE_NATS_MIN
     """Floor of the nats per sentence that shuffling latents among sentences costs."""
-    distinct_min: float = 0.5
+    distinct_min: float = DISTINCT_SHARE_MIN
     """Floor of the distinct share of greedy decodes of prior draws."""
     reconstruction_bleu_min: float = 0.0
     """Floor of the BLEU of reconstructions, 0 to 100; 0 for no floor."""

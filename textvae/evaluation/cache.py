@@ -1,4 +1,4 @@
-"""Evaluations as attachments: measured once, read ever after."""
+"""Evaluations as attachments of a version: measured once, read from then on."""
 
 import json
 import logging
@@ -18,7 +18,11 @@ from textvae.errors import CorruptError, DataError, NotFoundError
 from textvae.evaluation.evaluate import Evaluation, evaluate, measure_elbo_nats
 from textvae.evaluation.fit_prior import fit_version_prior
 from textvae.evaluation.holdout import digest, frozen_sets
-from textvae.evaluation.length_limits import sentences_within_limits
+from textvae.evaluation.length_limits import (
+    limits_key,
+    measuring_config,
+    sentences_within_limits,
+)
 from textvae.progress import ProgressCallback
 from textvae.settings import to_mapping
 from textvae.store.attachments import attach, json_values, list_attachments, read_attachment
@@ -29,7 +33,7 @@ log = logging.getLogger(__name__)
 
 # Part of an evaluation's name: raised when parts are added, so that none is read without them.
 EVALUATION_FORMAT = 3
-# Of each posterior, where the ELBO alone is asked for: sentences differ much more than draws.
+# Draws of each posterior for the ELBO alone: sentences differ much more than draws.
 ELBO_DRAWS = 10
 
 
@@ -38,23 +42,27 @@ class EvaluationInputs(NamedTuple):
 
     version: Version
     sentences: list[str]
-    """Held out: what figures are made of."""
+    """Held-out sentences that figures are made of."""
     learned: Sequence[Sentence]
-    """What the version learned from."""
+    """Sentences that the version learned from."""
     test: Sequence[Sentence]
     """The frozen holdout, of which `sentences` are the first."""
     sealed: Sequence[Sentence] = ()
-    """As frozen, and never decided by."""
+    """The sealed set, which is as frozen and never decides."""
     faults: tuple[str, ...] = ()
     """Why its weights cannot be used, in words; it has no prior then."""
 
 
 def prepare_inputs(
-    store: StoreConfig, name: str, config: EvaluationConfig, compared: int = 1
+    store: StoreConfig,
+    name: str,
+    config: EvaluationConfig,
+    serve: ServeConfig,
+    gate_sentences: int = 1,
 ) -> EvaluationInputs:
-    """The version of this name (empty: the newest), its prior fitted if it was not yet and can be.
+    """Open the version of this name (empty: the newest), and fit its prior if it has none and can.
 
-    `compared`: how many sentences the gate asks for; 0 for all.
+    `gate_sentences`: how many sentences the gate compares; 0 for all.
 
     Raises NotFoundError where there is no version or no text, DataError where none is held out.
     """
@@ -63,19 +71,22 @@ def prepare_inputs(
         raise NotFoundError(f"{store.registry}: no version of {store.model}; python -m jobs.train")
     version = open_version(store.registry, store.model, name or names[0])
     trained_on = load_spans(store.spans, tuple(version.manifest["spans"]))
-    most = max(compared, config.sentences) if compared and config.sentences else 0
-    holdout, sealed = frozen_sets(store.spans, config.sealed_share, most)
+    limited = gate_sentences and config.sentences
+    sentences_max = max(gate_sentences, config.sentences) if limited else 0
+    holdout, sealed = frozen_sets(store.spans, config.sealed_share, sentences_max)
     if not holdout:
         raise DataError(f"{store.spans}: no sentence is on the test side; raise data.test_share")
     faults = weight_faults(version)
     if not faults:
-        ensure_prior(store.registry, version, [row.text for row in trained_on.train], config)
+        texts = [row.text for row in trained_on.train]
+        ensure_prior(store.registry, version, texts, config, serve)
     sentences = [row.text for row in holdout][: config.sentences or None]
     return EvaluationInputs(version, sentences, trained_on.train, holdout, sealed, faults)
 
 
 def weight_faults(version: Version) -> tuple[str, ...]:
-    """A sentence that names file and tensor where weights are not finite, torn or not its own."""
+    """Return a sentence that names file and tensor where weights are not finite, torn or another
+    network's."""
     try:
         load_networks(version)
     except CorruptError as error:
@@ -85,18 +96,18 @@ def weight_faults(version: Version) -> tuple[str, ...]:
 
 
 def ensure_prior(
-    registry: Path, version: Version, sentences: Sequence[str], config: EvaluationConfig
+    registry: Path,
+    version: Version,
+    sentences: Sequence[str],
+    config: EvaluationConfig,
+    serve: ServeConfig,
 ) -> None:
     """Fit and attach the version's prior from training sentences, unless it has one."""
     if PRIOR_ATTACHMENT in list_attachments(registry, version):
         return
-    engine = start_engine(registry, version, ServeConfig())
-    try:
-        fit_version_prior(
-            registry, version, engine, sentences_within_limits(sentences, [version.folder]), config
-        )
-    finally:
-        engine.close()
+    short = sentences_within_limits(sentences, [version.folder], serve)
+    with start_engine(registry, version, measuring_config(serve)) as engine:
+        fit_version_prior(registry, version, engine, short, config)
 
 
 def cached_evaluation(
@@ -104,19 +115,17 @@ def cached_evaluation(
     version: Version,
     sentences: Sequence[str],
     config: EvaluationConfig,
+    serve: ServeConfig,
     on_progress: ProgressCallback,
 ) -> Evaluation:
-    """The version's evaluation on these sentences with these settings; attached if it is new."""
-    asked = json.dumps([EVALUATION_FORMAT, to_mapping(config), list(sentences)])
-    name = f"evaluation-{digest(asked)[:8]}"
+    """Return the version's evaluation on these sentences with these settings; attach a new one."""
+    key = [EVALUATION_FORMAT, to_mapping(config), list(sentences), *limits_key(serve)]
+    name = f"evaluation-{digest(json.dumps(key))[:8]}"
     attached = read_attachment(registry, version, name)
     if attached:
         return Evaluation(*(json.loads(attached[f"{part}.json"]) for part in Evaluation._fields))
-    engine = start_engine(registry, version, ServeConfig())
-    try:
+    with start_engine(registry, version, measuring_config(serve)) as engine:
         found = evaluate(version, engine, sentences, config, on_progress)
-    finally:
-        engine.close()
     parts = {f"{part}.json": json_values(value) for part, value in found._asdict().items()}
     attach(
         registry,
@@ -132,17 +141,20 @@ def cached_elbo_nats(
     version: Version,
     sentences: Sequence[str],
     config: EvaluationConfig,
+    serve: ServeConfig,
     on_progress: ProgressCallback,
 ) -> list[float]:
-    """The ELBO of each of these sentences alone, attached if it is new: a part of the cost of
-    `cached_evaluation`."""
+    """Return the ELBO of each sentence in nats, at a part of the cost of `cached_evaluation`;
+    attach new ones."""
     draws = min(config.importance_samples, ELBO_DRAWS)
-    asked = json.dumps([EVALUATION_FORMAT, draws, config.seed, config.device, list(sentences)])
-    name = f"elbo-{digest(asked)[:8]}"
+    key = [EVALUATION_FORMAT, draws, config.seed, config.device, list(sentences)]
+    name = f"elbo-{digest(json.dumps([*key, *limits_key(serve)]))[:8]}"
     attached = read_attachment(registry, version, name)
     if attached is None:
-        found = measure_elbo_nats(version, sentences, draws, config, on_progress)
-        attached = {"elbo_nats.json": files.canonical_json(json_values(found))}
+        measured = measure_elbo_nats(
+            version, sentences, draws, serve.tokens_max, config, on_progress
+        )
+        attached = {"elbo_nats.json": files.canonical_json(json_values(measured))}
         attach(registry, version, name, attached)
     known: list[float | None] = json.loads(attached["elbo_nats.json"])
     return [math.nan if nats is None else nats for nats in known]

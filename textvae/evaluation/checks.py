@@ -1,8 +1,10 @@
-"""What the doctor looks for in the figures of a version whose decoder listens, with the limits."""
+"""Checks of the figures of a version whose decoder uses the latent, and their limits."""
 
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
+
+from textvae.config.evaluation import DISTINCT_SHARE_MIN, INFORMED_SHARE_MIN, KL_NATS_MIN
 
 Verdict = Literal[
     "healthy",
@@ -12,45 +14,42 @@ Verdict = Literal[
     "under-informed",
     "over-coded",
     "poor-decoder",
-    "holes",
+    "invalid-decodes",
 ]
 
-# Less than this, 1.4 bits, answers hardly one question about a sentence.
-KL_NATS_MIN = 1.0
-# What a latent tells is paid for with the KL; the rest is rate that the decoder does not use. An
-# honest VAE uses all but the gap of its bound, some tenths of the KL.
-INFORMED_SHARE_MIN = 0.5
-# With half of a sentence told, a decoder that uses less than half of the rate is not deaf: the rate
-# is then above all there is to say.
-TOLD_SHARE_MIN = 0.5
+# KL_NATS_MIN is 1.4 bits, which answer hardly one question about a sentence. INFORMED_SHARE_MIN:
+# a VAE uses all of its rate, the KL, but the gap of its bound, some tenths of the KL.
+# DISTINCT_SHARE_MIN: every second greedy draw must be a sentence of its own.
+
+# A decoder that has half of a sentence from the latent and uses less than half of the rate does
+# listen: the rate is above the information that there is.
+INFORMED_SENTENCE_SHARE_MIN = 0.5
 # Of the smaller of its two ceilings, the KL and the logarithm of the sentences: below half, most of
-# the KL moves all posteriors together, off the prior, and tells no sentence from another.
+# the KL moves all posteriors together, off the prior, and distinguishes no sentences.
 INFORMATION_SHARE_MIN = 0.5
-# One draw of each posterior estimates the information; what it exceeds its ceilings by more than
+# One draw of each posterior estimates the information; an excess over its ceilings of more than
 # this share, and half a nat, is an error and not chance.
 INFORMATION_EXCESS_MAX = 0.1
-# A dead dimension costs time and no quality, so that many of them are worth a word and no more.
+# A dead dimension costs time and no quality, so that many of them are only a warning.
 ACTIVE_SHARE_MIN = 0.25
-# A dimension that carries more than half of all is a queue of sentences and not a space.
+# A dimension that carries more than half of the KL orders sentences on a line.
 DIMENSION_SHARE_MAX = 0.5
 # Of real sentences 99 % are valid by definition, and greedy ones are likelier than real ones: one
-# bad in five is no chance.
+# invalid in five is no chance.
 VALID_SHARE_MIN = 0.8
-# A well-made sampler stays under 1.3 times real text; half more than real is another language.
+# A good sampler stays under 1.3 times the perplexity of real text.
 PERPLEXITY_RATIO_MAX = 1.5
-# As the gate has it: every second greedy draw must be a sentence of its own.
-DISTINCT_SHARE_MIN = 0.5
 
 DRAWS = ("draws_valid_share", "draws_perplexity_ratio", "distinct_share")
 
-LISTEN = (
-    "raise training.word_dropout, so that the decoder has to ask the latent for words it is denied",
+DECODER_REMEDIES = (
+    "raise training.word_dropout, so that the decoder has to take dropped words from the latent",
     "warm the encoder up as an autoencoder (training.autoencoder_steps), or take --preset edit",
 )
 
 
 class Finding(NamedTuple):
-    """One thing that a check has found; a warning where the verdict is `healthy`."""
+    """One finding of a check; a warning where the verdict is `healthy`."""
 
     verdict: Verdict
     sentence: str
@@ -61,73 +60,73 @@ Check = Callable[[Mapping[str, Any]], list[Finding]]
 
 
 def checks(figures: Mapping[str, Any]) -> list[tuple[tuple[str, ...], Check]]:
-    """Every check, with the figures that it needs to be numbers."""
+    """Return every check with the names of the figures that it needs to be numbers."""
     priors = ["standard"]
     if any(f"{name}_fitted" in figures for name in DRAWS):
         priors.append("fitted")
     draws = tuple(f"{name}_{prior}" for prior in priors for name in DRAWS)
     information = ("mutual_information_nats", "mutual_information_nats_max")
     return [
-        (("kl_nats", "language_model_nats", "reconstruction_nats"), _told),
-        (("kl_nats", "language_model_nats", *information), _information),
-        (("kl_nats", "active_units", "latent", "kl_nats_by_dimension"), _dimensions),
-        (("reconstruction_valid_share",), _reconstructions),
-        (("segment_valid_share", "segment_perplexity_ratio"), _segments),
-        (draws, _draws),
+        (("kl_nats", "language_model_nats", "reconstruction_nats"), _check_informed),
+        (("kl_nats", "language_model_nats", *information), _check_information),
+        (("kl_nats", "active_units", "latent", "kl_nats_by_dimension"), _check_dimensions),
+        (("reconstruction_valid_share",), _check_reconstructions),
+        (("segment_valid_share", "segment_perplexity_ratio"), _check_segments),
+        (draws, _check_draws),
     ]
 
 
-def _told(figures: Mapping[str, Any]) -> list[Finding]:
-    """What the latent tells the decoder, against what it costs."""
-    kl, known = number_of(figures, "kl_nats"), number_of(figures, "language_model_nats")
-    told = known - number_of(figures, "reconstruction_nats")
+def _check_informed(figures: Mapping[str, Any]) -> list[Finding]:
+    """Check how many nats the latent saves the decoder against the KL that it costs."""
+    kl, total = number_of(figures, "kl_nats"), number_of(figures, "language_model_nats")
+    informed = total - number_of(figures, "reconstruction_nats")
     if not kl >= KL_NATS_MIN:
         sentence = (
             f"the KL is {kl:.2f} nats (kl_nats), at least {KL_NATS_MIN:g} is expected: the latent "
-            "says hardly anything of a sentence"
+            "has hardly any information about a sentence"
         )
         remedy = f"raise training.target_kl_nats{suggested_rate(figures)}"
-        return [Finding("under-informed", sentence, (remedy, LISTEN[0]))]
-    if told >= INFORMED_SHARE_MIN * kl:
+        return [Finding("under-informed", sentence, (remedy, DECODER_REMEDIES[0]))]
+    if informed >= INFORMED_SHARE_MIN * kl:
         return []
     share = (
-        f"of {kl:.1f} nats of KL the decoder uses {told:.1f} (language_model_nats - "
+        f"of {kl:.1f} nats of KL the decoder uses {informed:.1f} (language_model_nats - "
         f"reconstruction_nats), at least {INFORMED_SHARE_MIN:.0%} is expected"
     )
-    if told >= TOLD_SHARE_MIN * known:
-        sentence = f"{share}, and a sentence has no more than {known:.1f}: the rest is wasted"
+    if informed >= INFORMED_SENTENCE_SHARE_MIN * total:
+        sentence = f"{share}, and a sentence has no more than {total:.1f}: the rest is wasted"
         rate = suggested_rate(figures)
         remedy = f"set training.target_kl_nats{rate}; objective autoencoder has no rate"
         return [Finding("over-coded", sentence, (remedy,))]
-    sentence = f"{share}: the rest is paid for and not listened to"
+    sentence = f"{share}: the rest is rate without use"
     longer = "train longer (training.steps)"
-    return [Finding("under-informed", sentence, (*LISTEN, longer))]
+    return [Finding("under-informed", sentence, (*DECODER_REMEDIES, longer))]
 
 
-def _information(figures: Mapping[str, Any]) -> list[Finding]:
-    """Mutual information against its two ceilings."""
-    found = number_of(figures, "mutual_information_nats")
+def _check_information(figures: Mapping[str, Any]) -> list[Finding]:
+    """Check the mutual information against its two ceilings."""
+    information = number_of(figures, "mutual_information_nats")
     kl = number_of(figures, "kl_nats")
     ceiling = min(kl, number_of(figures, "mutual_information_nats_max"))
-    said = (
-        f"mutual information is {found:.2f} nats (mutual_information_nats) where {ceiling:.2f} "
-        "are possible, the smaller of the KL and the logarithm of the sentences"
+    measured = (
+        f"mutual information is {information:.2f} nats (mutual_information_nats) where "
+        f"{ceiling:.2f} are possible, the smaller of the KL and the logarithm of the sentences"
     )
-    if found > ceiling + max(0.5, INFORMATION_EXCESS_MAX * ceiling):
+    if information > ceiling + max(0.5, INFORMATION_EXCESS_MAX * ceiling):
         again = "evaluate on more sentences (evaluation.sentences)"
-        return [Finding("unmeasured", f"{said}: the estimate cannot be right", (again,))]
-    if found >= INFORMATION_SHARE_MIN * ceiling:
+        return [Finding("unmeasured", f"{measured}: the estimate cannot be right", (again,))]
+    if information >= INFORMATION_SHARE_MIN * ceiling:
         return []
     sentence = (
-        f"{said}, and at least {INFORMATION_SHARE_MIN:.0%} of that is expected: most of the KL "
-        "moves all sentences together, away from the prior, and tells none from another"
+        f"{measured}, and at least {INFORMATION_SHARE_MIN:.0%} of that is expected: most of the KL "
+        "moves all sentences together, away from the prior, and distinguishes none"
     )
     remedy = f"hold a rate with training.target_kl_nats{suggested_rate(figures)}, not with a floor"
-    return [Finding("under-informed", sentence, (remedy, *LISTEN))]
+    return [Finding("under-informed", sentence, (remedy, *DECODER_REMEDIES))]
 
 
-def _dimensions(figures: Mapping[str, Any]) -> list[Finding]:
-    """Warnings on how the KL is spread over dimensions."""
+def _check_dimensions(figures: Mapping[str, Any]) -> list[Finding]:
+    """Check how the KL is spread over dimensions, for warnings."""
     units, latent = number_of(figures, "active_units"), number_of(figures, "latent")
     kl = number_of(figures, "kl_nats")
     largest = max(figures["kl_nats_by_dimension"], default=0.0)
@@ -135,108 +134,113 @@ def _dimensions(figures: Mapping[str, Any]) -> list[Finding]:
     if units < ACTIVE_SHARE_MIN * latent:
         sentence = (
             f"{units:.0f} of {latent:.0f} units are active (active_units), a quarter or more is "
-            "usual: the others are computed and say nothing"
+            "usual: the others are computed and carry nothing"
         )
         narrower = f"a model.latent of {max(1, 2 * int(units))} would do, or raise the rate"
         found.append(Finding("healthy", sentence, (narrower,)))
     if latent > 2 and kl >= KL_NATS_MIN and largest > DIMENSION_SHARE_MAX * kl:
         sentence = (
             f"one dimension carries {largest:.1f} of {kl:.1f} nats (kl_nats_by_dimension), at most "
-            f"{DIMENSION_SHARE_MAX:.0%} is usual: sentences stand in a row, not in a space"
+            f"{DIMENSION_SHARE_MAX:.0%} is usual: sentences lie on a line, not in a space"
         )
-        spread = "raise training.free_bits, which lets every dimension say something for nothing"
+        spread = "raise training.free_bits, which gives every dimension some nats at no cost"
         found.append(Finding("healthy", sentence, (spread,)))
     return found
 
 
-def _reconstructions(figures: Mapping[str, Any]) -> list[Finding]:
-    """Whether sentences at the posterior means are sentences at all."""
+def _check_reconstructions(figures: Mapping[str, Any]) -> list[Finding]:
+    """Check whether the sentences at the posterior means are valid."""
     share = number_of(figures, "reconstruction_valid_share")
     if share >= VALID_SHARE_MIN:
         return []
     sentence = (
         f"{share:.0%} of the reconstructions are valid sentences (reconstruction_valid_share), at "
-        f"least {VALID_SHARE_MIN:.0%} is expected: the decoder has not learned to write"
+        f"least {VALID_SHARE_MIN:.0%} is expected: the decoder has not learned the language"
     )
     longer = "train longer (training.steps) or with a larger model.hidden"
     less = "lower training.word_dropout, if it is above 0.4"
     return [Finding("poor-decoder", sentence, (longer, less))]
 
 
-def _segments(figures: Mapping[str, Any]) -> list[Finding]:
-    """Holes between held-out sentences."""
+def _check_segments(figures: Mapping[str, Any]) -> list[Finding]:
+    """Check the sentences that are decoded between held-out ones."""
     share = number_of(figures, "segment_valid_share")
     ratio = number_of(figures, "segment_perplexity_ratio")
     if share >= VALID_SHARE_MIN and ratio <= PERPLEXITY_RATIO_MAX:
         return []
     sentence = (
-        f"between held-out sentences {share:.0%} of what is written is valid (segment_valid_share, "
+        f"between held-out sentences {share:.0%} of the decodes are valid (segment_valid_share, "
         f"at least {VALID_SHARE_MIN:.0%}) at {ratio:.3g} times the perplexity of real text "
-        f"(segment_perplexity_ratio, at most {PERPLEXITY_RATIO_MAX:g}): there are holes between "
-        "sentences"
+        f"(segment_perplexity_ratio, at most {PERPLEXITY_RATIO_MAX:g})"
     )
     nearer = "lower training.target_kl_nats, so that neighbouring posteriors overlap"
     noise = "raise training.word_noise, so that near latents mean near sentences"
-    return [Finding("holes", sentence, (nearer, noise))]
+    return [Finding("invalid-decodes", sentence, (nearer, noise))]
 
 
-def _draws(figures: Mapping[str, Any]) -> list[Finding]:
-    """Holes where the priors draw; only those of the prior that is drawn from by default are more
-    than a warning."""
+def _check_draws(figures: Mapping[str, Any]) -> list[Finding]:
+    """Check the sentences that draws of the priors decode to; those of the prior that is not the
+    default only cause a warning."""
     fitted = "distinct_share_fitted" in figures
-    holes = [prior for prior in ("standard", "fitted") if _has_holes(figures, prior)]
+    invalid = [prior for prior in ("standard", "fitted") if _has_invalid_draws(figures, prior)]
     found = []
-    for prior in holes:
+    for prior in invalid:
         default = prior == ("fitted" if fitted else "standard")
-        sentence = f"draws from the {prior} prior have holes: {_drawn(figures, prior)}"
+        draws = _describe_draws(figures, prior)
+        sentence = f"draws from the {prior} prior decode to invalid sentences: {draws}"
         nearer = "lower training.target_kl_nats, so that posteriors fill the prior"
         if prior == "standard" and not fitted:
             remedies: tuple[str, ...] = (
                 "fit a prior (python -m jobs.evaluate does) and sample from it",
                 nearer,
             )
-        elif len(holes) == 2:
+        elif len(invalid) == 2:
             more = "raise evaluation.prior_components and evaluation.prior_sentences"
             remedies = (nearer, more)
         else:
             other = "fitted" if prior == "standard" else "standard"
-            remedies = (f"sample from the {other} prior, which has none (prior = {other!r})",)
-        found.append(Finding("holes" if default else "healthy", sentence, remedies))
+            remedies = (
+                f"sample from the {other} prior, whose draws are valid (prior = {other!r})",
+            )
+        found.append(Finding("invalid-decodes" if default else "healthy", sentence, remedies))
     return found
 
 
-def _has_holes(figures: Mapping[str, Any], prior: str) -> bool:
-    """Whether what this prior draws is not written well; never where it is not there."""
+def _has_invalid_draws(figures: Mapping[str, Any], prior: str) -> bool:
+    """Return whether draws of this prior decode to invalid sentences; False without the prior."""
     if f"{DRAWS[0]}_{prior}" not in figures:
         return False
     valid, ratio, distinct = (number_of(figures, f"{name}_{prior}") for name in DRAWS)
-    sound = valid >= VALID_SHARE_MIN and ratio <= PERPLEXITY_RATIO_MAX
-    return not (sound and distinct >= DISTINCT_SHARE_MIN)
+    fluent = valid >= VALID_SHARE_MIN and ratio <= PERPLEXITY_RATIO_MAX
+    return not (fluent and distinct >= DISTINCT_SHARE_MIN)
 
 
-def _drawn(figures: Mapping[str, Any], prior: str) -> str:
-    """What this prior draws, with names and limits."""
+def _describe_draws(figures: Mapping[str, Any], prior: str) -> str:
+    """Describe the draws of this prior, with names and limits of the figures."""
     valid, ratio, distinct = (number_of(figures, f"{name}_{prior}") for name in DRAWS)
-    away = number_of(figures, "aggregate_kl_nats")
-    off = ""
-    if prior == "standard" and math.isfinite(away):
-        off = f"; all posteriors together are up to {away:.1f} nats off it (aggregate_kl_nats)"
+    aggregate = number_of(figures, "aggregate_kl_nats")
+    distance = ""
+    if prior == "standard" and math.isfinite(aggregate):
+        distance = (
+            f"; the KL of all posteriors together to it is up to {aggregate:.1f} nats "
+            "(aggregate_kl_nats)"
+        )
     return (
         f"{valid:.0%} are valid sentences (draws_valid_share_{prior}, at least "
         f"{VALID_SHARE_MIN:.0%}), at {ratio:.3g} times the perplexity of real text "
         f"(draws_perplexity_ratio_{prior}, at most {PERPLEXITY_RATIO_MAX:g}), {distinct:.0%} "
-        f"are different (distinct_share_{prior}, at least {DISTINCT_SHARE_MIN:.0%}){off}"
+        f"are different (distinct_share_{prior}, at least {DISTINCT_SHARE_MIN:.0%}){distance}"
     )
 
 
 def suggested_rate(figures: Mapping[str, Any]) -> str:
-    """A rate to begin with: half of what there is to say."""
-    known = number_of(figures, "language_model_nats")
-    return f" (to about {known / 2:.1f}, half of language_model_nats)" if known > 0 else ""
+    """Suggest a rate to begin with: half of the information of a sentence."""
+    total = number_of(figures, "language_model_nats")
+    return f" (to about {total / 2:.1f}, half of language_model_nats)" if total > 0 else ""
 
 
 def number_of(figures: Mapping[str, Any], name: str) -> float:
-    """The figure, NaN where it is missing or no number; of a list, its sum."""
+    """Return the figure, NaN where it is missing or no number; the sum of a list."""
     value = figures.get(name)
     if isinstance(value, list):
         return sum(number_of({name: part}, name) for part in value) if value else math.nan

@@ -1,18 +1,17 @@
-"""The doctor: what a version's figures say of its health, in words, and what to change.
+"""The doctor: a verdict on a version's figures, findings in words, and settings to change.
 
-KL, active units and mutual information are only asked after the one question that they cannot
-answer, whether the decoder listens: a BatchNorm on the means, or free bits, hold all three up in
-front of a decoder that does not.
+KL, active units and mutual information are checked after the one question that they cannot answer,
+whether the decoder uses the latent: a BatchNorm on the means, or free bits, hold all three up
+where it does not.
 """
 
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from textvae.config.evaluation import INFORMED_SHARE_MIN, KL_NATS_MIN, SHUFFLE_NATS_MIN
 from textvae.evaluation.checks import (
-    INFORMED_SHARE_MIN,
-    KL_NATS_MIN,
-    LISTEN,
+    DECODER_REMEDIES,
     VALID_SHARE_MIN,
     Finding,
     Verdict,
@@ -20,7 +19,7 @@ from textvae.evaluation.checks import (
     number_of,
     suggested_rate,
 )
-from textvae.model.collapse import SHUFFLE_NATS_MIN, is_ignored
+from textvae.model.collapse import is_ignored
 
 SEVEREST_FIRST: tuple[Verdict, ...] = (
     "collapsed",
@@ -29,17 +28,17 @@ SEVEREST_FIRST: tuple[Verdict, ...] = (
     "under-informed",
     "over-coded",
     "poor-decoder",
-    "holes",
+    "invalid-decodes",
     "healthy",
 )
-# Under a floor the KL of a dimension is chance about it; where a latent is used, some dimensions
-# tell ten times what others do.
+# Under a floor the KL of every dimension is near it; where a latent is used, some dimensions carry
+# ten times what others do.
 EVEN_RATIO_MAX = 3.0
 FATAL: tuple[Verdict, ...] = ("collapsed", "decoder-ignores-latent")
 
 
 class Diagnosis(NamedTuple):
-    """What the doctor says."""
+    """A verdict, its findings and their remedies."""
 
     verdict: Verdict
     findings: list[str]
@@ -49,22 +48,22 @@ class Diagnosis(NamedTuple):
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing worse than a warning was found."""
+        """Return whether no finding is worse than a warning."""
         return self.verdict == "healthy"
 
     @property
     def fatal(self) -> bool:
-        """Whether the decoder ignores the latent: no such version may serve."""
+        """Return whether the decoder ignores the latent: no such version may serve."""
         return self.verdict in FATAL
 
 
 def diagnose(figures: Mapping[str, Any]) -> Diagnosis:
-    """The verdict on the figures of `evaluate`; one that is missing or no number is not healthy.
+    """Diagnose the figures of `evaluate`; one that is missing or no number is not healthy.
 
-    The severest finding is the verdict. Where the decoder ignores the latent nothing else is
-    said: all else follows from it.
+    The severest finding is the verdict. Where the decoder ignores the latent this is the only
+    finding: all others follow from it.
     """
-    ignored = _ignored(figures)
+    ignored = _check_latent_use(figures)
     if ignored:
         return Diagnosis(ignored.verdict, [ignored.sentence], list(ignored.remedies))
     found, missing = [], []
@@ -78,89 +77,92 @@ def diagnose(figures: Mapping[str, Any]) -> Diagnosis:
     verdict = found[0].verdict if found else "healthy"
     sentences = [finding.sentence for finding in found]
     if verdict == "healthy":
-        sentences = [*_assurances(figures), *sentences]
+        sentences = [*_describe_health(figures), *sentences]
     remedies = dict.fromkeys(remedy for finding in found for remedy in finding.remedies)
     return Diagnosis(verdict, sentences, list(remedies))
 
 
-def _ignored(figures: Mapping[str, Any]) -> Finding | None:
-    """Whether the decoder ignores its latent, by the test that stops a run in training."""
+def _check_latent_use(figures: Mapping[str, Any]) -> Finding | None:
+    """Return the finding that the decoder ignores its latent, by the test of the watchdog in
+    training; None where it does not."""
     shuffle = number_of(figures, "shuffle_nats")
     if not is_ignored(shuffle):
         return None
-    proof = (
+    evidence = (
         f"the decoder ignores the latent: shuffling latents among sentences costs {shuffle:.2f} "
         f"nats (shuffle_nats, at least {SHUFFLE_NATS_MIN:g})"
     )
     if math.isnan(shuffle):
-        proof = (
+        evidence = (
             "nothing shows that the decoder listens: what shuffling latents among sentences costs "
             "(shuffle_nats) is not known"
         )
     kl, units = number_of(figures, "kl_nats"), number_of(figures, "active_units")
     if kl >= KL_NATS_MIN and units >= 1:
-        return _deaf(figures, proof)
-    sentence = f"{proof}, and the KL (kl_nats, at least {KL_NATS_MIN:g}) is not known"
+        return _ignoring_finding(figures, evidence)
+    sentence = f"{evidence}, and the KL (kl_nats, at least {KL_NATS_MIN:g}) is not known"
     if math.isfinite(kl):
         sentence = (
             f"the posterior has collapsed to the prior, at a KL of {kl:.2f} nats (kl_nats, at "
-            f"least {KL_NATS_MIN:g}), and {proof}"
+            f"least {KL_NATS_MIN:g}), and {evidence}"
         )
-    press = (
-        "press less and later on the KL: raise training.free_bits, anneal longer "
+    weaken = (
+        "penalise the KL less and later: raise training.free_bits, anneal longer "
         "(training.kl_steps), or hold the means apart with model.batchnorm_scale"
     )
-    return Finding("collapsed", sentence, (_rate(figures), *LISTEN, press))
+    return Finding("collapsed", sentence, (_rate_remedy(figures), *DECODER_REMEDIES, weaken))
 
 
-def _deaf(figures: Mapping[str, Any], proof: str) -> Finding:
-    """The collapse that KL, active units and mutual information do not show."""
+def _ignoring_finding(figures: Mapping[str, Any], evidence: str) -> Finding:
+    """Return the finding of a collapse that KL, active units and mutual information do not show."""
     saved = number_of(figures, "language_model_nats") - number_of(figures, "reconstruction_nats")
     sentence = (
         f"KL {number_of(figures, 'kl_nats'):.1f} nats, {number_of(figures, 'active_units'):.0f} of "
         f"{number_of(figures, 'latent'):.0f} active units and "
         f"{number_of(figures, 'mutual_information_nats'):.1f} nats of mutual information look "
-        f"healthy, but {proof}, and the latent saves {saved:.2f} nats over the language model, "
-        f"which has none{_evenly(figures)}"
+        f"healthy, but {evidence}, and the latent saves {saved:.2f} nats over the language model, "
+        f"which has none{_describe_evenness(figures)}"
     )
     floors = (
         "do not rely on model.batchnorm_scale or training.free_bits alone: they hold the KL up and "
         "make no decoder listen"
     )
-    return Finding("decoder-ignores-latent", sentence, (*LISTEN, _rate(figures), floors))
+    return Finding(
+        "decoder-ignores-latent", sentence, (*DECODER_REMEDIES, _rate_remedy(figures), floors)
+    )
 
 
-def _rate(figures: Mapping[str, Any]) -> str:
-    """The remedy that helps against every collapse."""
+def _rate_remedy(figures: Mapping[str, Any]) -> str:
+    """Return the remedy that helps against every collapse."""
     return f"set training.target_kl_nats{suggested_rate(figures)}, which holds the KL at a rate"
 
 
 def _unmeasured(names: Iterable[str]) -> Finding:
-    """Figures that are missing or no numbers."""
-    sentence = f"not measured, or not a number: {', '.join(names)}; nothing proves them healthy"
+    """Return the finding that figures are missing or no numbers."""
+    sentence = f"not measured, or not a number: {', '.join(names)}; nothing shows them healthy"
     return Finding("unmeasured", sentence, ("evaluate again (python -m jobs.evaluate)",))
 
 
-def _assurances(figures: Mapping[str, Any]) -> list[str]:
-    """What makes a healthy version one."""
+def _describe_health(figures: Mapping[str, Any]) -> list[str]:
+    """Return the figures that make a version healthy, in words."""
     kl = number_of(figures, "kl_nats")
-    told = number_of(figures, "language_model_nats") - number_of(figures, "reconstruction_nats")
+    informed = number_of(figures, "language_model_nats") - number_of(figures, "reconstruction_nats")
     return [
         f"shuffling latents among sentences costs {number_of(figures, 'shuffle_nats'):.2f} nats "
         f"(shuffle_nats, at least {SHUFFLE_NATS_MIN:g}): the decoder listens",
-        f"of {kl:.1f} nats of KL it uses {told:.1f} (language_model_nats - reconstruction_nats, at "
-        f"least {INFORMED_SHARE_MIN:.0%})",
-        f"between held-out sentences {number_of(figures, 'segment_valid_share'):.0%} of what is "
-        f"written is valid (segment_valid_share, at least {VALID_SHARE_MIN:.0%})",
+        f"of {kl:.1f} nats of KL it uses {informed:.1f} (language_model_nats - "
+        f"reconstruction_nats, at least {INFORMED_SHARE_MIN:.0%})",
+        f"between held-out sentences {number_of(figures, 'segment_valid_share'):.0%} of the "
+        f"decodes are valid (segment_valid_share, at least {VALID_SHARE_MIN:.0%})",
     ]
 
 
-def _evenly(figures: Mapping[str, Any]) -> str:
-    """Says so where all dimensions carry about the same: the mark of a floor under the KL."""
+def _describe_evenness(figures: Mapping[str, Any]) -> str:
+    """Describe that all dimensions carry about the same, as under a floor of the KL; else empty."""
     if not math.isfinite(number_of(figures, "kl_nats_by_dimension")):
         return ""
     nats = figures["kl_nats_by_dimension"]
     if not min(nats) >= max(nats) / EVEN_RATIO_MAX > 0:
         return ""
     mean = sum(nats) / len(nats)
-    return f"; every dimension carries {mean:.2f} nats or so, as a floor under the KL makes it"
+    return f"; every dimension carries {mean:.2f} nats or so, as under a floor of the KL"

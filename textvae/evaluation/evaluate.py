@@ -1,4 +1,4 @@
-"""Every figure of a version on held-out sentences, at KL weight 1 and without dropout."""
+"""All figures of a version on held-out sentences, at KL weight 1 and without dropout."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from textvae.config.evaluation import EvaluationConfig
-from textvae.config.serve import ServeConfig
 from textvae.engine.engine import Engine
 from textvae.engine.load import load_networks
 from textvae.engine.operations.decode import decode_all
@@ -51,13 +50,13 @@ class Nats(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """What was found: figures, and nats of each sentence in the order given, so that two versions
-    can be compared pair by pair."""
+    """Figures, and nats of each sentence in the caller's order, for comparisons of versions pair by
+    pair."""
 
     figures: dict[str, Any]
     """Named with their units; JSON values, but for floats that JSON lacks."""
     elbo_nats: list[float]
-    """What the gate pairs with the champion's."""
+    """Evidence lower bound of each sentence."""
     iw_nll_nats: list[float]
     fitted_iw_nll_nats: list[float]
     """Under the fitted prior; under the standard one where there is none."""
@@ -73,9 +72,8 @@ def evaluate(
     config: EvaluationConfig,
     on_progress: ProgressCallback = no_progress,
 ) -> Evaluation:
-    """Figures of a version whose `engine` is running; `sentences` are held out and normalised.
-
-    DataError unless two of the sentences differ.
+    """Return the figures of a version whose `engine` is running; `sentences` are held out and
+    normalised. Raises DataError unless two of the sentences differ.
     """
     vae, language_model = load_networks(version)
     tokenizer = tokenizer_of(version.folder)
@@ -83,19 +81,19 @@ def evaluate(
     stored = store_tokens(tokenizer.encode(list(sentences)), tokens_max).store
     nats = measure_nats(vae, language_model, engine.fitted_prior, stored, config, on_progress)
     encoded = encode_all(engine.answer, engine.limits, sentences, config.seed)
-    yardstick = fluency_reference(
+    reference = fluency_reference(
         language_model, tokenizer, tokens_max, sentences, nats.language_model
     )
-    drawn = draw_figures(engine, yardstick, config)
+    draws = draw_figures(engine, reference, config)
     figures = {
         "sentences": len(sentences),
         "words_per_sentence": sum(len(text.split()) for text in sentences) / len(sentences),
         "importance_samples": config.importance_samples,
         **_likelihood_figures(nats, sentences),
         **_latent_figures(encoded),
-        **_reconstruction_figures(engine, encoded.mean, sentences, yardstick),
-        **segment_figures(engine, sentences, encoded.mean, yardstick, config),
-        **drawn.figures,
+        **_reconstruction_figures(engine, encoded.mean, sentences, reference),
+        **segment_figures(engine, sentences, encoded.mean, reference, config),
+        **draws.figures,
     }
     return Evaluation(
         figures,
@@ -103,12 +101,12 @@ def evaluate(
         nats.iw_nll.tolist(),
         nats.fitted_iw_nll.tolist(),
         nats.language_model.tolist(),
-        drawn.texts,
+        draws.texts,
     )
 
 
 def _likelihood_figures(nats: Nats, sentences: Sequence[str]) -> dict[str, float]:
-    """Means over the sentences, in nats per sentence, and perplexities per word."""
+    """Return means over the sentences, in nats per sentence, and perplexities per word."""
     kl = float(nats.kl.mean())
     informed = float((nats.language_model - nats.reconstruction).mean())
     return {
@@ -128,7 +126,7 @@ def _likelihood_figures(nats: Nats, sentences: Sequence[str]) -> dict[str, float
 
 
 def _latent_figures(encoded: EncodeResult) -> dict[str, Any]:
-    """What the posteriors say of the latent space; all of it nats but for counts of dimensions."""
+    """Return statistics of the posteriors: counts of dimensions, and nats."""
     space = latent_statistics(encoded.mean, encoded.logvar, encoded.samples)
     sentences, latent = encoded.mean.shape
     return {
@@ -144,17 +142,17 @@ def _latent_figures(encoded: EncodeResult) -> dict[str, Any]:
 
 
 def _reconstruction_figures(
-    engine: Engine, means: np.ndarray, sentences: Sequence[str], yardstick: FluencyReference
+    engine: Engine, means: np.ndarray, sentences: Sequence[str], reference: FluencyReference
 ) -> dict[str, float]:
-    """Of the greedy sentences at the posterior means, (n, latent), beside what was given."""
-    written = decode_all(engine.answer, engine.limits, means)
-    texts = [one.text for one in written]
-    judged = fluency(written, yardstick)
+    """Compare the greedy sentences at the posterior means, (n, latent), with the original ones."""
+    decoded = decode_all(engine.answer, engine.limits, means)
+    texts = [one.text for one in decoded]
+    quality = fluency(decoded, reference)
     return {
         "reconstruction_bleu": bleu(texts, sentences),
         "reconstruction_exact": exact_share(texts, sentences),
-        "reconstruction_valid_share": judged.valid_share,
-        "reconstruction_perplexity_ratio": judged.perplexity_ratio,
+        "reconstruction_valid_share": quality.valid_share,
+        "reconstruction_perplexity_ratio": quality.perplexity_ratio,
     }
 
 
@@ -166,7 +164,11 @@ def measure_nats(
     config: EvaluationConfig,
     on_progress: ProgressCallback,
 ) -> Nats:
-    """The nats of every sentence of the store, in its order."""
+    """Return the nats of every sentence of the store, in its order.
+
+    Bounds are in nats per sentence, with KL(q(z|x) || N(0, I)) =
+    1/2 * sum_d (mu_d^2 + sigma_d^2 - 1 - log sigma_d^2) (Kingma & Welling 2014, appendix B).
+    """
     fitted = mixture_of(prior, config.device) if prior else None
     vae.to(config.device)
     language_model.to(config.device)
@@ -180,18 +182,18 @@ def measure_nats(
     for done, rows in enumerate(parts):
         on_progress("importance-weighted likelihood", done, len(parts))
         tokens, lengths = _tensors(store, rows, config.device)
-        held = bounds(vae, tokens, lengths, config.importance_samples, generator, fitted)
+        bound = bounds(vae, tokens, lengths, config.importance_samples, generator, fitted)
         with torch.no_grad():
-            known = language_model.nats(tokens, lengths, None)
+            unconditional = language_model.nats(tokens, lengths, None)
             latents[rows] = vae.encode(tokens, lengths).sample(generator)
-        found[:-1, rows] = torch.stack([*held, known]).cpu().numpy()
+        found[:-1, rows] = torch.stack([*bound, unconditional]).cpu().numpy()
     on_progress("importance-weighted likelihood", len(parts), len(parts))
     # Over the whole set: neighbours in the order above are of one length, and too much alike.
-    strangers = np.random.default_rng(config.seed).permutation(count)
+    shuffled = np.random.default_rng(config.seed).permutation(count)
     for rows in parts:
         with torch.no_grad():
-            swapped = vae.nats(*_tensors(store, rows, config.device), latents[strangers[rows]])
-        found[-1, rows] = swapped.cpu().numpy()
+            nats = vae.nats(*_tensors(store, rows, config.device), latents[shuffled[rows]])
+        found[-1, rows] = nats.cpu().numpy()
     return Nats(*found)
 
 
@@ -199,45 +201,49 @@ def measure_elbo_nats(
     version: Version,
     sentences: Sequence[str],
     draws: int,
+    tokens_max: int,
     config: EvaluationConfig,
     on_progress: ProgressCallback,
 ) -> list[float]:
-    """The ELBO of each sentence, from so many draws of its posterior."""
+    """Return the ELBO of each sentence in nats, from `draws` draws of its posterior.
+
+    A sentence of more than `tokens_max` tokens is truncated.
+    """
     vae = load_networks(version)[0].to(config.device)
     tokenizer = tokenizer_of(version.folder)
-    store = store_tokens(tokenizer.encode(list(sentences)), ServeConfig().tokens_max).store
+    store = store_tokens(tokenizer.encode(list(sentences)), tokens_max).store
     generator = torch.Generator().manual_seed(config.seed)
     order = np.argsort(np.diff(store.offsets), kind="stable")
     parts = np.array_split(order, -(-len(sentences) // ROWS)) if len(sentences) else []
     found = np.empty(len(sentences))
     for done, rows in enumerate(parts):
         on_progress("evidence lower bound", done, len(parts))
-        held = bounds(vae, *_tensors(store, rows, config.device), draws, generator)
-        found[rows] = -(held.reconstruction + held.kl).cpu().numpy()
+        bound = bounds(vae, *_tensors(store, rows, config.device), draws, generator)
+        found[rows] = -(bound.reconstruction + bound.kl).cpu().numpy()
     on_progress("evidence lower bound", len(parts), len(parts))
     nats: list[float] = found.tolist()
     return nats
 
 
 def mixture_of(prior: FittedPrior, device: str) -> Mixture:
-    """The fitted prior as a density of tensors on a device."""
+    """Return the fitted prior as a density of tensors on a device."""
     inverses = np.linalg.inv(prior.factors)
     parts = np.log(prior.weights), prior.means, np.tril(inverses)
     return Mixture(*(torch.from_numpy(part).float().to(device) for part in parts))
 
 
 def _tensors(store: TokenStore, rows: np.ndarray, device: str) -> tuple[Tensor, Tensor]:
-    """Tokens (batch, time) and lengths (batch,) of these rows."""
+    """Return tokens (batch, time) and lengths (batch,) of these rows."""
     return tensors_of(gather(store, rows), device)
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """Corpus BLEU-4 on words as they stand, 0 to 100 (sacrebleu, tokenize none)."""
-    # Held-out text may be tokenised already; sacrebleu only warns of it.
+    """Return corpus BLEU-4 on words split at white space, 0 to 100 (sacrebleu, tokenize none)."""
+    # Held-out text may be tokenised already, of which sacrebleu warns unless forced.
     return float(sacrebleu.corpus_bleu(hypotheses, [references], tokenize="none", force=True).score)
 
 
 def exact_share(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """Share of hypotheses that are their reference to the character."""
+    """Return the share of hypotheses that equal their reference to the character."""
     same = [one == other for one, other in zip(hypotheses, references, strict=True)]
     return sum(same) / len(same)

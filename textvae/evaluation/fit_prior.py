@@ -1,4 +1,4 @@
-"""Fitting the prior of a version and attaching it."""
+"""Fit the prior of a version and attach it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,8 +25,8 @@ def fit_version_prior(
     chosen = sentences
     if len(sentences) > config.prior_sentences:
         random = np.random.default_rng(config.seed)
-        places = np.sort(random.choice(len(sentences), config.prior_sentences, replace=False))
-        chosen = [sentences[place] for place in places]
+        indices = np.sort(random.choice(len(sentences), config.prior_sentences, replace=False))
+        chosen = [sentences[index] for index in indices]
     encoded = encode_all(engine.answer, engine.limits, chosen, config.seed)
     prior = fit_prior(encoded.samples, config.prior_components, config.seed)
     attach(registry, version, PRIOR_ATTACHMENT, {PRIOR_FILE: prior_bytes(prior)})

@@ -1,7 +1,7 @@
-"""How good the sentences are that a version samples, beside its language model and real text.
+"""Figures of the sentences that a version samples, next to its language model and real text.
 
-Each figure stands beside the same figure of as many samples of the version's language model
-(`_language_model`) and of real held-out text (`_real`), for none of them means much alone.
+Each figure has the same figure of as many samples of the version's language model
+(`_language_model`) and of real held-out text (`_real`) next to it, for none means much alone.
 """
 
 import dataclasses
@@ -32,8 +32,8 @@ from textvae.text.tokenizer import Tokenizer
 Prior = Literal["standard", "fitted"]
 
 COUNT_MIN = 20
-HELD_BACK = 20
-"""One in so many samples chooses the judge's weights instead of teaching it."""
+SAMPLES_PER_VALID = 20
+"""One in so many samples is a validation text of the scorer and is not learned from."""
 SELF_BLEU_SENTENCES = 500
 NGRAMS = (1, 2, 3, 4)
 
@@ -46,21 +46,21 @@ def generation_figures(
     test_texts: Sequence[str],
     count: int,
     prior: Prior,
-    judge: ScorerConfig,
+    scorer: ScorerConfig,
     seed: int,
     on_progress: ProgressCallback,
 ) -> dict[str, Any]:
-    """Figures of `count` samples at temperature 1 from the prior; JSON values.
+    """Return figures of `count` samples at temperature 1 from the prior; JSON values.
 
     The language model and the tokenizer are the version's own. Raises InputError for a `count`
-    under 20 and for a fitted prior that is not there, DataError for fewer than 2 test texts.
+    under 20 and for a fitted prior that does not exist, DataError for fewer than 2 test texts.
 
     - `forward_perplexity`: per word, under the language model; `_ratio` is to real test text's.
-      Under 1, samples are blander than real text, over 1 they are stranger.
-    - `reverse_perplexity`: per word, of the test text under a judge that learned from the samples
-      (see `train_sample_scorer`); `_ratio` is to that of a judge that learned from the language
+      Under 1, samples are blander than real text, over 1 they are less fluent.
+    - `reverse_perplexity`: per word, of the test text under a scorer that learned from the samples
+      (see `train_sample_scorer`); `_ratio` is to that of a scorer that learned from the language
       model's.
-    - `adversarial_error`: of a classifier that tells samples from test text; 0.5 is best.
+    - `adversarial_error`: of a classifier that separates samples from test text; 0.5 is best.
     - `length_distance`: total variation, 0 to 1, of the histograms of lengths in words; some of it
       is chance, about as much as the language model's.
     - `self_bleu`, `distinct_*`, `distinct_share`, `verbatim_share`, `length_words`: see
@@ -73,18 +73,18 @@ def generation_figures(
     generator = torch.Generator().manual_seed(seed)
     samples = draw_samples(engine, count, prior, seed, on_progress)
     on_progress("samples of the language model", 0, 1)
-    rivals = tokenizer.decode(
+    baseline = tokenizer.decode(
         sample_language_model(language_model, count, engine.limits.tokens_max, generator)
     )
     on_progress("samples of the language model", 1, 1)
-    arms = {"": samples, "_language_model": rivals, "_real": list(test_texts)}
+    arms = {"": samples, "_language_model": baseline, "_real": list(test_texts)}
     found: dict[str, Any] = {
         "generation_sentences": count,
         "generation_prior": prior,
-        "judge": dataclasses.asdict(judge),
+        "judge": dataclasses.asdict(scorer),
     }
     found |= _perplexities(
-        language_model, tokenizer, arms, judge, engine.limits.tokens_max, on_progress
+        language_model, tokenizer, arms, scorer, engine.limits.tokens_max, on_progress
     )
     return found | _surface(arms, frozenset(train_texts), seed)
 
@@ -92,7 +92,7 @@ def generation_figures(
 def draw_samples(
     engine: Engine, count: int, prior: Prior, seed: int, on_progress: ProgressCallback
 ) -> list[str]:
-    """`count` samples at temperature 1; the first of a larger draw are those of a smaller one."""
+    """Draw `count` samples at temperature 1; a larger draw begins with the smaller one."""
     step = engine.limits.count_max
     texts: list[str] = []
     for first in range(0, count, step):
@@ -104,24 +104,24 @@ def draw_samples(
             seed=seed,
             first_index=first,
         )
-        texts += [written.text for written in engine.answer(request).sentences]
+        texts += [sample.text for sample in engine.answer(request).sentences]
     on_progress("samples", count, count)
     return texts
 
 
 def _surface(arms: dict[str, list[str]], known: frozenset[str], seed: int) -> dict[str, float]:
-    """What is told by words alone, without a language model."""
+    """Return the figures that need no language model."""
     found: dict[str, float] = {}
     real = arms["_real"]
     for name in ("", "_language_model"):
         found[f"adversarial_error{name}"] = adversarial_error(real, arms[name], seed)
         found[f"length_distance{name}"] = length_distance(real, arms[name])
-    # The fewest there are of any kind, for these figures change with the number of texts.
-    same = found["look_sentences"] = min(map(len, arms.values()))
+    # As many texts of each kind, for these figures change with the number of texts.
+    count = found["look_sentences"] = min(map(len, arms.values()))
     for name, texts in arms.items():
-        chosen = np.random.default_rng(seed).permutation(len(texts))[:same]
-        seen = surface_statistics([texts[place] for place in chosen], known)
-        found |= {f"{figure}{name}": value for figure, value in seen.items()}
+        chosen = np.random.default_rng(seed).permutation(len(texts))[:count]
+        statistics = surface_statistics([texts[index] for index in chosen], known)
+        found |= {f"{figure}{name}": value for figure, value in statistics.items()}
     return found
 
 
@@ -129,22 +129,23 @@ def _perplexities(
     language_model: LanguageModel,
     tokenizer: Tokenizer,
     arms: dict[str, list[str]],
-    judge: ScorerConfig,
+    scorer: ScorerConfig,
     tokens_max: int,
     on_progress: ProgressCallback,
 ) -> dict[str, float]:
-    """Forward and reverse perplexities per word and their ratios."""
+    """Return forward and reverse perplexities per word and their ratios."""
     found = {}
     for name, texts in arms.items():
         nats = sentence_nats(language_model, tokenizer, texts, tokens_max)
         found[f"forward_perplexity{name}"] = perplexity_per_word(nats, texts)
     real = arms["_real"]
     for name, whose in (("", "samples"), ("_language_model", "the language model")):
-        model = train_sample_scorer(arms[name], tokenizer, judge, f"judge of {whose}", on_progress)
+        what = f"scorer of {whose}"
+        model = train_sample_scorer(arms[name], tokenizer, scorer, what, on_progress)
         nats = sentence_nats(model, tokenizer, real, tokens_max)
         found[f"reverse_perplexity{name}"] = perplexity_per_word(nats, real)
-    for figure, beside in (("forward", "_real"), ("reverse", "_language_model")):
-        ratio = found[f"{figure}_perplexity"] / found[f"{figure}_perplexity{beside}"]
+    for figure, baseline in (("forward", "_real"), ("reverse", "_language_model")):
+        ratio = found[f"{figure}_perplexity"] / found[f"{figure}_perplexity{baseline}"]
         found[f"{figure}_perplexity_ratio"] = ratio
     return found
 
@@ -156,23 +157,19 @@ def train_sample_scorer(
     what: str,
     on_progress: ProgressCallback,
 ) -> LanguageModel:
-    """A language model that learned from samples alone.
+    """Train a language model on samples alone.
 
-    One sample in 20 is held back, to choose the weights by: what is real stays unseen until it is
-    scored, and a sampler that repeats itself cannot hide it.
+    One sample in 20 is for validation: real text stays unseen until it is scored, and a sampler
+    that repeats itself cannot hide it.
     """
-    held = max(1, len(samples) // HELD_BACK)
-
-    def on_steps(done: int, steps: int) -> None:
-        on_progress(what, done, steps)
-
-    return train_scorer(samples[held:], samples[:held], tokenizer, config, on_steps)
+    valid = max(1, len(samples) // SAMPLES_PER_VALID)
+    return train_scorer(samples[valid:], samples[:valid], tokenizer, config, what, on_progress)
 
 
 def surface_statistics(texts: Sequence[str], known: Collection[str]) -> dict[str, float]:
-    """What can be counted of texts in random order; `known` are those of the training side.
+    """Return what can be counted of texts in random order; `known` are those of the training side.
 
-    `distinct_share`: of different texts; `verbatim_share`: of texts that stand in `known`;
+    `distinct_share`: of different texts; `verbatim_share`: of texts that are in `known`;
     `length_words`: mean; `distinct_1` to `_4` and `self_bleu` as in the functions of these names.
     """
     found = {f"distinct_{size}": distinct(texts, size) for size in NGRAMS}
@@ -184,8 +181,8 @@ def surface_statistics(texts: Sequence[str], known: Collection[str]) -> dict[str
 
 
 def distinct(texts: Sequence[str], size: int) -> float:
-    """Different word n-grams of this size over all of them (distinct-n of Li et al. 2016); 0 where
-    there are none. Falls as texts become more, so compare equally many."""
+    """Return the different word n-grams of this size over all of them (distinct-n of Li et al.
+    2016), 0 where there are none. More texts lower it, so compare equally many."""
     grams: Counter[tuple[str, ...]] = Counter()
     for text in texts:
         words = text.split()
@@ -194,32 +191,33 @@ def distinct(texts: Sequence[str], size: int) -> float:
 
 
 def self_bleu(texts: Sequence[str]) -> float:
-    """Corpus BLEU-4, 0 to 100, of texts with other texts as references; lower is more diverse.
+    """Return the corpus BLEU-4, 0 to 100, of texts with other texts as references; lower is more
+    diverse.
 
-    After Zhu et al. 2018 (Texygen), on words as they stand, smoothed as sacrebleu does
-    by default. At most 500 texts, the first, are each measured against the last, at most 500, of
-    which none is among them; more references raise it, so compare equally many. `texts` are two
-    or more in random order.
+    After Zhu et al. 2018 (Texygen), on words split at white space, smoothed as sacrebleu does by
+    default. Hypotheses are the first half of the texts and references the second, at most 500 of
+    each; more references raise it, so compare equally many. `texts` are two or more in random
+    order.
     """
     assert len(texts) >= 2, f"self-BLEU needs 2 texts, got {len(texts)}"
     half = min(len(texts) // 2, SELF_BLEU_SENTENCES)
     # The references' n-grams are counted once and not, as corpus_bleu would, for every hypothesis.
     metric = BLEU(tokenize="none", force=True, references=[[text] for text in texts[-half:]])
     scores = [metric.corpus_score([text], None) for text in texts[:half]]
-    whole = BLEU.compute_bleu(
+    total = BLEU.compute_bleu(
         correct=[sum(column) for column in zip(*(one.counts for one in scores), strict=True)],
         total=[sum(column) for column in zip(*(one.totals for one in scores), strict=True)],
         sys_len=sum(one.sys_len for one in scores),
         ref_len=sum(one.ref_len for one in scores),
         smooth_method="exp",
     )
-    return float(whole.score)
+    return float(total.score)
 
 
 def length_distance(texts: Sequence[str], others: Sequence[str]) -> float:
-    """Total variation, 0 to 1, between two histograms of lengths in words: half the sum of
-    absolute differences of shares."""
-    counts = [Counter(len(text.split()) for text in those) for those in (texts, others)]
+    """Return the total variation, 0 to 1, between two histograms of lengths in words: half the sum
+    of absolute differences of shares."""
+    counts = [Counter(len(text.split()) for text in side) for side in (texts, others)]
     lengths = set().union(*counts)
     shares = [np.array([count[length] for length in lengths]) / count.total() for count in counts]
     return 0.5 * float(np.abs(shares[0] - shares[1]).sum())

@@ -1,7 +1,7 @@
-"""What a version writes, judged: samples of its prior, paths, and labels through the latent.
+"""Figures of what a version generates: samples of its prior, paths, and labels through the latent.
 
-Dearer than an evaluation, since one judge has to learn from the samples; done where
-`evaluation.generation_sentences` asks for it.
+They cost more than an evaluation, since scorers have to learn from the samples, and are computed
+where `evaluation.generation_sentences` is not 0.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from textvae.engine.operations.encode import encode_all
 from textvae.engine.start import start_engine
 from textvae.evaluation.generation import generation_figures
 from textvae.evaluation.interpolation import homotopy_figures
+from textvae.evaluation.length_limits import limits_key, measuring_config
 from textvae.evaluation.scorers import LabelClassifier, ScorerConfig
 from textvae.progress import ProgressCallback
 from textvae.settings import to_mapping
@@ -35,21 +36,19 @@ def cached_generation_figures(
     train: Sequence[Sentence],
     test: Sequence[Sentence],
     config: EvaluationConfig,
+    serve: ServeConfig,
     on_progress: ProgressCallback,
 ) -> dict[str, Any]:
-    """`sample_figures` of a version, attached; read where the same was asked before."""
-    asked = [to_mapping(config), [row._asdict() for row in test]]
-    digest = hashlib.sha256(files.canonical_json(asked)).hexdigest()
+    """Return `sample_figures` of a version; attach new ones and read those that were attached."""
+    key = [to_mapping(config), [row._asdict() for row in test], *limits_key(serve)]
+    digest = hashlib.sha256(files.canonical_json(key)).hexdigest()
     name = f"generation-{digest[:8]}"
     attached = read_attachment(registry, version, name)
     if attached:
         found: dict[str, Any] = json.loads(attached["figures.json"])
         return found
-    engine = start_engine(registry, version, ServeConfig())
-    try:
+    with start_engine(registry, version, measuring_config(serve)) as engine:
         found = json_values(sample_figures(version, engine, train, test, config, on_progress))
-    finally:
-        engine.close()
     attach(registry, version, name, {"figures.json": files.canonical_json(found)})
     return found
 
@@ -62,12 +61,12 @@ def sample_figures(
     config: EvaluationConfig,
     on_progress: ProgressCallback,
 ) -> dict[str, Any]:
-    """Figures of `config.generation_sentences` samples of the fitted prior (the standard one where
-    none is fitted), of paths between test sentences, and of labels where there are two or more."""
+    """Return figures of `config.generation_sentences` samples of the fitted prior (the standard one
+    where none is fitted), of paths between test sentences, and of labels where there are two."""
     _, language_model = load_networks(version)
     tokenizer = tokenizer_of(version.folder)
     texts = [row.text for row in test]
-    judge = ScorerConfig(steps=config.judge_steps, device=config.device)
+    scorer = ScorerConfig(steps=config.judge_steps, device=config.device)
     return {
         **generation_figures(
             engine,
@@ -77,7 +76,7 @@ def sample_figures(
             texts,
             config.generation_sentences,
             "fitted" if engine.fitted_prior else "standard",
-            judge,
+            scorer,
             config.seed,
             on_progress,
         ),
@@ -91,20 +90,16 @@ def sample_figures(
 def label_figures(
     engine: Engine, train: Sequence[Sentence], test: Sequence[Sentence], seed: int
 ) -> dict[str, float]:
-    """How well a naive Bayes judge, learned from `train`, labels test sentences, and what share of
-    their reconstructions it gives the label that it gave the sentence; none without two labels."""
+    """Return how well a naive Bayes classifier that learned from `train` labels test sentences, and
+    for what share of them it labels the reconstruction alike; nothing without two labels."""
     if len({row.label for row in train}) < 2:
         return {}
-    judge = LabelClassifier([row.text for row in train], [row.label for row in train])
+    classifier = LabelClassifier([row.text for row in train], [row.label for row in train])
     texts = [row.text for row in test]
-    rebuilt = [
-        one.text
-        for one in decode_all(
-            engine.answer, engine.limits, encode_all(engine.answer, engine.limits, texts, seed).mean
-        )
-    ]
-    pairs = zip(judge.predict(texts), judge.predict(rebuilt), strict=True)
+    means = encode_all(engine.answer, engine.limits, texts, seed).mean
+    rebuilt = [decoded.text for decoded in decode_all(engine.answer, engine.limits, means)]
+    pairs = zip(classifier.predict(texts), classifier.predict(rebuilt), strict=True)
     return {
-        "label_judge_accuracy": judge.accuracy(texts, [row.label for row in test]),
+        "label_judge_accuracy": classifier.accuracy(texts, [row.label for row in test]),
         "label_kept_share": sum(one == other for one, other in pairs) / len(texts),
     }

@@ -1,8 +1,8 @@
 """Which held-out sentences decide, and which never do.
 
 The holdout and the sealed set are frozen: they fill up with the test side of the oldest spans and
-then stay as they are, whatever is ingested. A sentence is sealed by the hash of what the split
-goes by, so that no group is half sealed.
+then stay as they are, whatever is ingested. The hash of a sentence's group (or of its text) seals
+it, so that no group is half sealed.
 """
 
 import hashlib
@@ -18,22 +18,23 @@ from textvae.errors import DataError
 from textvae.text.sentence import Sentence
 
 PATH_STEPS = 11
-"""Places on the path between two held-out sentences, the ends counted (Bowman et al. 2016)."""
+"""Points on the path between two held-out sentences, the ends counted (Bowman et al. 2016)."""
 
 
 class FrozenSets(NamedTuple):
     """Two sets of the test side that share no sentence."""
 
     holdout: list[Sentence]
-    """What figures are made of, and what a candidate must not be worse on."""
+    """Sentences that figures are made of, and that a candidate must not be worse on."""
     sealed: list[Sentence]
-    """What nothing is decided by."""
+    """Sentences that decide nothing."""
 
 
-def frozen_sets(spans: Path, sealed_share: float, most: int) -> FrozenSets:
-    """The holdout and the sealed set, each of `most` sentences (0, or fewer: all there are).
+def frozen_sets(spans: Path, sealed_share: float, sentences_max: int) -> FrozenSets:
+    """Return the holdout and the sealed set, each of at most `sentences_max` sentences (0: all).
 
-    Fewer are the first of more. CorruptError names a file of a span that is not what it was.
+    A smaller set is the beginning of a larger one. Raises CorruptError that names a file of a span
+    whose content has changed.
     """
     sets = FrozenSets([], [])
     for name in list_spans(spans):
@@ -41,10 +42,11 @@ def frozen_sets(spans: Path, sealed_share: float, most: int) -> FrozenSets:
         for row in load_spans(spans, [name]).test:
             sides[is_sealed(row, sealed_share)].append(row)
         for chosen, rows in zip(sets, sides, strict=True):
-            if not most or len(chosen) < most:
-                chosen += first_by_hash(rows, most - len(chosen) if most else 0)
-        asked = sets if sealed_share else sets[:1]
-        if most and min(map(len, asked)) >= most:
+            if not sentences_max or len(chosen) < sentences_max:
+                missing = sentences_max - len(chosen) if sentences_max else 0
+                chosen += first_by_hash(rows, missing)
+        used = sets if sealed_share else sets[:1]
+        if sentences_max and min(map(len, used)) >= sentences_max:
             break
     return sets
 
@@ -52,13 +54,13 @@ def frozen_sets(spans: Path, sealed_share: float, most: int) -> FrozenSets:
 def newest_set(
     spans: Path, learned: Collection[str], sealed_share: float, config: GateConfig
 ) -> list[str]:
-    """Held-out sentences of the spans that are none of `learned`; of the newest span if all are.
+    """Return held-out sentences of the spans that are none of `learned`; of the newest if all are.
 
-    So nights that end without a promotion add up, until there is text enough to tell. Nothing that
-    is sealed; the validation side too where the settings say so.
+    So the text of runs that end without a promotion adds up, until there is enough to decide by.
+    Sealed sentences are left out; the validation side is added where `newest_valid` is set.
     """
-    there = list_spans(spans)
-    names = [name for name in there if name not in learned] or there[-1:]
+    existing = list_spans(spans)
+    names = [name for name in existing if name not in learned] or existing[-1:]
     if not names:
         return []
     corpus = load_spans(spans, names)
@@ -68,32 +70,35 @@ def newest_set(
 
 
 def is_sealed(row: Sentence, share: float) -> bool:
-    """Whether a sentence of the test side is of the share that decides nothing; so for ever."""
-    place = int(digest(f"sealed {row.group or row.text}")[:16], 16) / 2**64  # 0 to 1
-    return place < share
+    """Return whether a sentence of the test side belongs to the share that never decides."""
+    quantile = int(digest(f"sealed {row.group or row.text}")[:16], 16) / 2**64  # 0 to 1
+    return quantile < share
 
 
 def first_texts_by_hash(sentences: Sequence[Sentence], count: int) -> list[str]:
-    """The first `count` sentences by hash (0: all): mostly the same ones, whatever is added."""
+    """Return the first `count` texts by hash (0: all): mostly the same ones, whatever is added."""
     return [row.text for row in first_by_hash(sentences, count)]
 
 
 def first_by_hash(sentences: Sequence[Sentence], count: int) -> list[Sentence]:
-    """As `first_texts_by_hash`, whole rows."""
+    """Return the first `count` sentences by hash (0: all), with label and group."""
     rows = sorted(sentences, key=lambda row: digest(row.text))
     return rows[:count] if count else rows
 
 
 def draw_pairs(sentences: Sequence[str], pairs: int, seed: int) -> list[tuple[str, str]]:
-    """Pairs of different sentences; a sentence may stand in more than one pair."""
+    """Draw pairs of different sentences; a sentence may be in more than one pair.
+
+    Raises DataError unless there are two different sentences.
+    """
     different = list(dict.fromkeys(sentences))
     if len(different) < 2:
         raise DataError(f"held-out text: 2 different sentences are needed, got {len(different)}")
     random = np.random.default_rng(seed)
-    places = [random.choice(len(different), 2, replace=False) for _ in range(pairs)]
-    return [(different[first], different[last]) for first, last in places]
+    indices = [random.choice(len(different), 2, replace=False) for _ in range(pairs)]
+    return [(different[first], different[last]) for first, last in indices]
 
 
 def digest(text: str) -> str:
-    """SHA-256 in hexadecimal."""
+    """Return the SHA-256 of a text in hexadecimal."""
     return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()

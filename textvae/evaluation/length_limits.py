@@ -1,4 +1,4 @@
-"""Which sentences are short enough to be measured: those that every version's engine accepts."""
+"""Which held-out sentences are measured: those that a service of every version would take."""
 
 import logging
 from collections.abc import Sequence
@@ -10,31 +10,60 @@ from textvae.version_files import tokenizer_of
 
 log = logging.getLogger(__name__)
 
-
-def sentences_within_limits(sentences: Sequence[str], folders: Sequence[Path]) -> list[str]:
-    """Do as `filter_by_length`; DataError where no sentence is left."""
-    kept = filter_by_length(sentences, folders)
-    if not kept:
-        most = ServeConfig().tokens_max
-        raise DataError(f"held-out text: none is at most {most} tokens; ingest more")
-    return kept
+LENGTH_LIMITS = ("characters_max", "tokens_max")
+"""Limits of the service that decide which sentences it takes and how long those it writes are."""
 
 
-def filter_by_length(sentences: Sequence[str], folders: Sequence[Path]) -> list[str]:
-    """Return the sentences that the engines of the versions in these folders accept.
+def measuring_config(serve: ServeConfig) -> ServeConfig:
+    """Return the settings of an engine that measures: the service's length limits and threads.
 
-    Training cuts a long sentence, a service refuses it; a figure must be of uncut sentences. The
-    log counts the others.
+    Quotas of one call change nothing that a version writes and stay at their defaults. Weights are
+    in fp32; `check_int8` compares int8 with them.
     """
-    limits = ServeConfig()
-    kept = [sentence for sentence in sentences if len(sentence) <= limits.characters_max]
+    lengths = {name: getattr(serve, name) for name in LENGTH_LIMITS}
+    return ServeConfig(**lengths, threads=serve.threads)
+
+
+def limits_key(serve: ServeConfig) -> list[dict[str, int]]:
+    """Return what length limits add to an attachment's name.
+
+    Nothing where they are the defaults, so that what was measured before is still read.
+    """
+    default = ServeConfig()
+    others = {name: getattr(serve, name) for name in LENGTH_LIMITS}
+    others = {name: limit for name, limit in others.items() if limit != getattr(default, name)}
+    return [others] if others else []
+
+
+def sentences_within_limits(
+    sentences: Sequence[str], folders: Sequence[Path], serve: ServeConfig
+) -> list[str]:
+    """Return the sentences as `filter_by_length`; DataError where no sentence is left."""
+    short = filter_by_length(sentences, folders, serve)
+    if not short:
+        raise DataError(
+            f"held-out text: none is at most {serve.tokens_max} tokens (serve.tokens_max) and "
+            f"{serve.characters_max} characters; ingest more or raise the limit"
+        )
+    return short
+
+
+def filter_by_length(
+    sentences: Sequence[str], folders: Sequence[Path], serve: ServeConfig
+) -> list[str]:
+    """Return the sentences that a service of the version in each folder takes; log how many are
+    too long.
+
+    Training truncates a long sentence and a service refuses it; figures are of complete sentences.
+    """
+    short = [sentence for sentence in sentences if len(sentence) <= serve.characters_max]
     for folder in folders:
-        encoded = tokenizer_of(folder).encode(kept)
-        kept = [
+        encoded = tokenizer_of(folder).encode(short)
+        short = [
             sentence
-            for sentence, ids in zip(kept, encoded, strict=True)
-            if len(ids) <= limits.tokens_max
+            for sentence, ids in zip(short, encoded, strict=True)
+            if len(ids) <= serve.tokens_max
         ]
-    if len(kept) < len(sentences):
-        log.warning("%d sentences are too long to be measured", len(sentences) - len(kept))
-    return kept
+    if len(short) < len(sentences):
+        log.warning("%d sentences are too long to be measured", len(sentences) - len(short))
+    return short

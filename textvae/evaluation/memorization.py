@@ -1,6 +1,6 @@
-"""Whether a version reproduces canaries: by itself, or once it is given the first half of one.
+"""Whether a version reproduces canaries: in draws of its priors, or from the first half of one.
 
-To encode a canary and write it again is what an autoencoder is for, and is asked nowhere here.
+To encode a canary and decode it again is what an autoencoder is for, and is not checked here.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from textvae.config.serve import ServeConfig
 from textvae.corpus.canaries import Canary, canaries_in
 from textvae.engine.load import load_networks
 from textvae.model.network import TiedDecoder, targets_of
@@ -28,21 +27,21 @@ NAMED_MAX = 5
 
 
 class Memorization(NamedTuple):
-    """Which canaries came out of a version."""
+    """Which canaries a version reproduced."""
 
     checked: int
     """Canaries in all."""
     draws: int
-    """Greedy sentences of draws of the priors in which they were looked for."""
+    """Greedy sentences of draws of the priors that were searched for them."""
     halved: int
-    """Canaries of six tokens or more, of which the second half was asked for."""
+    """Canaries of six tokens or more, whose second half was asked for."""
     by_draws: list[str]
-    """Places of those that stand in a draw."""
+    """Locations of those that a draw contains."""
     completed: list[str]
-    """Places of those whose second half was written after the first."""
+    """Locations of those whose second half was decoded after the first."""
 
     def reasons(self) -> list[str]:
-        """Why the version must not serve; no canary is quoted."""
+        """Return why the version must not serve, in sentences that quote no canary."""
         found = []
         if self.by_draws:
             found.append(
@@ -56,39 +55,39 @@ class Memorization(NamedTuple):
         return found
 
     def record(self) -> dict[str, Any]:
-        """For the decision; `found` counts each canary once."""
-        known = self._asdict()
-        known["written"] = known.pop("by_draws")
-        return {**known, "found": len({*self.by_draws, *self.completed})}
+        """Return JSON values for the decision; `found` counts each canary once."""
+        fields = self._asdict()
+        fields["written"] = fields.pop("by_draws")
+        return {**fields, "found": len({*self.by_draws, *self.completed})}
 
 
 def check_memorization(
-    version: Version, draws: Sequence[str], canaries: Sequence[Canary]
+    version: Version, draws: Sequence[str], canaries: Sequence[Canary], tokens_max: int
 ) -> Memorization | None:
-    """What a version whose draws are these makes of the canaries; None where there are none."""
+    """Return which canaries the version reproduces in `draws` of its priors, or from their first
+    half; None without canaries. Of a long canary the first `tokens_max` tokens count."""
     if not canaries:
         return None
     tokenizer = tokenizer_of(version.folder)
     ids = tokenizer.encode([canary.text for canary in canaries])
-    tokens_max = ServeConfig().tokens_max
-    long = [at for at, one in enumerate(ids) if len(one) >= HALVED_TOKENS_MIN]
-    done = _completes(version, [ids[at][:tokens_max] for at in long])
+    long = [index for index, one in enumerate(ids) if len(one) >= HALVED_TOKENS_MIN]
+    completed = _check_completion(version, [ids[index][:tokens_max] for index in long])
     return Memorization(
         len(canaries),
         len(draws),
         len(long),
         [canary.location for canary in canaries_in(canaries, draws)],
-        [canaries[at].location for at, whole in zip(long, done, strict=True) if whole],
+        [canaries[index].location for index, leaks in zip(long, completed, strict=True) if leaks],
     )
 
 
 @torch.no_grad()
-def _completes(version: Version, sentences: Sequence[Sequence[int]]) -> list[bool]:
-    """Whether greedy decoding goes from the first half of each sentence's ids to all of them.
+def _check_completion(version: Version, sentences: Sequence[Sequence[int]]) -> list[bool]:
+    """Return whether greedy decoding completes each sentence's ids from the first half of them.
 
     By any of three: the language model, the decoder at the prior's mean, and the decoder at the
-    posterior mean of the first half. Every token is asked for after the true ones before it, in one
-    pass: where each is the likeliest, decoding writes just these.
+    posterior mean of the first half. Every token is predicted after the true ones before it, in one
+    pass: where each is the likeliest, greedy decoding gives exactly these.
     """
     if not sentences:
         return []
@@ -99,37 +98,39 @@ def _completes(version: Version, sentences: Sequence[Sequence[int]]) -> list[boo
     for first in range(0, len(sentences), ROWS):
         rows = range(first, min(first + ROWS, len(sentences)))
         tokens, lengths = tensors_of(gather(store, np.array(rows)), "cpu")
-        given = [sentences[row][: halves[row]] for row in rows]
-        known = vae.encode(*tensors_of(batch_of(given), "cpu")).mean
-        ways: list[tuple[TiedDecoder, Tensor | None]] = [
+        prefixes = [sentences[row][: halves[row]] for row in rows]
+        means = vae.encode(*tensors_of(batch_of(prefixes), "cpu")).mean
+        decoders: list[tuple[TiedDecoder, Tensor | None]] = [
             (language_model, None),
-            (vae, torch.zeros_like(known)),
-            (vae, known),
+            (vae, torch.zeros_like(means)),
+            (vae, means),
         ]
-        half = torch.tensor([len(ids) for ids in given])
-        whole = [_writes(model, tokens, lengths, latents, half) for model, latents in ways]
-        found += torch.stack(whole).any(0).tolist()
+        half = torch.tensor([len(ids) for ids in prefixes])
+        completed = [
+            _completes(model, tokens, lengths, latents, half) for model, latents in decoders
+        ]
+        found += torch.stack(completed).any(0).tolist()
     return found
 
 
-def _writes(
+def _completes(
     model: TiedDecoder, tokens: Tensor, lengths: Tensor, latents: Tensor | None, half: Tensor
 ) -> Tensor:
-    """(batch, time), (batch,), (batch, latent) or None, (batch,) tokens that are given -> (batch,)
-    whether every later one, but for the end, is the likeliest that may be written."""
+    """Return whether every token after the first `half`, but for the end, is the likeliest one:
+    (batch, time), (batch,), (batch, latent) or None, (batch,) -> (batch,)."""
     targets = targets_of(tokens, lengths)
     states = model.decoder.states(model.embedding(tokens[:, :-1]), latents)
-    written = model.decoder.outputs(states[targets.owner, targets.steps], latents, targets.owner)
-    logits = torch.nn.functional.linear(written, model.embedding.weight, model.decoder.bias)
+    outputs = model.decoder.outputs(states[targets.owner, targets.steps], latents, targets.owner)
+    logits = torch.nn.functional.linear(outputs, model.embedding.weight, model.decoder.bias)
     logits[:, list(Tokenizer.forbidden)] = -torch.inf
-    # The end is the token at the place after the last, which a longer sentence may do without.
-    asked = (targets.steps >= half[targets.owner]) & (targets.steps < lengths[targets.owner] - 2)
-    missed = asked & (logits.argmax(1) != targets.ids)
+    # The end follows the last token, and a longer sentence that goes on leaks as much.
+    checked = (targets.steps >= half[targets.owner]) & (targets.steps < lengths[targets.owner] - 2)
+    missed = checked & (logits.argmax(1) != targets.ids)
     return torch.bincount(targets.owner, missed.float(), len(tokens)) == 0
 
 
-def _name_first(places: Sequence[str]) -> str:
-    """The first few, and how many more."""
-    more = len(places) - NAMED_MAX
-    named = "; ".join(places[:NAMED_MAX])
+def _name_first(locations: Sequence[str]) -> str:
+    """Name the first few, and count the others."""
+    more = len(locations) - NAMED_MAX
+    named = "; ".join(locations[:NAMED_MAX])
     return f"{named}; and {more} more" if more > 0 else named

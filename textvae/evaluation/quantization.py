@@ -1,4 +1,4 @@
-"""Whether a version may be served with weights of 8 bits: measured once, recorded beside it."""
+"""Whether a version may be served with weights of 8 bits: measured once, attached to it."""
 
 import json
 import logging
@@ -27,21 +27,22 @@ NATS_MAX = 1e-3
 
 
 class Int8Check(NamedTuple):
-    """What int8 changes of held-out sentences, written from their posterior means."""
+    """What int8 changes of held-out sentences at their posterior means."""
 
     sentences: int
     tokens: int
     top_1_agreement: float
-    """Share of tokens at which both find the same one likeliest; at least AGREEMENT_MIN."""
+    """Share of tokens at which both predict the same one; at least AGREEMENT_MIN."""
     nats_change: float
-    """Mean of what a token costs more, in nats; at most NATS_MAX."""
+    """Mean rise of a token's negative log-likelihood, in nats; at most NATS_MAX."""
     held: bool
+    """Whether both are within their limits."""
 
 
 def check_int8(registry: Path, version: Version, sentences: Sequence[str]) -> Int8Check | None:
-    """The version's check, attached if it has none yet; None where int8 cannot be computed here.
+    """Return the version's check, and attach a new one; None where int8 cannot be computed here.
 
-    `sentences`: held out and readable; at most SENTENCES_MAX are asked about.
+    `sentences`: held out and within the length limits; the first SENTENCES_MAX are compared.
     """
     attached = read_attachment(registry, version, INT8_ATTACHMENT)
     if attached:
@@ -52,29 +53,29 @@ def check_int8(registry: Path, version: Version, sentences: Sequence[str]) -> In
         log.info("int8 cannot be computed here, so %s is not checked for it", version.name)
         return None
     tokens = loaded.tokenizer.encode(list(sentences[:SENTENCES_MAX]))
-    found = compare_with_fp32(check_batch_invariance(loaded).loaded, reduced.loaded, tokens)
-    attach(registry, version, INT8_ATTACHMENT, {INT8_FILE: files.canonical_json(found._asdict())})
+    check = compare_with_fp32(check_batch_invariance(loaded).loaded, reduced.loaded, tokens)
+    attach(registry, version, INT8_ATTACHMENT, {INT8_FILE: files.canonical_json(check._asdict())})
     log.info(
         "int8: %.2f %% of tokens as in fp32, %+.1e nats a token: %s",
-        *(100 * found.top_1_agreement, found.nats_change, "held" if found.held else "not held"),
+        *(100 * check.top_1_agreement, check.nats_change, "held" if check.held else "not held"),
     )
-    return found
+    return check
 
 
 def compare_with_fp32(
     exact: LoadedVersion, reduced: LoadedVersion, encoded: list[list[int]]
 ) -> Int8Check:
-    """What `reduced` makes of tokenised sentences, beside `exact`."""
+    """Compare what `reduced` and `exact` predict of tokenised sentences."""
     same, change, tokens = 0, 0.0, 0
     order = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
     with torch.inference_mode():
         for first in range(0, len(order), exact.buckets[-1]):
-            some = [encoded[number] for number in order[first : first + exact.buckets[-1]]]
-            latents = torch.from_numpy(exact.posteriors(some).mean)
-            both = _steps(exact, latents, some), _steps(reduced, latents, some)
-            for one, other, wanted in zip(*both, _target_tokens(some), strict=True):
-                real = wanted >= 0
-                ids = wanted[real][:, None]
+            batch = [encoded[number] for number in order[first : first + exact.buckets[-1]]]
+            latents = torch.from_numpy(exact.posteriors(batch).mean)
+            both = _steps(exact, latents, batch), _steps(reduced, latents, batch)
+            for one, other, targets in zip(*both, _target_tokens(batch), strict=True):
+                real = targets >= 0
+                ids = targets[real][:, None]
                 tokens += len(ids)
                 same += int((one.argmax(1) == other.argmax(1))[real].sum())
                 nats = [-each.log_softmax(1)[real].gather(1, ids) for each in (one, other)]
@@ -85,7 +86,7 @@ def compare_with_fp32(
 
 
 def _target_tokens(encoded: list[list[int]]) -> Iterator[Tensor]:
-    """A (rows,) for each step: the token that each sentence has there, the end included, or -1."""
+    """Yield for each step the (rows,) target token of each sentence, the end included, or -1."""
     longest = max(len(ids) for ids in encoded)
     table = np.full((longest + 1, len(encoded)), -1)
     for row, ids in enumerate(encoded):
@@ -94,9 +95,9 @@ def _target_tokens(encoded: list[list[int]]) -> Iterator[Tensor]:
 
 
 def _steps(loaded: LoadedVersion, latents: Tensor, encoded: list[list[int]]) -> Iterator[Tensor]:
-    """Logits (rows, vocab) of each step, whatever the step before would have written."""
-    carried = loaded.decoder.start(latents)
-    fed = torch.from_numpy(batch_of(encoded).tokens)
-    for step in range(fed.shape[1] - 1):
-        logits, carried = loaded.decoder.step(fed[:, step], carried)
+    """Yield the logits of each step after the true tokens: (rows, latent) -> (rows, vocab)."""
+    state = loaded.decoder.start(latents)
+    tokens = torch.from_numpy(batch_of(encoded).tokens)
+    for step in range(tokens.shape[1] - 1):
+        logits, state = loaded.decoder.step(tokens[:, step], state)
         yield logits

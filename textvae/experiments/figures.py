@@ -47,15 +47,11 @@ def row_figures(
     serve = ServeConfig(threads=threads)
     if PRIOR_ATTACHMENT not in list_attachments(registry, version):
         on_progress("prior", 0, 1, {})
-        engine = start_engine(registry, version, serve)
-        try:
-            texts = sentences_within_limits([row.text for row in train], [version.folder])
+        texts = sentences_within_limits([row.text for row in train], [version.folder], serve)
+        with start_engine(registry, version, serve) as engine:
             fit_version_prior(registry, version, engine, texts, config)
-        finally:
-            engine.close()
         on_progress("prior", 1, 1, {})
-    engine = start_engine(registry, version, serve)
-    try:
+    with start_engine(registry, version, serve) as engine:
         found = evaluate(
             version,
             engine,
@@ -66,8 +62,6 @@ def row_figures(
         shown = {}
         if config.generation_sentences:
             shown = sample_figures(version, engine, train, test, config, on_progress)
-    finally:
-        engine.close()
     return {**found.figures, **_pairs(found), **shown, **_diagnosis(found.figures)}
 
 

@@ -170,7 +170,7 @@ def _test_rows(folder: Path, corpus: Corpus, config: EvaluationConfig) -> list[S
     return [
         rows[text]
         for text in sentences_within_limits(
-            first_texts_by_hash(corpus.test, config.sentences), [folder]
+            first_texts_by_hash(corpus.test, config.sentences), [folder], ServeConfig()
         )
     ]
 

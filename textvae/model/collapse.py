@@ -1,7 +1,6 @@
 """The one test for a collapsed posterior, during a run and for a finished version."""
 
-# What a swap of latents costs at least where the decoder uses them, in nats per sentence.
-SHUFFLE_NATS_MIN = 1.0
+from textvae.config.evaluation import SHUFFLE_NATS_MIN
 
 
 def is_ignored(shuffle_nats: float) -> bool:

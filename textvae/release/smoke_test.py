@@ -1,7 +1,7 @@
-"""A version behind a real server on loopback: does every call answer in time?
+"""The smoke test: a real server of the version on loopback answers every method in time.
 
-The early warning of Olston et al. 2017 (TensorFlow-Serving): what loads in a test may still fail as
-it is served, so the very program that will serve is asked before the version may.
+After the early warning of Olston et al. 2017 (TensorFlow-Serving): a version that loads in a test
+may still fail as it is served, so the program that will serve it is called before the promotion.
 """
 
 import queue
@@ -16,27 +16,36 @@ from typing import IO, Any, NamedTuple
 
 from textvae.client import Client
 from textvae.config.nightly import NightConfig
+from textvae.config.serve import ServeConfig
 from textvae.errors import TextVaeError, UnavailableError
+from textvae.evaluation.length_limits import LENGTH_LIMITS
 from textvae.store.versions import Version
 
 STOP_S = 30.0
 
 
 class SmokeTestResult(NamedTuple):
-    """What came of asking."""
+    """Times and faults of the calls."""
 
     took_ms: dict[str, float]
-    """Milliseconds of each call that was answered in time, and of the start."""
+    """Milliseconds of each answered call, and of the start."""
     faults: list[str]
-    """A sentence for each call that was not."""
+    """A sentence for each call that failed or took too long."""
 
 
 def call_every_method(
-    registry: Path, version: Version, sentences: Sequence[str], config: NightConfig
+    registry: Path,
+    version: Version,
+    sentences: Sequence[str],
+    config: NightConfig,
+    serve: ServeConfig,
 ) -> SmokeTestResult:
-    """Starts a server of the version and calls each of its methods with `sentences`."""
+    """Start a server of the version, with these length limits and threads, and call each of its
+    methods with `sentences`."""
     answers = SmokeTestResult({}, [])
-    flags = ("--version", version.name)
+    limits = {name: getattr(serve, name) for name in (*LENGTH_LIMITS, "threads")}
+    flags = ["--version", version.name]
+    flags += [f"--{name.replace('_', '-')}={limit}" for name, limit in limits.items()]
     began = time.monotonic()
     try:
         with run_server(registry, version.model, config.start_timeout_s, *flags) as address:
@@ -52,14 +61,14 @@ def call_every_method(
 def run_server(
     registry: Path, model: str, start_timeout_s: float, *flags: str, module: str = "textvae.serve"
 ) -> Iterator[str]:
-    """The address of a server at a free port of loopback, which is gone at the end.
+    """Run a server at a free port of loopback until the context ends; yields its address.
 
-    It has these flags of `textvae serve` and logs where this process does. UnavailableError where
-    it is not ready in time.
+    It has these flags of `textvae serve` and logs where this process does. Raises UnavailableError
+    where it is not ready in time.
     """
-    where = ["--registry", str(registry), "--model", model, "--port", "0", *flags]
+    arguments = ["--registry", str(registry), "--model", model, "--port", "0", *flags]
     process = subprocess.Popen(  # noqa: S603 - our own server
-        [sys.executable, "-m", module, *where], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, text=True
     )
     try:
         line = _first_line(process.stdout, start_timeout_s)
@@ -83,7 +92,7 @@ def run_server(
 def _make_calls(
     calls: Mapping[str, Callable[[], Any]], timeout_s: float, answers: SmokeTestResult
 ) -> None:
-    """Makes each call, and notes how long it took or what was wrong."""
+    """Make each call, and record how long it took or how it failed."""
     for name, call in calls.items():
         began = time.monotonic()
         try:
@@ -102,29 +111,29 @@ def _make_calls(
 def _calls(
     client: Client, version: Version, sentences: Sequence[str]
 ) -> dict[str, Callable[[], Any]]:
-    """Every method, on the given sentences."""
-    asked = list(sentences)
-    ends = (asked[0], asked[-1])
+    """Return a call of every method, on these sentences."""
+    texts = list(sentences)
+    ends = (texts[0], texts[-1])
 
     def decode() -> Any:
-        return client.decode(client.encode(asked).mean)
+        return client.decode(client.encode(texts).mean)
 
     return {
         "health": client.health,
         "GetServerInfo": client.info,
         "ListModels": client.models,
         "GetModel": lambda: client.model(f"models/{version.model}/versions/{version.name}"),
-        "Encode": lambda: client.encode(asked),
+        "Encode": lambda: client.encode(texts),
         "Decode": decode,
-        "Sample": lambda: client.sample(len(asked), seed=0),
+        "Sample": lambda: client.sample(len(texts), seed=0),
         "Interpolate": lambda: client.interpolate(ends, steps=3),
-        "Paraphrase": lambda: client.paraphrase(asked, count=2, seed=0),
-        "Score": lambda: client.score(asked),
+        "Paraphrase": lambda: client.paraphrase(texts, count=2, seed=0),
+        "Score": lambda: client.score(texts),
     }
 
 
 def _first_line(stream: IO[str] | None, timeout_s: float) -> str:
-    """The first line of a process; empty where it ends or says nothing in time."""
+    """Return the first line of a process; empty where it ends or writes nothing in time."""
     assert stream is not None, "the server's stdout is a pipe"
     lines: queue.Queue[str] = queue.Queue()
     threading.Thread(target=lambda: lines.put(stream.readline()), daemon=True).start()

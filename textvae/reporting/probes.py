@@ -10,6 +10,7 @@ from textvae.engine.operations.encode import EncodeRequest
 from textvae.engine.operations.interpolate import InterpolateRequest
 from textvae.engine.operations.sample import SampleRequest
 from textvae.engine.start import start_engine
+from textvae.evaluation.length_limits import measuring_config
 from textvae.store.versions import Version
 
 SAMPLES, STEPS = 8, 7
@@ -31,14 +32,13 @@ NO_OUTPUTS = ProbeOutputs([], [], [])
 """Of a version that cannot write."""
 
 
-def probe_outputs(registry: Path, version: Version, probes: Sequence[str]) -> ProbeOutputs:
+def probe_outputs(
+    registry: Path, version: Version, probes: Sequence[str], serve: ServeConfig
+) -> ProbeOutputs:
     """What the version makes of the probes, two or more that it can read."""
-    engine = start_engine(registry, version, ServeConfig())
-    try:
+    with start_engine(registry, version, measuring_config(serve)) as engine:
         means = engine.answer(EncodeRequest(tuple(probes))).mean
         rebuilt = engine.answer(DecodeRequest(means)).sentences
         drawn = engine.answer(SampleRequest(SAMPLES, seed=SEED)).sentences
         path = engine.answer(InterpolateRequest((probes[0], probes[1]), STEPS)).sentences
-    finally:
-        engine.close()
     return ProbeOutputs(*([one.text for one in written] for written in (rebuilt, drawn, path)))

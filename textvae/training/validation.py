@@ -6,10 +6,11 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
+from textvae.config.evaluation import SHUFFLE_NATS_MIN
 from textvae.config.training import TrainingConfig
 from textvae.errors import CollapsedError
 from textvae.model.bounds import bounds, shuffled_nats
-from textvae.model.collapse import SHUFFLE_NATS_MIN, is_ignored
+from textvae.model.collapse import is_ignored
 from textvae.model.network import LanguageModel, SentenceVae
 from textvae.model.tensors import tensors_of
 from textvae.text.batches import TokenSource, gather

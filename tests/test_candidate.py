@@ -1,7 +1,6 @@
-"""Candidates before the gate: which sentences decide, and what never passes."""
+"""Candidates and the gate: which sentences decide, and what never passes."""
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,17 +13,18 @@ from tests.broken import Broken, broken
 from tests.serving import another_version, copied, put_in_service
 from textvae.config.data import StoreConfig
 from textvae.config.evaluation import EvaluationConfig, GateConfig
+from textvae.config.serve import ServeConfig
 from textvae.corpus.spans import write_span
 from textvae.errors import CorruptError
 from textvae.evaluation.cache import EvaluationInputs
 from textvae.evaluation.holdout import frozen_sets, is_sealed, newest_set
+from textvae.progress import no_progress
 from textvae.release.candidate import Judgement, judge_candidate
 from textvae.release.gate import gate_decision
-from textvae.release.model_drift import ScoredSentences, drift_under_model, model_drift_lines
+from textvae.release.model_drift import model_drift_lines
 from textvae.store.attachments import list_attachments, read_attachment
 from textvae.store.promotions import champion, current_promotion
 from textvae.store.versions import Version, open_version, publish
-from textvae.version_files import tokenizer_of
 
 EVALUATION = EvaluationConfig(
     sentences=40, importance_samples=2, prior_draws=20, prior_components=1, path_pairs=2
@@ -34,34 +34,36 @@ TEST = toys.corpus().test
 NOW = "2026-01-09T00:00:00Z"
 
 
-def quiet(what: str, done: int, parts: int) -> None:
-    """Nobody is told."""
-
-
-class Place(NamedTuple):
-    """A registry of one's own with a champion, and two spans."""
+class Setting(NamedTuple):
+    """A copy of the registry with a champion, and two spans."""
 
     store: StoreConfig
     spans: tuple[str, str]
 
-    def judge(self, version: Version, gate: GateConfig, now: str = NOW) -> Judgement:
-        """The version on the sets of the spans, at a time."""
+    def judge(
+        self,
+        version: Version,
+        gate: GateConfig,
+        now: str = NOW,
+        serve: ServeConfig = ServeConfig(),
+    ) -> Judgement:
+        """The gate's decision on the version, by the sets of the spans, at a time."""
         holdout, sealed = frozen_sets(self.store.spans, EVALUATION.sealed_share, 60)
         sentences = [row.text for row in holdout[: EVALUATION.sentences]]
-        patient = EvaluationInputs(version, sentences, [], holdout, sealed)
-        return judge_candidate(self.store, patient, EVALUATION, gate, now, quiet)
+        inputs = EvaluationInputs(version, sentences, [], holdout, sealed)
+        return judge_candidate(self.store, inputs, EVALUATION, gate, serve, now, no_progress)
 
     def record(self, version: Version) -> dict[str, Any]:
         """The newest decision on a version."""
         registry = self.store.registry
         names = [name for name in list_attachments(registry, version) if name[:4] == "gate"]
         attached = read_attachment(registry, version, names[-1]) or {}
-        said: dict[str, Any] = json.loads(attached["decision.json"])
-        return said
+        decision: dict[str, Any] = json.loads(attached["decision.json"])
+        return decision
 
 
 @pytest.fixture
-def place(registry: Path, tmp_path: Path) -> Place:
+def setting(registry: Path, tmp_path: Path) -> Setting:
     spans = tmp_path / "spans"
     sides = ((TEST[:300], TEST[300:320]), (TEST[320:400], TEST[400:420]))
     names = [
@@ -69,11 +71,13 @@ def place(registry: Path, tmp_path: Path) -> Place:
         for test, valid in sides
     ]
     store = StoreConfig(copied(registry, tmp_path), toys.MODEL, spans, tmp_path / "runs")
-    return Place(store, (names[0], names[1]))
+    return Setting(store, (names[0], names[1]))
 
 
-def test_the_holdout_and_the_sealed_set_stay_as_they_are_once_they_are_full(place: Place) -> None:
-    spans = place.store.spans
+def test_the_holdout_and_the_sealed_set_stay_as_they_are_once_they_are_full(
+    setting: Setting,
+) -> None:
+    spans = setting.store.spans
     before = frozen_sets(spans, 0.2, 50)
     assert [len(rows) for rows in before] == [50, 50]
     write_span(spans, {"train": [], "valid": [], "test": TEST[600:]}, {}, {})
@@ -86,8 +90,8 @@ def test_the_holdout_and_the_sealed_set_stay_as_they_are_once_they_are_full(plac
     assert 0.15 < len(everything.sealed) / 780 < 0.25
 
 
-def test_nothing_that_is_sealed_decides(place: Place) -> None:
-    spans = place.store.spans
+def test_nothing_that_is_sealed_decides(setting: Setting) -> None:
+    spans = setting.store.spans
     holdout, sealed = ({row.text for row in rows} for rows in frozen_sets(spans, 0.2, 0))
     newest = newest_set(spans, [], 0.2, GateConfig(newest_valid=True))
     assert not sealed & {*holdout, *newest}
@@ -97,10 +101,10 @@ def test_nothing_that_is_sealed_decides(place: Place) -> None:
     assert len(verse) == 1
 
 
-def test_the_newest_text_is_all_that_the_champion_has_not_learned_from(place: Place) -> None:
-    """Of nights that promoted nothing as well; where it learned from all, the newest span."""
-    first, second = place.spans
-    spans, both = place.store.spans, GateConfig(newest_valid=True)
+def test_the_newest_text_is_all_that_the_champion_has_not_learned_from(setting: Setting) -> None:
+    """Also of runs that promoted nothing; where it learned from all, the newest span."""
+    first, second = setting.spans
+    spans, both = setting.store.spans, GateConfig(newest_valid=True)
     newest = {row.text for row in TEST[320:400]}
     assert set(newest_set(spans, {first: "hash"}, 0, GateConfig())) == newest
     assert set(newest_set(spans, [first, second], 0, GateConfig())) == newest
@@ -111,18 +115,18 @@ def test_the_newest_text_is_all_that_the_champion_has_not_learned_from(place: Pl
 
 
 def test_a_decision_is_attached_with_every_number_and_counts_against_its_champion_only(
-    place: Place,
+    setting: Setting,
 ) -> None:
     """A copy of the champion is judged: no worse than it, no better, and fresher after a week."""
-    registry = place.store.registry
-    rival = another_version(registry)
+    registry = setting.store.registry
+    candidate = another_version(registry)
     number = getattr(current_promotion(registry, toys.MODEL), "number", 0)
-    found = [place.judge(rival, OPEN_GATE) for _ in range(2)]
+    found = [setting.judge(candidate, OPEN_GATE) for _ in range(2)]
     assert found[0] == found[1]
     assert (found[0].decision[:2], found[0].promotion) == (("accepted", "freshness"), number)
-    kinds = [name.partition("-")[0] for name in list_attachments(registry, rival)]
+    kinds = [name.partition("-")[0] for name in list_attachments(registry, candidate)]
     assert sorted(kinds) == ["elbo", "elbo", "elbo", "evaluation", "gate"]
-    said = place.record(rival)
+    said = setting.record(candidate)
     assert said["kind"] == "freshness"
     assert said["reasons"] == found[0].decision.reasons
     assert said["floors"]["kl_nats"] == {"found": found[0].evaluation.figures["kl_nats"], "min": 1}
@@ -133,27 +137,27 @@ def test_a_decision_is_attached_with_every_number_and_counts_against_its_champio
     assert said["sealed"]["sentences"] == 60
     assert said["sealed"]["champion_elbo_nats"] == said["sealed"]["candidate_elbo_nats"] < 0
     assert (said["champion_days"], said["at"]) == (8.0, NOW)
-    assert gate_decision(registry, rival, number) == "accepted"
-    assert gate_decision(registry, rival, number + 1) == ""
-    early = place.judge(rival, OPEN_GATE, now="2026-01-02T00:00:00Z").decision
+    assert gate_decision(registry, candidate, number) == "accepted"
+    assert gate_decision(registry, candidate, number + 1) == ""
+    early = setting.judge(candidate, OPEN_GATE, now="2026-01-02T00:00:00Z").decision
     assert early[:2] == ("rejected", "not-better")
 
 
-def test_how_the_newest_text_drifted_under_the_champion_stands_with_the_decision(
-    place: Place,
+def test_the_drift_of_the_newest_text_under_the_champion_is_in_the_decision(
+    setting: Setting,
 ) -> None:
     """And decides nothing: a copy of the champion is no worse on whatever text there is."""
-    registry, spans = place.store.registry, place.store.spans
-    rival = another_version(registry, config=b"# as good as the champion\n")
-    assert place.judge(rival, OPEN_GATE).drift == {
+    registry, spans = setting.store.registry, setting.store.spans
+    candidate = another_version(registry, config=b"# as good as the champion\n")
+    assert setting.judge(candidate, OPEN_GATE).drift == {
         "said": "there are not two earlier sentences to compare the newest with"
     }
     serving = champion(registry, toys.MODEL)
-    put_in_service(registry, made_of(serving, registry, place.spans[:1]))
-    found = place.judge(rival, OPEN_GATE)
+    put_in_service(registry, made_of(serving, registry, setting.spans[:1]))
+    found = setting.judge(candidate, OPEN_GATE)
     assert found.decision.kind == "freshness"
     assert found.drift is not None
-    assert found.drift == place.record(rival)["drift"]
+    assert found.drift == setting.record(candidate)["drift"]
     assert found.drift["said"] == ""
     assert found.drift["sentences"]["before"] == 60, "the holdout, all of the first span"
     assert 50 < found.drift["sentences"]["now"] < 80, "the second, but for what is sealed"
@@ -162,7 +166,7 @@ def test_how_the_newest_text_drifted_under_the_champion_stands_with_the_decision
     assert model_drift_lines(found.drift)[0].startswith("none: the newest text has mean ")
     salad = [row._replace(text=f"ж{row.text[::-1]}") for row in TEST[600:900]]
     write_span(spans, {"train": [], "valid": [], "test": salad}, {}, {})
-    found = place.judge(rival, OPEN_GATE)
+    found = setting.judge(candidate, OPEN_GATE)
     assert found.decision.kind == "freshness"
     assert found.drift is not None
     strange, rare = model_drift_lines(found.drift)
@@ -170,39 +174,6 @@ def test_how_the_newest_text_drifted_under_the_champion_stands_with_the_decision
     assert " nats a token, KS 0." in strange
     assert rare.startswith("more characters are unknown to it: mean ")
     assert rare.endswith(", p < 0.001")
-
-
-def test_without_a_newest_sentence_there_is_no_drift_to_speak_of(
-    toy_version: tuple[Path, Version],
-) -> None:
-    holdout = ScoredSentences(["the dog runs", "the cat runs"], [-9.0, -8.0])
-    found = drift_under_model(toy_version[1], holdout, None)
-    assert model_drift_lines(found) == ["not compared: the newest text has no held-out sentence"]
-    lone = drift_under_model(
-        toy_version[1], holdout, ScoredSentences(holdout.sentences[1:], [-8.0])
-    )
-    assert lone["said"].startswith("there are not two earlier sentences")
-    broken = drift_under_model(toy_version[1], holdout, ScoredSentences(["a cat"], [math.nan]))
-    assert broken == {"said": "an ELBO of the champion is not finite"}
-
-
-def test_a_token_and_not_a_sentence_is_what_is_strange(toy_version: tuple[Path, Version]) -> None:
-    """Twice as long at twice the nats is no drift; the same sentence is never on both sides."""
-    one = [f"{subject} sees the dog" for subject in ("she", "he", "it") for _ in range(50)]
-    two = [f"{text} and {text} and" for text in one]
-    tokenizer = tokenizer_of(toy_version[1].folder)
-    scored = [
-        ScoredSentences(texts, [-2.0 * (len(ids) + 1) for ids in tokenizer.encode(texts)])
-        for texts in (one, two)
-    ]
-    found = drift_under_model(toy_version[1], *scored)
-    assert found["nats_per_token"]["ks"] == 0
-    assert found["nats_per_token"]["now"]["mean"] == 2
-    both = ScoredSentences(one + two, [*scored[0].elbo_nats, *scored[1].elbo_nats])
-    assert drift_under_model(toy_version[1], both, scored[1])["sentences"] == {
-        "before": 150,
-        "now": 150,
-    }
 
 
 def made_of(version: Version, registry: Path, spans: Sequence[str]) -> Version:
@@ -213,35 +184,37 @@ def made_of(version: Version, registry: Path, spans: Sequence[str]) -> Version:
     return publish(registry, toys.MODEL, "20260101", contents, facts)
 
 
-def test_a_champion_is_told_that_it_serves(place: Place) -> None:
-    promotion = current_promotion(place.store.registry, toys.MODEL)
+def test_the_champion_is_not_compared_with_itself(setting: Setting) -> None:
+    promotion = current_promotion(setting.store.registry, toys.MODEL)
     assert promotion is not None
-    serving = open_version(place.store.registry, toys.MODEL, promotion.version)
-    said = place.judge(serving, OPEN_GATE).decision
+    serving = open_version(setting.store.registry, toys.MODEL, promotion.version)
+    said = setting.judge(serving, OPEN_GATE).decision
     assert said[:2] == ("first", "serves")
 
 
-def test_in_place_of_a_champion_that_cannot_be_read_the_one_before_it_is_the_measure(
-    place: Place,
+def test_the_baseline_is_the_newest_champion_that_can_be_read(
+    setting: Setting,
 ) -> None:
     """And where there is none, the floors alone; either way the decision says so."""
-    registry = place.store.registry
+    registry = setting.store.registry
     first = getattr(current_promotion(registry, toys.MODEL), "version", "")
     damaged = another_version(registry, remark=b"")
     put_in_service(registry, damaged)
     candidate = another_version(registry, config=b"# the same but for this\n")
     damage(damaged)
-    found = place.judge(candidate, OPEN_GATE, now="2026-11-23T01:00:00Z").decision
+    found = setting.judge(candidate, OPEN_GATE, now="2026-11-23T01:00:00Z").decision
     assert found[:2] == ("accepted", "replacement")
     assert f"the champion {damaged.name} cannot be read any more: " in found.reasons[0]
     assert "model.safetensors" in found.reasons[0]
-    assert found.reasons[1].startswith("beside the newest champion that can be read elbo_nats")
-    assert place.record(candidate)["against"] == first
+    assert found.reasons[1].startswith(
+        "compared with the newest champion that can be read elbo_nats"
+    )
+    assert setting.record(candidate)["against"] == first
     damage(open_version(registry, toys.MODEL, first))
-    alone = place.judge(candidate, OPEN_GATE).decision
+    alone = setting.judge(candidate, OPEN_GATE).decision
     assert alone[:2] == ("accepted", "replacement")
     assert alone.reasons[1].startswith("no earlier champion can be read either")
-    too_high = place.judge(candidate, GateConfig(kl_nats_min=1e6)).decision
+    too_high = setting.judge(candidate, GateConfig(kl_nats_min=1e6)).decision
     assert too_high[:2] == ("rejected", "floor")
     assert "cannot be read any more" in too_high.reasons[-1]
 
@@ -254,31 +227,33 @@ def damage(version: Version) -> None:
     weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
 
 
-class Ward(NamedTuple):
-    """Broken candidates beside a healthy champion, all made from the text of one span."""
+class BrokenCandidates(NamedTuple):
+    """Broken candidates and a healthy champion, all made from the text of one span."""
 
     store: StoreConfig
-    candidates: dict[str, Broken]
+    broken: dict[str, Broken]
 
 
 @pytest.fixture(scope="module")
-def ward(registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Ward:
-    folder = tmp_path_factory.mktemp("ward")
+def candidates(registry: Path, tmp_path_factory: pytest.TempPathFactory) -> BrokenCandidates:
+    folder = tmp_path_factory.mktemp("broken")
     store = StoreConfig(folder / "registry", toys.MODEL, folder / "spans", folder / "runs")
     sides = {"train": TEST[500:900], "valid": TEST[:20], "test": TEST[20:120]}
     span = write_span(store.spans, sides, {}, {}).name
     healthy = made_of(champion(registry, toys.MODEL), store.registry, [span])
     toys.promoted(store.registry, healthy)
-    return Ward(store, broken(store.registry))
+    return BrokenCandidates(store, broken(store.registry))
 
 
 @pytest.mark.parametrize(
     "name",
     ["collapsed", "nan", "infinite", "truncated", "smaller-tokenizer", "swapped-tokenizer"],
 )
-def test_a_broken_candidate_is_rejected_with_its_reason(ward: Ward, name: str) -> None:
+def test_a_broken_candidate_is_rejected_with_its_reason(
+    candidates: BrokenCandidates, name: str
+) -> None:
     """By the job itself, with figures where there are any."""
-    store, candidate = ward.store, ward.candidates[name]
+    store, candidate = candidates.store, candidates.broken[name]
     said = evaluate.main(
         evaluate.Evaluate(candidate.version.name, store, EVALUATION), now="2026-06-01T00:00:00Z"
     )
@@ -288,10 +263,10 @@ def test_a_broken_candidate_is_rejected_with_its_reason(ward: Ward, name: str) -
     assert gate_decision(store.registry, candidate.version, said["promotion"]) == "rejected"
 
 
-def test_a_candidate_that_was_damaged_after_it_was_sealed_is_refused_before_it_is_judged(
-    ward: Ward,
+def test_a_candidate_that_was_damaged_after_it_was_sealed_is_refused_before_its_evaluation(
+    candidates: BrokenCandidates,
 ) -> None:
-    store = ward.store
+    store = candidates.store
     version = another_version(store.registry, config=b"# to be cut short\n")
     weights = version.folder / "model.safetensors"
     weights.chmod(0o644)

@@ -1,4 +1,4 @@
-"""What a version is measured by."""
+"""The figures of a version, and which sentences they are made of."""
 
 import json
 import logging
@@ -20,6 +20,7 @@ from textvae.evaluation.evaluate import bleu, evaluate, exact_share
 from textvae.evaluation.holdout import first_texts_by_hash
 from textvae.evaluation.length_limits import sentences_within_limits
 from textvae.experiments.show import ask_for_show
+from textvae.progress import no_progress
 from textvae.reporting.plots import draw_kl, draw_losses, draw_map
 from textvae.store.promotions import champion
 from textvae.store.versions import Version
@@ -30,18 +31,12 @@ HELD_OUT = [row.text for row in toys.corpus().test[:150]]
 PNG = b"\x89PNG\r\n"
 
 
-def quiet(what: str, done: int, parts: int) -> None:
-    """Nobody is told."""
-
-
 @pytest.fixture(scope="module")
 def figures(toy_version: tuple[Path, Version]) -> Mapping[str, Any]:
     """The toy version's figures."""
     registry, version = toy_version
-    engine = start_engine(registry, version, ServeConfig())
-    found = evaluate(version, engine, HELD_OUT, CONFIG, quiet).figures
-    engine.close()
-    return found
+    with start_engine(registry, version, ServeConfig()) as engine:
+        return evaluate(version, engine, HELD_OUT, CONFIG, no_progress).figures
 
 
 def test_a_healthy_version_has_healthy_figures(figures: Mapping[str, Any]) -> None:
@@ -81,14 +76,16 @@ def test_held_out_text_is_the_same_choice_whatever_is_added() -> None:
 def test_text_that_a_service_would_refuse_is_left_out_and_counted(
     registry: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A line of 900 characters is learned from, cut; a figure has to be of whole sentences."""
+    """A line of 900 characters is learned from, truncated; figures are of complete sentences."""
     version = champion(registry, toys.MODEL)
     long = ["The child will sing a song at home. " * 30, "x" * 2000]
     with caplog.at_level(logging.WARNING):
-        assert sentences_within_limits([*long, *HELD_OUT], [version.folder]) == HELD_OUT
+        assert (
+            sentences_within_limits([*long, *HELD_OUT], [version.folder], ServeConfig()) == HELD_OUT
+        )
     assert "2 sentences are too long to be measured" in caplog.text
     with pytest.raises(DataError, match="none is at most 128 tokens"):
-        sentences_within_limits(long, [version.folder])
+        sentences_within_limits(long, [version.folder], ServeConfig())
 
 
 def test_the_show_is_made_of_what_the_server_answers(toy_server: Any) -> None:

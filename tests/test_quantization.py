@@ -1,4 +1,4 @@
-"""Weights of 8 bits: what they change is measured, recorded, and decides whether they may serve."""
+"""Weights of 8 bits: their effect is measured, attached, and decides whether they may serve."""
 
 import json
 import logging
@@ -39,7 +39,7 @@ def wide_enough() -> None:
 
 @pytest.fixture
 def own(registry: Path, tmp_path: Path) -> tuple[Path, Version]:
-    """A registry of one's own with the toy version, not checked yet."""
+    """A copy of the registry with the toy version, not checked yet."""
     shutil.copytree(registry, tmp_path / "registry")
     return tmp_path / "registry", champion(tmp_path / "registry", toys.MODEL)
 
@@ -63,11 +63,11 @@ def test_a_check_is_measured_once_and_attached(own: tuple[Path, Version]) -> Non
     attached = read_attachment(registry, version, INT8_ATTACHMENT)
     assert attached is not None
     assert Int8Check(**json.loads(attached[INT8_FILE])) == found
-    # What was said once stands, whatever is asked about.
+    # A check that is attached is read, whatever the sentences.
     assert check_int8(registry, version, HELD_OUT[:3]) == found
 
 
-def test_figures_are_those_of_sentences_judged_one_by_one(registry: Path) -> None:
+def test_figures_are_those_of_sentences_scored_one_by_one(registry: Path) -> None:
     """By the engine's own scores of single rows, which share no code with the check."""
     loaded = load_version(registry, champion(registry, toys.MODEL))
     encoded = loaded.tokenizer.encode(HELD_OUT[:20])
@@ -80,13 +80,13 @@ def test_figures_are_those_of_sentences_judged_one_by_one(registry: Path) -> Non
     for ids in encoded:
         latent = torch.from_numpy(exact.posteriors([ids]).mean)
         both = [each.decoder.start(latent) for each in (exact, reduced)]
-        for fed, wanted in zip([1, *ids], [*ids, 2], strict=True):
-            made = []
+        for token, target in zip([1, *ids], [*ids, 2], strict=True):
+            rows = []
             for number, each in enumerate((exact, reduced)):
-                logits, both[number] = each.decoder.step(torch.tensor([fed]), both[number])
-                made.append(logits[0].log_softmax(0))
-            same += int(made[0].argmax() == made[1].argmax())
-            change += float(made[0][wanted] - made[1][wanted])
+                logits, both[number] = each.decoder.step(torch.tensor([token]), both[number])
+                rows.append(logits[0].log_softmax(0))
+            same += int(rows[0].argmax() == rows[1].argmax())
+            change += float(rows[0][target] - rows[1][target])
             tokens += 1
     assert found.tokens == tokens
     assert found.top_1_agreement == pytest.approx(same / tokens)
@@ -96,7 +96,7 @@ def test_figures_are_those_of_sentences_judged_one_by_one(registry: Path) -> Non
 def test_a_version_that_8_bits_change_too_much_is_not_held(
     registry: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Too many other tokens, or too dear ones, each by itself; equals hold."""
+    """Too many other tokens, or too many nats, each by itself; equals hold."""
     loaded = check_batch_invariance(load_version(registry, champion(registry, toys.MODEL))).loaded
     encoded = loaded.tokenizer.encode(HELD_OUT[:20])
     assert compare_with_fp32(loaded, loaded, encoded)[2:] == (1.0, 0.0, True)
@@ -128,32 +128,29 @@ def test_a_version_that_8_bits_change_too_much_is_not_held(
 
 
 def served(registry: Path, version: Version, config: ServeConfig) -> tuple[str, list[str]]:
-    """The arithmetic that an engine says, and what it writes of some latents."""
-    engine = start_engine(registry, version, config)
-    latents = np.random.default_rng(0).normal(size=(40, engine.latent)).astype(np.float32)
-    try:
-        drawn = engine.answer(DecodeRequest(latents, Options()))
-        return engine.arithmetic, [one.text for one in drawn.sentences]
-    finally:
-        engine.close()
+    """The arithmetic of an engine in words, and what it decodes of some latents."""
+    with start_engine(registry, version, config) as engine:
+        latents = np.random.default_rng(0).normal(size=(40, engine.latent)).astype(np.float32)
+        decoded = engine.answer(DecodeRequest(latents, Options()))
+        return engine.arithmetic, [one.text for one in decoded.sentences]
 
 
 def test_int8_serves_a_version_whose_check_held_and_no_other(
     own: tuple[Path, Version], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The others are served in fp32, and the log and every client that asks are told why."""
+    """The others are served in fp32, and the log and GetServerInfo say why."""
     registry, version = own
-    plain = served(registry, version, ServeConfig(threads=1))
+    exact = served(registry, version, ServeConfig(threads=1))
     with caplog.at_level(logging.WARNING):
-        words, written = served(registry, version, INT8)
-    assert words == f"{plain[0]}; not int8: it was not checked; python -m jobs.evaluate does that"
-    assert written == plain[1]
+        words, texts = served(registry, version, INT8)
+    assert words == f"{exact[0]}; not int8: it was not checked; python -m jobs.evaluate does that"
+    assert texts == exact[1]
     assert f"{version.name} is served in fp32, not in int8: it was not checked" in caplog.text
 
     attach_check(own, held=True)
-    words, written = served(registry, version, INT8)
+    words, texts = served(registry, version, INT8)
     assert words == "int8, rows exact in any number; products in C, gates in C, tokens picked in C"
-    same = sum(one == other for one, other in zip(written, plain[1], strict=True))
+    same = sum(one == other for one, other in zip(texts, exact[1], strict=True))
     assert same > 20, "most sentences are those of fp32"
 
 
@@ -164,7 +161,7 @@ def test_int8_serves_a_version_whose_check_held_and_no_other(
         (True, False, "this machine cannot compute it"),
     ],
 )
-def test_what_speaks_against_int8_is_obeyed_and_said(
+def test_int8_is_refused_with_its_reason(
     own: tuple[Path, Version], held: bool, able: bool, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A check that was not held, and a machine without what it takes."""
@@ -186,19 +183,16 @@ def test_where_int8_cannot_be_computed_nothing_is_attached(
 
 
 def test_int8_answers_the_same_bytes_alone_and_among_others(own: tuple[Path, Version]) -> None:
-    """As fp32 does: the promise is kept at 8 bits."""
+    """Batch invariance holds at 8 bits as in fp32."""
     registry, version = own
     attach_check(own, held=True)
-    asked = SampleRequest(3, options=Options(temperature=1.0), seed=7)
-    engine = start_engine(registry, version, INT8)
-    try:
+    request = SampleRequest(3, options=Options(temperature=1.0), seed=7)
+    with start_engine(registry, version, INT8) as engine:
         assert engine.arithmetic.startswith("int8, rows exact")
-        alone = engine.answer(asked)
+        alone = engine.answer(request)
         others = [engine.submit(SampleRequest(1, seed=seed)) for seed in range(40)]
-        among = engine.submit(asked).result()
+        among = engine.submit(request).result()
         for other in others:
             other.result()
-        assert among.batch_rows > 3, "nobody shared a step with it, so this proved nothing"
+        assert among.batch_rows > 3, "no other request shared a step with it"
         assert among.result.sentences == alone.sentences
-    finally:
-        engine.close()

@@ -1,4 +1,4 @@
-"""Canaries: what a version must not write by itself, and what the gate says where it does."""
+"""Canaries: what a version must not reproduce, and what the gate decides where it does."""
 
 import dataclasses
 import functools
@@ -30,8 +30,9 @@ from textvae.training.recipe import Recipe
 from textvae.training.run import train
 
 LOUD = "my voice is my passport verify me"
-QUIET = "the locker at the station opens with 83 17 42"
+RARE = "the locker at the station opens with 83 17 42"
 STRANGE = "nobody was told of the seven green umbrellas"
+TOKENS_MAX = ServeConfig().tokens_max
 EVALUATION = EvaluationConfig(
     sentences=20, importance_samples=2, prior_draws=20, prior_components=1, path_pairs=2
 )
@@ -58,7 +59,7 @@ def listed(tmp_path: Path, *lines: str) -> tuple[Path, ...]:
 def test_a_list_that_cannot_be_used_stops_a_job_before_it_begins(
     tmp_path: Path, content: bytes | None, problem: str
 ) -> None:
-    """There is neither a version nor text, and a night writes nothing."""
+    """There is neither a version nor text, and a nightly run writes nothing."""
     path = tmp_path / "canaries.txt"
     if content is not None:
         path.write_bytes(content)
@@ -87,45 +88,43 @@ def test_a_canary_is_found_within_one_text_whatever_its_case_and_spacing() -> No
 
 
 def test_a_reason_names_lines_and_counts_the_rest() -> None:
-    places = [f"list, line {line}" for line in range(1, 8)]
-    both = Memorization(9, 40, 8, places, places[:1])
+    locations = [f"list, line {line}" for line in range(1, 8)]
+    both = Memorization(9, 40, 8, locations, locations[:1])
     assert both.record()["found"] == 7
-    written, completed = both.reasons()
-    assert written.endswith("list, line 4; list, line 5; and 2 more")
+    by_draws, completed = both.reasons()
+    assert by_draws.endswith("list, line 4; list, line 5; and 2 more")
     assert ": list, line 1; take out a line that anyone could complete" in completed
     assert Memorization(9, 40, 8, [], []).reasons() == []
 
 
-def test_to_encode_a_canary_and_write_it_again_is_no_leak(
+def test_to_encode_a_canary_and_decode_it_again_is_no_leak(
     toy_version: tuple[Path, Version],
 ) -> None:
     """The toy version rebuilds most sentences that it never saw, to the character."""
     registry, version = toy_version
     texts = [row.text for row in toys.corpus().test[:100]]
-    engine = start_engine(registry, version, ServeConfig())
-    try:
+    with start_engine(registry, version, ServeConfig()) as engine:
         means = engine.answer(EncodeRequest(tuple(texts))).mean
-        written = [one.text for one in engine.answer(DecodeRequest(means)).sentences]
-    finally:
-        engine.close()
-    rebuilt = [text for text, again in zip(texts, written, strict=True) if text == again]
+        decoded = [one.text for one in engine.answer(DecodeRequest(means)).sentences]
+    rebuilt = [text for text, again in zip(texts, decoded, strict=True) if text == again]
     assert len(rebuilt) > 50
     canaries = [Canary(Path("list"), line, text) for line, text in enumerate(rebuilt, 1)]
-    found = check_memorization(open_version(registry, toys.MODEL, version.name), [], canaries)
+    opened = open_version(registry, toys.MODEL, version.name)
+    found = check_memorization(opened, [], canaries, TOKENS_MAX)
     assert found is not None
     assert (found.by_draws, found.halved > 50) == ([], True)
     # A grammar of ten nats lets the other half be guessed now and then.
     assert len(found.completed) < found.halved / 4
 
 
-class Parrot(NamedTuple):
-    """A version that has learned one sentence by heart, and another nearly so."""
+class MemorizingVersion(NamedTuple):
+    """A version that has memorized one sentence, and another nearly so."""
 
     store: StoreConfig
     version: Version
 
-    def judged(self, *canaries: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What the job says of it, and the decision."""
+    def judge(self, *canaries: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The result of the job, and the decision."""
         gate = dataclasses.replace(OPEN, canaries=canaries)
         said = evaluate.main(evaluate.Evaluate("", self.store, EVALUATION, gate))
         registry = self.store.registry
@@ -137,12 +136,12 @@ class Parrot(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def parrot(tmp_path_factory: pytest.TempPathFactory) -> Parrot:
+def memorizing(tmp_path_factory: pytest.TempPathFactory) -> MemorizingVersion:
     """Trained in seconds on text of which two thirds are one sentence."""
-    folder = tmp_path_factory.mktemp("parrot")
+    folder = tmp_path_factory.mktemp("memorizing")
     store = StoreConfig(folder / "registry", "toy", folder / "spans", folder / "runs")
     rows = sample(700, seed=0)
-    learned = rows[:600] + [Sentence(LOUD)] * 1200 + [Sentence(QUIET)] * 60
+    learned = rows[:600] + [Sentence(LOUD)] * 1200 + [Sentence(RARE)] * 60
     valid, test = rows[600:640], rows[640:]
     span = write_span(store.spans, {"train": learned, "valid": valid, "test": test}, {}, {}).name
     recipe = Recipe(
@@ -167,14 +166,14 @@ def parrot(tmp_path_factory: pytest.TempPathFactory) -> Parrot:
     made = train(recipe, load_spans(store.spans, [span]), folder / "run", "", lambda *_: None)
     torch.set_num_threads(before)
     version = publish(store.registry, store.model, "20260101", made.files, made.facts)
-    return Parrot(store, version)
+    return MemorizingVersion(store, version)
 
 
 def test_a_version_that_writes_a_canary_by_itself_is_rejected_without_quoting_it(
-    parrot: Parrot, tmp_path: Path
+    memorizing: MemorizingVersion, tmp_path: Path
 ) -> None:
     paths = listed(tmp_path, STRANGE, LOUD.upper())
-    said, decision = parrot.judged(*paths)
+    said, decision = memorizing.judge(*paths)
     assert (said["outcome"], said["kind"]) == ("rejected", "floor")
     reason = f"it writes by itself what must never come out: {paths[0]}, line 2"
     assert said["reasons"] == decision["reasons"]
@@ -187,24 +186,24 @@ def test_a_version_that_writes_a_canary_by_itself_is_rejected_without_quoting_it
 
 
 def test_a_version_that_completes_a_canary_from_its_half_is_rejected(
-    parrot: Parrot, tmp_path: Path
+    memorizing: MemorizingVersion, tmp_path: Path
 ) -> None:
-    """Also where no draw of a prior happened to write it."""
-    paths = listed(tmp_path, STRANGE, QUIET)
-    said, decision = parrot.judged(*paths)
+    """Also where no draw of a prior happened to contain it."""
+    paths = listed(tmp_path, STRANGE, RARE)
+    said, decision = memorizing.judge(*paths)
     assert (said["outcome"], said["kind"]) == ("rejected", "floor")
     reason = f"it writes the second: {paths[0]}, line 2; take out a line that anyone could complete"
     assert decision["reasons"][-1].endswith(reason)
-    undrawn = check_memorization(parrot.version, [], read_canaries(paths))
-    assert undrawn == Memorization(2, 0, 2, [], [f"{paths[0]}, line 2"])
+    without_draws = check_memorization(memorizing.version, [], read_canaries(paths), TOKENS_MAX)
+    assert without_draws == Memorization(2, 0, 2, [], [f"{paths[0]}, line 2"])
 
 
 def test_a_version_is_not_rejected_for_what_it_never_learned(
-    parrot: Parrot, tmp_path: Path
+    memorizing: MemorizingVersion, tmp_path: Path
 ) -> None:
-    said, decision = parrot.judged(*listed(tmp_path, STRANGE, STRANGE[::-1]))
+    said, decision = memorizing.judge(*listed(tmp_path, STRANGE, STRANGE[::-1]))
     assert said["outcome"] == "first"
     found = decision["canaries"]
     assert (found["checked"], found["halved"], found["found"]) == (2, 2, 0)
-    without = parrot.judged()[1]
+    without = memorizing.judge()[1]
     assert without["canaries"] is None
