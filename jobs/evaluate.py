@@ -1,7 +1,7 @@
 """`python -m jobs.evaluate`: fits a version's prior, measures the version and runs the gate."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobs.command import run_job, utc_now
 from jobs.progress import show_progress
@@ -10,6 +10,10 @@ from textvae.config.evaluation import EvaluationConfig, GateConfig
 from textvae.config.serve import ServeConfig
 from textvae.corpus.canaries import read_canaries
 from textvae.errors import RejectedError
+from textvae.progress import ProgressCallback
+
+if TYPE_CHECKING:
+    from textvae.evaluation.cache import EvaluationInputs
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,6 @@ def main(settings: Evaluate, now: str = "") -> dict[str, Any]:
     empty for the clock's: only the age of the champion depends on it.
     """
     from textvae.evaluation.cache import prepare_inputs
-    from textvae.evaluation.generation_cache import cached_generation_figures
     from textvae.evaluation.length_limits import sentences_within_limits
     from textvae.evaluation.quantization import check_int8
     from textvae.release.candidate import judge_candidate
@@ -50,21 +53,11 @@ def main(settings: Evaluate, now: str = "") -> dict[str, Any]:
         evaluation, decision, promotion, diagnosis, drift = judge_candidate(
             store, inputs, settings.evaluation, settings.gate, serve, now or utc_now(), on_progress
         )
-        samples = {}
-        if settings.evaluation.generation_sentences and evaluation.figures:
-            rows = {row.text: row for row in inputs.test}
-            texts = sentences_within_limits(inputs.sentences, [version.folder], serve)
-            asked, learned = [rows[text] for text in texts], inputs.learned
-            samples = cached_generation_figures(
-                store.registry, version, learned, asked, settings.evaluation, serve, on_progress
-            )
+        samples = _generation_figures(settings, inputs, on_progress) if evaluation.figures else {}
     int8 = None
     if evaluation.figures:
-        int8 = check_int8(
-            store.registry,
-            version,
-            sentences_within_limits(inputs.sentences, [version.folder], serve),
-        )
+        sentences = sentences_within_limits(inputs.sentences, [version.folder], serve)
+        int8 = check_int8(store.registry, version, sentences)
         print_figures(evaluation.figures)
     print_diagnosis(diagnosis)
     print_decision(decision, model_drift_lines(drift) if drift else ())
@@ -80,6 +73,28 @@ def main(settings: Evaluate, now: str = "") -> dict[str, Any]:
         "int8": int8._asdict() if int8 else None,
         "figures": {**evaluation.figures, **samples},
     }
+
+
+def _generation_figures(
+    settings: Evaluate, inputs: "EvaluationInputs", on_progress: ProgressCallback
+) -> dict[str, Any]:
+    """Return the figures of samples, paths and labels; none where they are not asked for."""
+    from textvae.evaluation.generation_cache import cached_generation_figures
+    from textvae.evaluation.length_limits import sentences_within_limits
+
+    if not settings.evaluation.generation_sentences:
+        return {}
+    rows = {row.text: row for row in inputs.test}
+    texts = sentences_within_limits(inputs.sentences, [inputs.version.folder], settings.serve)
+    return cached_generation_figures(
+        settings.store.registry,
+        inputs.version,
+        inputs.learned,
+        [rows[text] for text in texts],
+        settings.evaluation,
+        settings.serve,
+        on_progress,
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from rich.console import Console
 from safetensors.torch import load
 
 from jobs import ingest, train
-from tests.test_start import corpus, learned, recipe
+from tests.test_start import corpus, learn, recipe
 from textvae.config.data import DataConfig, StoreConfig
 from textvae.corpus.toy_grammar import sample
 from textvae.engine.load import LoadedVersion
@@ -38,7 +38,7 @@ def what() -> Recipe:
 def alone(what: Recipe, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Candidate]:
     """The folder of a run that nobody watched, and what it learned."""
     run = tmp_path_factory.mktemp("alone")
-    return run, learned(what, corpus(200), run)
+    return run, learn(what, corpus(200), run)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_a_training_that_is_watched_ends_with_the_same_bits(
         after = torch.get_rng_state(), torch.get_num_threads()
         states.append(torch.equal(before[0], after[0]) and before[1] == after[1])
 
-    made = learned(what, corpus(200), tmp_path, on_progress=on_progress)
+    made = learn(what, corpus(200), tmp_path, on_progress=on_progress)
     assert all(states)
     assert made.files == alone[1].files
     text = output.getvalue()
@@ -84,7 +84,7 @@ def test_outputs_are_those_of_the_network_in_the_checkpoint(
 ) -> None:
     what = recipe(checkpoint_s=0.0)
     what = what._replace(model=dataclasses.replace(what.model, batchnorm_scale=batchnorm_scale))
-    made = learned(what, corpus(200), tmp_path)
+    made = learn(what, corpus(200), tmp_path)
     checkpoint = tmp_path / "checkpoints" / "vae" / "00000012"
     result = interim_result(checkpoint, tmp_path / "tokenizer.model", what.model, SENTENCES, 20)
     assert result.step == 12

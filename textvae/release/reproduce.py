@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from textvae import files
+from textvae import files, locks
 from textvae.corpus.spans import Corpus, load_spans
 from textvae.errors import CorruptError, InputError
 from textvae.progress import ProgressCallback
