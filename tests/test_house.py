@@ -63,8 +63,7 @@ HOUSE = {
 }
 """Every room of textvae/, and jobs/ above them all. Nothing knows a room of its own floor."""
 
-STRANGERS = ("training", "serve")
-"""No module may reach both, by whatever way."""
+STRANGERS = ("training", "serve")  # no module may reach both
 
 GUARDED = {
     "torch": "torch",
@@ -90,7 +89,7 @@ MAKES_A_VALUE = (
 """Calls that may stand at module level, beside those of a class: they act on nothing."""
 
 FILE_LINES_MAX, FUNCTION_LINES_MAX = 300, 50
-CHAIN_MAX = 12
+CHAIN_MODULES_MAX = 12
 """Modules of the longest chain of imports, the ends counted."""
 
 
@@ -220,7 +219,7 @@ def test_no_chain_of_imports_is_longer_than_can_be_followed() -> None:
         return (module, *max(map(chain, arrows[module] & set(trees)), key=len, default=()))
 
     longest = max(map(chain, trees), key=len)
-    assert len(longest) <= CHAIN_MAX, " > ".join(longest)
+    assert len(longest) <= CHAIN_MODULES_MAX, " > ".join(longest)
 
 
 def test_training_and_serve_never_meet() -> None:
