@@ -30,17 +30,17 @@ SENTENCES = [
     "the farmers will see the cat in the garden",
     "the cat",
 ]
-DRAWN = Options(temperature=0.9, tokens_max=10)
+SAMPLED = Options(temperature=0.9, tokens_max=10)
 NOWHERE = "127.0.0.1:1"
 METHODS: dict[str, Callable[[Any, Latents], Any]] = {
     "encode": lambda client, _: client.encode(SENTENCES, logvar=True, samples=2, seed=3),
-    "decode": lambda client, mean: client.decode(mean, options=DRAWN, seed=3),
-    "sample": lambda client, _: client.sample(5, options=DRAWN, seed=3),
+    "decode": lambda client, mean: client.decode(mean, options=SAMPLED, seed=3),
+    "sample": lambda client, _: client.sample(5, options=SAMPLED, seed=3),
     "interpolate": lambda client, mean: client.interpolate(
         [SENTENCES[0], Latents(mean.values[1:2], mean.version)], 4, path="slerp", seed=3
     ),
     "beam": lambda client, _: client.paraphrase(SENTENCES, 3, options=Options(beam=2), seed=3),
-    "paraphrase": lambda client, _: client.paraphrase(SENTENCES, 3, options=DRAWN, seed=3),
+    "paraphrase": lambda client, _: client.paraphrase(SENTENCES, 3, options=SAMPLED, seed=3),
     "score": lambda client, _: client.score(SENTENCES, importance_samples=3, seed=3),
 }
 """A call of each method; five items, so that a server with a limit of two gets chunks."""
@@ -114,8 +114,8 @@ def test_chunks_share_the_seed_that_the_server_drew_for_the_first(
     client: Client, narrow_server: Server
 ) -> None:
     with Client(narrow_server.address) as narrow:
-        sampled = narrow.sample(7, options=DRAWN)
-    again = client.sample(7, options=DRAWN, seed=sampled.facts.seed)
+        sampled = narrow.sample(7, options=SAMPLED)
+    again = client.sample(7, options=SAMPLED, seed=sampled.facts.seed)
     assert as_lists(again) == as_lists(sampled)
 
 

@@ -22,7 +22,7 @@ Errors. Each carries a google.rpc.ErrorInfo (domain "textvae") with one of these
                                           serve; the message names the one that does
   BUSY               RESOURCE_EXHAUSTED   too many rows wait; google.rpc.RetryInfo says how long
                                           to hold back
-  NOT_SERVING        UNAVAILABLE          the server is loading or draining; ask another
+  NOT_SERVING        UNAVAILABLE          the server is loading or draining; call another
   INTERNAL           INTERNAL             a bug; metadata["id"] finds it in the server's log
 """
 
@@ -403,7 +403,7 @@ class DecodeRequest(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     FIRST_INDEX_FIELD_NUMBER: _builtins.int
     seed: _builtins.int
-    """Seed of the drawn tokens; unset, the server draws one and returns it."""
+    """Seed of the sampled tokens; unset, the server draws one and returns it."""
     first_index: _builtins.int
     """Number of the first latent among all latents of the caller, as in EncodeRequest."""
     @_builtins.property
@@ -487,7 +487,7 @@ class SampleRequest(_message.Message):
     the prior itself.
     """
     seed: _builtins.int
-    """Seed of latents and drawn tokens; unset, the server draws one and returns it."""
+    """Seed of latents and sampled tokens; unset, the server draws one and returns it."""
     first_index: _builtins.int
     """Number of the first draw among all draws of the caller, as in EncodeRequest."""
     version: _builtins.str
@@ -612,7 +612,7 @@ class InterpolateRequest(_message.Message):
     FIELD_INVALID.
     """
     seed: _builtins.int
-    """Seed of the drawn tokens; unset, the server draws one and returns it."""
+    """Seed of the sampled tokens; unset, the server draws one and returns it."""
     first_index: _builtins.int
     """Number of the first step among all steps of the caller, as in EncodeRequest."""
     version: _builtins.str
@@ -735,7 +735,7 @@ class ParaphraseRequest(_message.Message):
     distinct: _builtins.bool
     """Leave out repeats and copies of the sentence itself; fewer than `count` may then come back."""
     seed: _builtins.int
-    """Seed of latents and drawn tokens; unset, the server draws one and returns it."""
+    """Seed of latents and sampled tokens; unset, the server draws one and returns it."""
     first_index: _builtins.int
     """Number of the first sentence among all sentences of the caller, as in EncodeRequest."""
     version: _builtins.str

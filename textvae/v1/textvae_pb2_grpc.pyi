@@ -22,7 +22,7 @@ Errors. Each carries a google.rpc.ErrorInfo (domain "textvae") with one of these
                                           serve; the message names the one that does
   BUSY               RESOURCE_EXHAUSTED   too many rows wait; google.rpc.RetryInfo says how long
                                           to hold back
-  NOT_SERVING        UNAVAILABLE          the server is loading or draining; ask another
+  NOT_SERVING        UNAVAILABLE          the server is loading or draining; call another
   INTERNAL           INTERNAL             a bug; metadata["id"] finds it in the server's log
 """
 
