@@ -120,6 +120,7 @@ def test_a_system_without_control_groups_has_no_quota(tmp_path: Path) -> None:
     [
         (CoreLimits(64), 64, "64 cores by affinity, quota of the cgroup none"),
         (CoreLimits(64, 2.0), 2, "64 cores by affinity, quota of the cgroup 2 cores"),
+        (CoreLimits(64, 1.0), 1, "64 cores by affinity, quota of the cgroup 1 core"),
         (CoreLimits(64, 1.9), 1, "64 cores by affinity, quota of the cgroup 1.9 cores"),
         (CoreLimits(64, 0.25), 1, "64 cores by affinity, quota of the cgroup 0.25 cores"),
         (CoreLimits(1, 2.0), 1, "1 core by affinity, quota of the cgroup 2 cores"),

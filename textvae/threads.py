@@ -41,7 +41,7 @@ class CoreLimits(NamedTuple):
         return max(1, math.floor(min(self.affinity, self.quota)))
 
     def __str__(self) -> str:
-        quota = "none" if math.isinf(self.quota) else f"{self.quota:g} cores"
+        quota = "none" if math.isinf(self.quota) else _count(self.quota, "core")
         return f"{_count(self.affinity, 'core')} by affinity, quota of the cgroup {quota}"
 
 
@@ -81,9 +81,9 @@ def threads_words(threads: int, limits: CoreLimits) -> str:
     return f"{_count(threads, 'thread')}: {limits}"
 
 
-def _count(number: int, noun: str) -> str:
-    """Return the number with its noun: `1 core`, `2 cores`."""
-    return f"{number} {noun}{'s' * (number != 1)}"
+def _count(number: float, noun: str) -> str:
+    """Return the number with its noun: `1 core`, `1.5 cores`."""
+    return f"{number:g} {noun}{'s' * (number != 1)}"
 
 
 def _quotas(root: Path) -> Iterator[float]:
