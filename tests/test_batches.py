@@ -99,8 +99,8 @@ def test_epochs_and_seeds_differ() -> None:
         for seed, epoch in ((0, 0), (0, 1), (1, 0), (1, 1))
     ]
     parts = [{frozenset(part) for part in order} for order in orders]
-    for place, part in enumerate(parts):
-        assert all(len(part & other) < 5 for other in parts[:place])
+    for index, part in enumerate(parts):
+        assert all(len(part & other) < 5 for other in parts[:index])
 
 
 def test_sentences_of_like_length_share_a_batch_and_batches_are_mixed() -> None:

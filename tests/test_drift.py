@@ -1,4 +1,4 @@
-"""Drift of new text from the last spans: told where there is some, and where there is none."""
+"""Drift of new text from the last spans: reported where there is some, and where there is none."""
 
 import random
 import time
@@ -19,8 +19,8 @@ from textvae.text.sentence import Sentence
 WORDS = "the a cat dog house river sees finds red old small where and so"
 
 
-def written(count: int, words: int, seed: int, more: str = "") -> list[str]:
-    """Sentences of about so many words, drawn from a few words and those of `more`."""
+def generate(count: int, words: int, seed: int, more: str = "") -> list[str]:
+    """Return sentences of about so many words, chosen from a few words and those of `more`."""
     draw = random.Random(seed)
     lengths = (max(1, round(draw.gauss(words, 3))) for _ in range(count))
     return [" ".join(draw.choices(f"{WORDS} {more}".split(), k=length)) for length in lengths]
@@ -29,14 +29,14 @@ def written(count: int, words: int, seed: int, more: str = "") -> list[str]:
 def test_text_of_the_same_kind_has_not_drifted() -> None:
     """Of 30 pairs of samples none is called drifted, large or small."""
     for seed in range(30):
-        found = drift(written(1000, 9, seed), written(7 + 40 * seed, 9, 100 + seed))
+        found = drift(generate(1000, 9, seed), generate(7 + 40 * seed, 9, 100 + seed))
         assert [name for name, test in found.items() if test["drifted"]] == []
     assert drift_lines({"spans": 3, **found}) == ["drift          none against the newest 3 spans"]
 
 
 def test_longer_sentences_are_told_in_plain_words() -> None:
     """Both medians, and how far the distributions are apart."""
-    found = drift(written(2000, 9, 0), written(900, 14, 1))
+    found = drift(generate(2000, 9, 0), generate(900, 14, 1))
     assert (found["words"]["before"]["median"], found["words"]["now"]["median"]) == (9, 14)
     lines = drift_lines({"spans": 1, **found})
     assert lines[0].startswith(
@@ -45,27 +45,27 @@ def test_longer_sentences_are_told_in_plain_words() -> None:
     assert lines[0].endswith(", p < 0.001")
     assert lines[1].startswith("drift          sentences are longer than before: median ")
     assert len(lines) == 2
-    shorter = drift_lines({"spans": 1, **drift(written(900, 14, 1), written(2000, 9, 0))})
+    shorter = drift_lines({"spans": 1, **drift(generate(900, 14, 1), generate(2000, 9, 0))})
     assert "sentences are shorter than before: median 9 against 14 words" in shorter[0]
 
 
 def test_new_words_and_new_characters_are_told_against_what_was_new_before() -> None:
     """A number is no new word; a word of another script has new characters too."""
-    before = written(1000, 9, 0)
-    found = drift(before, written(1000, 9, 1, more="boat ship sea 17 1066"))
+    before = generate(1000, 9, 0)
+    found = drift(before, generate(1000, 9, 1, more="boat ship sea 17 1066"))
     assert found["new_words"]["before"]["mean"] == 0
     assert 0.1 < found["new_words"]["now"]["mean"] < 0.2
     lines = drift_lines({"spans": 2, **found})
     assert "more words than before are new: mean 1" in "".join(lines)
     assert found["new_characters"]["drifted"], "17 and 1066 are digits, of which there were none"
-    greek = drift(before, written(1000, 9, 1, more="\u03bd\u03b1\u03c5\u03c2"))
+    greek = drift(before, generate(1000, 9, 1, more="\u03bd\u03b1\u03c5\u03c2"))
     assert greek["new_characters"]["drifted"]
-    assert not drift([*before, "7"] * 2, written(1000, 9, 1, more="7"))["new_words"]["drifted"]
+    assert not drift([*before, "7"] * 2, generate(1000, 9, 1, more="7"))["new_words"]["drifted"]
 
 
 def test_names_that_are_always_new_are_no_drift() -> None:
     """Text in which each sentence brings a word of its own is measured against just that."""
-    rare = [f"{line} {chr(0x4E00 + place)}" for place, line in enumerate(written(1600, 9, 0))]
+    rare = [f"{line} {chr(0x4E00 + index)}" for index, line in enumerate(generate(1600, 9, 0))]
     found = drift(rare[:800], rare[800:])
     assert found["new_words"]["before"]["mean"] > 0.05
     assert [name for name, test in found.items() if test["drifted"]] == []
@@ -76,26 +76,26 @@ def test_the_test_is_the_distance_of_the_two_distributions() -> None:
     found = compare_samples(np.array([1.0, 2, 2, 2, 9]), np.array([2.0, 3, 3, 4]))
     assert found["ks"] == pytest.approx(0.8 - 0.25)
     assert found["before"] == {"mean": 3.2, "median": 2.0}
-    assert not found["drifted"], "nine numbers prove nothing"
+    assert not found["drifted"], "nine numbers show nothing"
 
 
 def test_a_draw_is_the_same_every_time_and_spread_over_all_sentences() -> None:
-    """Random in its order too, since its halves are compared."""
+    """Random in its order too, since its halves have different roles."""
     sides = [
         [Sentence(str(n)) for n in range(700)],
         [],
         [Sentence(str(n)) for n in range(700, 1000)],
     ]
-    drawn = draw_texts(sides, 200)
-    assert drawn == draw_texts(sides, 200)
-    assert len(set(drawn)) == 200
-    assert abs(np.mean([int(text) for text in drawn[:100]]) - 499.5) < 4 * 289 / 100**0.5
-    assert drawn != sorted(drawn, key=int)
+    chosen = draw_texts(sides, 200)
+    assert chosen == draw_texts(sides, 200)
+    assert len(set(chosen)) == 200
+    assert abs(np.mean([int(text) for text in chosen[:100]]) - 499.5) < 4 * 289 / 100**0.5
+    assert chosen != sorted(chosen, key=int)
     assert sorted(map(int, draw_texts(sides, 9999))) == list(range(1000))
 
 
 def test_the_report_compares_with_the_last_spans(tmp_path: Path) -> None:
-    """Not with all of them, and not at all where there is none or nobody asks."""
+    """Not with all of them, and not at all where there is none or it is off."""
     path, spans = tmp_path / "in.txt", tmp_path / "spans"
 
     def added(lines: list[str], **settings: Any) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def test_the_report_compares_with_the_last_spans(tmp_path: Path) -> None:
 
 
 def test_a_million_sentences_are_compared_in_seconds() -> None:
-    """What is not drawn is not read."""
+    """A text that is not chosen is not read."""
 
     class Counted(list[Sentence]):
         """A million sentences that are made when they are read."""
@@ -126,9 +126,9 @@ def test_a_million_sentences_are_compared_in_seconds() -> None:
         def __len__(self) -> int:
             return 1_000_000
 
-        def __getitem__(self, place: Any) -> Any:
+        def __getitem__(self, index: Any) -> Any:
             type(self).read += 1
-            return Sentence(f"sentence number {place} of many")
+            return Sentence(f"sentence number {index} of many")
 
     began = time.monotonic()
     texts = draw_texts([Counted()], 20_000)

@@ -1,4 +1,4 @@
-"""What nobody wants: personal data, blocked words, near-duplicates; off until asked for."""
+"""Filters: personal data, blocked words, near-duplicates; off by default."""
 
 from pathlib import Path
 

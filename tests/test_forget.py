@@ -46,7 +46,7 @@ def listed(spans: Path, sentences: list[str]) -> Path:
 
 
 def found_on_disk(spans: Path, text: str) -> list[Path]:
-    """Every file beside the spans, hidden ones too, that holds the text."""
+    """Return every file next to the spans, hidden ones too, that contains the text."""
     below = [Path(folder, name) for folder, _, names in os.walk(spans) for name in names]
     return [path for path in below if text.encode() in path.read_bytes()]
 
@@ -194,7 +194,7 @@ def test_a_forget_killed_anywhere_has_happened_or_not_and_is_finished_by_the_nex
         if not came_so_far:
             break
         at += 2
-    assert at > 40, "too few places to be killed at"
+    assert at > 40, "too few points to be killed at"
     assert len(states) == 1, "each ends in the same corpus"
 
 
@@ -265,7 +265,7 @@ def test_a_list_that_names_nothing_is_refused(
 
 
 def test_forgetting_where_there_are_no_spans_is_refused(tmp_path: Path) -> None:
-    """Else a mistyped folder would look like a duty done."""
+    """Otherwise a mistyped folder would pass for a success."""
     path = write_lines(tmp_path / "forget.txt", ["My secret."])
     with pytest.raises(NotFoundError, match="elsewhere: no such folder, so nothing was forgotten"):
         forget(path, tmp_path / "elsewhere")

@@ -30,8 +30,8 @@ def kept(tmp_path: Path) -> Path:
 
 def checked(folder: Path, *, repair: bool = False) -> dict[str, Any]:
     """What fsck says of a folder."""
-    places = {part: folder / part for part in ("registry", "spans", "runs")}
-    return main(Fsck(repair=repair, store=StoreConfig(**places)))
+    folders = {part: folder / part for part in ("registry", "spans", "runs")}
+    return main(Fsck(repair=repair, store=StoreConfig(**folders)))
 
 
 def version_of(folder: Path) -> Path:

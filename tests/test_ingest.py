@@ -179,7 +179,7 @@ def test_a_sentence_keeps_the_side_of_its_first_span(
 
 
 def test_the_same_text_gives_the_same_span_anywhere(toy: Path, tmp_path: Path) -> None:
-    """Neither time nor place is part of a span."""
+    """Neither time nor folder is part of a span."""
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     (folder / "other name.txt").write_bytes(toy.read_bytes())
@@ -260,13 +260,13 @@ def test_a_setting_outside_its_range_is_refused(
 
 
 def test_a_missing_input_is_named(spans: Path, tmp_path: Path) -> None:
-    """And nothing is written."""
+    """Nothing changes on the disk."""
     with pytest.raises(NotFoundError, match=r"gone\.txt: no such file"):
         ingest(DataConfig(inputs=(tmp_path / "gone.txt",)), spans)
 
 
 def test_two_ingests_at_once_are_one_and_a_refusal(spans: Path, toy: Path) -> None:
-    """The second is told who is at it, and touches nothing."""
+    """The second gets the name of the first, and changes nothing."""
     with locks.hold_lock(spans / ".lock", "another ingest"):
         with pytest.raises(BusyError, match="another ingest"):
             ingest(DataConfig(inputs=(toy,)), spans)

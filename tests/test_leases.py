@@ -36,7 +36,7 @@ def test_a_version_that_was_removed_is_not_promoted(tmp_path: Path) -> None:
 
 
 def two_old(registry: Path) -> tuple[Version, Version]:
-    """A version that nobody needs, and the champion."""
+    """Return an unneeded version and the champion."""
     old, now = (publish(registry, "toy", "20200101", {"w": b"%d" % n}, {"n": n}) for n in (1, 2))
     promote(registry, "toy", now, expected=0, **BY)
     for version in (old, now):
@@ -53,7 +53,7 @@ def pruned_now(registry: Path) -> list[str]:
 def test_a_version_that_is_being_promoted_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A prune runs whole between the promoter's look at the version and its promotion."""
+    """A complete prune runs between the promoter's read of the version and its promotion."""
     old, now = two_old(tmp_path)
     link, seen = files.create_by_link, []
 
@@ -70,7 +70,7 @@ def test_a_version_that_is_being_promoted_stays(
 def test_a_version_that_is_leased_after_it_was_marked_is_brought_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its user came between the two looks of a prune."""
+    """Its user came between the two checks of a prune."""
     old, now = two_old(tmp_path)
     move = files.move
     with contextlib.ExitStack() as held:
@@ -107,7 +107,7 @@ def test_a_server_holds_what_it_serves_until_it_is_killed(registry: Path, tmp_pa
 def test_a_registry_that_takes_no_lease_is_served_and_the_log_says_so(
     registry: Path, tmp_path: Path
 ) -> None:
-    """A file in the place of the folder refuses root too, as a read-only disk would."""
+    """A file at the path of the folder stops root too, as a read-only disk would."""
     own = copied(registry, tmp_path)
     files.remove_folder(own / "toy" / "leases")
     (own / "toy" / "leases").touch()

@@ -30,16 +30,16 @@ def sentences_of(folder: Path, *parts: list[Sentence]) -> Sentences:
 
 
 def test_the_sentences_of_all_files_are_one_sequence(tmp_path: Path) -> None:
-    """By place, from the end, by slice and in order; a file may be empty."""
+    """By index, from the end, by slice and in order; a file may be empty."""
     sentences = sentences_of(tmp_path, [], ROWS[:20], [], ROWS[20:])
     assert len(sentences) == 50
     assert list(sentences) == ROWS
-    assert [sentences[place] for place in range(-50, 50)] == ROWS + ROWS
+    assert [sentences[index] for index in range(-50, 50)] == ROWS + ROWS
     assert sentences[15:25] == ROWS[15:25]
     assert sentences[::-7] == ROWS[::-7]
-    for place in (50, -51):
-        with pytest.raises(IndexError, match=f"sentence {place} of 50"):
-            sentences[place]
+    for index in (50, -51):
+        with pytest.raises(IndexError, match=f"sentence {index} of 50"):
+            sentences[index]
     assert list(sentences_of(tmp_path, [])) == []
 
 
@@ -57,7 +57,7 @@ def test_a_hash_is_that_of_the_bytes_that_are_read(tmp_path: Path) -> None:
 def test_small_files_hold_no_file_handle(
     tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process has about a thousand; a year of nights has as many spans."""
+    """A process has about a thousand; a year of nightly runs has as many spans."""
     handles = Path("/proc/self/fd")
     if not handles.exists():
         pytest.skip("counts file handles as Linux shows them")

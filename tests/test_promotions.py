@@ -97,7 +97,7 @@ def test_a_promoter_that_judged_against_another_champion_is_told(
 
 
 def test_a_log_that_was_changed_by_hand_is_read_as_it_is_now(tmp_path: Path) -> None:
-    """A look goes on from the last one of its process, and must not take that for the truth."""
+    """A read starts from the last one of its process, and must not rely on that alone."""
     one, two = publish_seed(tmp_path, 1), publish_seed(tmp_path, 2)
     numbers = [
         (promote_next(tmp_path, version), current_promotion(tmp_path, "toy"))[1]

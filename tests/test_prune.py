@@ -91,8 +91,8 @@ def test_a_version_goes_with_its_attachments_and_nothing_hidden_is_left(tmp_path
     prune(tmp_path)
     with pytest.raises(NotFoundError, match=f"no version '{old.name}'; there are {now.name}"):
         open_version(tmp_path, "toy", old.name)
-    for place in ("versions", "attachments"):
-        assert os.listdir(tmp_path / "toy" / place) == [now.name]
+    for kind in ("versions", "attachments"):
+        assert os.listdir(tmp_path / "toy" / kind) == [now.name]
     assert read_attachment(tmp_path, now, "evaluation") == {"figures.json": b"2"}
 
 
@@ -219,8 +219,8 @@ def test_a_prune_killed_at_any_step_is_finished_by_the_next(tmp_path: Path) -> N
             version = open_version(registry, "toy", name)
             assert read_attachment(registry, version, "evaluation") is not None
         assert list(prune(registry)) == [versions[2].name]
-        for place in ("versions", "attachments"):
-            assert os.listdir(registry / "toy" / place) == [versions[2].name]
+        for kind in ("versions", "attachments"):
+            assert os.listdir(registry / "toy" / kind) == [versions[2].name]
         assert pruned_versions(registry, "toy") == {version.name for version in versions[:2]}
         if pruner.exitcode == 0:
             break
@@ -229,7 +229,7 @@ def test_a_prune_killed_at_any_step_is_finished_by_the_next(tmp_path: Path) -> N
 
 
 def test_a_version_that_is_promoted_after_it_was_marked_is_brought_back(tmp_path: Path) -> None:
-    """As by a prune that was killed, or a promoter that came between its two looks."""
+    """As by a prune that was killed, or a promoter that came between its two checks."""
     old, now = aged(tmp_path, 1, 90), aged(tmp_path, 2, 60)
     promote_next(tmp_path, now)
     promote_next(tmp_path, old)

@@ -1,4 +1,4 @@
-"""Broken rows and files are set aside with their reasons, and stop a night only past a limit."""
+"""Broken rows and files are set aside with their reasons, and stop an ingest only past a limit."""
 
 import json
 import os
@@ -115,8 +115,8 @@ def test_a_broken_file_is_set_aside_as_a_whole_and_the_others_come_in(
     assert {(row["file"], row["line"]) for row in quarantine(span)} == {(n, 0) for n in reasons}
     assert span.report["read"] == 400
     assert "fine" not in texts(load_spans(spans).train)
-    told = "\n".join(report_lines(span.report))
-    assert "set aside           file   f.txt: holds no sentence (the file is empty)" in told
+    lines = "\n".join(report_lines(span.report))
+    assert "set aside           file   f.txt: holds no sentence (the file is empty)" in lines
 
 
 def test_a_broken_parquet_file_is_set_aside(spans: Path, inbox: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_broken_parquet_file_is_set_aside(spans: Path, inbox: Path) -> None:
 
 
 def test_a_file_that_the_disk_does_not_give_is_read_once_it_does(spans: Path, inbox: Path) -> None:
-    """Told of once, and no night later until it can be read."""
+    """Reported once, and by no later nightly run until it can be read."""
     path = inbox / "z.txt"
     path.symlink_to("/proc/self/mem")
     span = must(ingest(DataConfig(inputs=(inbox,)), spans))
@@ -143,7 +143,7 @@ def test_a_file_that_the_disk_does_not_give_is_read_once_it_does(spans: Path, in
 def test_a_broken_file_is_read_again_once_it_changed_or_the_settings_did(
     spans: Path, inbox: Path
 ) -> None:
-    """But not every night, and the limits are no reason."""
+    """But not by every nightly run, and other limits do not matter."""
     path = inbox / "rows.jsonl"
     write_lines(path, ['{"body": "so it is"}'])
     assert must(ingest(DataConfig(inputs=(inbox,)), spans)).report["quarantined"]["files"]
@@ -157,7 +157,7 @@ def test_a_broken_file_is_read_again_once_it_changed_or_the_settings_did(
 def test_where_only_broken_things_are_new_there_is_a_record_and_no_span(
     spans: Path, inbox: Path
 ) -> None:
-    """So that nothing is trained anew, and the same is not told again."""
+    """So that nothing is trained anew, and the same is not reported again."""
     config = DataConfig(inputs=(inbox,))
     must(ingest(config, spans))
     before = list_spans(spans)
@@ -186,7 +186,7 @@ def test_where_only_broken_things_are_new_there_is_a_record_and_no_span(
 def test_more_that_is_broken_than_the_limits_allow_stops_the_ingest(
     spans: Path, inbox: Path, rows: int, files: int, limits: dict[str, Any], problem: str
 ) -> None:
-    """With the counts and the first reasons; nothing is written, so the next night looks again."""
+    """With the counts and the first reasons; nothing changes, so the next run reads again."""
     rows_of(inbox / "rows.jsonl", bad=rows)
     for number in range(files):
         (inbox / f"{number}.txt").write_bytes(b"\xff")
@@ -241,7 +241,7 @@ def test_the_job_says_what_it_set_aside_and_ends_well(tmp_path: Path) -> None:
 def test_once_something_was_forgotten_no_text_of_broken_rows_is_kept(
     spans: Path, inbox: Path
 ) -> None:
-    """It may be what was to be forgotten, and nobody can tell."""
+    """It may be text to be forgotten, which cannot be decided."""
     config = DataConfig(inputs=(inbox,))
     secret = normalise("My secret.")
     write_lines(inbox / "rows.jsonl", [*['{"text": "ok"}'] * 9, f'{{"text": "{secret}"'])

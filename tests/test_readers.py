@@ -169,7 +169,7 @@ def test_a_label_column_that_is_not_there_is_refused(tmp_path: Path, name: str) 
 
 
 def test_a_missing_file_and_an_unknown_suffix_are_told_apart(tmp_path: Path) -> None:
-    """Nothing there is one mistake, a format that nobody reads another."""
+    """A missing file is one mistake, a format without a reader another."""
     with pytest.raises(NotFoundError, match=r"gone\.txt: no such file"):
         read(tmp_path / "gone.txt")
     with pytest.raises(
@@ -179,7 +179,7 @@ def test_a_missing_file_and_an_unknown_suffix_are_told_apart(tmp_path: Path) -> 
 
 
 def test_a_file_that_cannot_be_read_is_refused_with_the_reason(tmp_path: Path) -> None:
-    """A disk or driver that fails is told, not taken for an empty corpus."""
+    """A failing disk or driver is reported, not taken for an empty corpus."""
     path = tmp_path / "broken.txt"
     path.symlink_to("/proc/self/mem")
     with pytest.raises(DataError, match=r"broken\.txt: cannot be read: Input/output error"):

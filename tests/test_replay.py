@@ -1,4 +1,4 @@
-"""Replay: what a night learns from beside its new text."""
+"""Replay: the old text of a training next to its new text."""
 
 from tests.test_start import corpus
 from textvae.corpus.replay import mix_replay
@@ -7,18 +7,18 @@ from textvae.corpus.replay import mix_replay
 def test_a_night_learns_all_new_sentences_and_a_draw_of_the_old() -> None:
     text = corpus(200, 100, 60)
     known = dict(zip(text.names[:2], text.hashes[:2], strict=True))
-    drawn = mix_replay(text, known, 2.0, 0, seed=0)
-    assert (drawn.new, drawn.old, drawn.known) == (60, 120, 300)
-    assert list(drawn.corpus.train)[-60:] == list(text.train)[-60:], "all that is new"
-    assert len(set(drawn.corpus.train)) == 180
-    assert drawn.corpus.train[10:12] == list(drawn.corpus.train)[10:12]
-    assert drawn.corpus.valid == text.valid
+    replay = mix_replay(text, known, 2.0, 0, seed=0)
+    assert (replay.new, replay.old, replay.known) == (60, 120, 300)
+    assert list(replay.corpus.train)[-60:] == list(text.train)[-60:], "all that is new"
+    assert len(set(replay.corpus.train)) == 180
+    assert replay.corpus.train[10:12] == list(replay.corpus.train)[10:12]
+    assert replay.corpus.valid == text.valid
     again = mix_replay(text, known, 2.0, 0, seed=0)
-    assert list(again.corpus.train) == list(drawn.corpus.train)
+    assert list(again.corpus.train) == list(replay.corpus.train)
     other_seed = mix_replay(text, known, 2.0, 0, seed=1)
     other_night = mix_replay(text._replace(hashes=(*text.hashes[:2], "9" * 64)), known, 2.0, 0, 0)
     for other in (other_seed, other_night):
-        assert list(other.corpus.train) != list(drawn.corpus.train)
+        assert list(other.corpus.train) != list(replay.corpus.train)
 
 
 def test_few_old_sentences_are_all_learned_again_and_so_is_all_where_nothing_is_new() -> None:

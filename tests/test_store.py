@@ -34,9 +34,9 @@ def publish_for_ever(registry: Path) -> None:
         publish_seed(registry, seed)
 
 
-def publish_one(registry: Path, told: Path) -> None:
+def publish_one(registry: Path, output: Path) -> None:
     """Publishes one version and tells its name."""
-    files.write_text(told, publish_seed(registry, 7).name)
+    files.write_text(output, publish_seed(registry, 7).name)
 
 
 def unlock(path: Path) -> Path:
@@ -182,13 +182,13 @@ def test_publishing_over_a_damaged_version_does_not_hide_the_damage(tmp_path: Pa
 
 
 def test_processes_that_publish_the_same_agree_on_one_version(tmp_path: Path) -> None:
-    told = [tmp_path / f"told-{publisher}" for publisher in range(4)]
-    processes = [SPAWN.Process(target=publish_one, args=(tmp_path / "r", path)) for path in told]
+    output = [tmp_path / f"output-{publisher}" for publisher in range(4)]
+    processes = [SPAWN.Process(target=publish_one, args=(tmp_path / "r", path)) for path in output]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
-    assert {path.read_text() for path in told} == set(list_versions(tmp_path / "r", "toy"))
+    assert {path.read_text() for path in output} == set(list_versions(tmp_path / "r", "toy"))
     assert len(list_versions(tmp_path / "r", "toy")) == 1
 
 

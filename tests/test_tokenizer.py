@@ -135,7 +135,7 @@ def test_a_corpus_too_small_gets_a_smaller_vocabulary_and_says_so(
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
 def test_the_same_sentences_and_seed_give_the_same_bytes(kind: str) -> None:
-    """Also where only some of the sentences are looked at; another seed looks at others."""
+    """Also where only some of the sentences are used; another seed uses others."""
     config = TokenizerConfig(vocab=400, kind=kind)  # type: ignore[arg-type]
     first, again, other = (
         train_tokenizer(draw_sentences(TOY, 200, seed), config) for seed in (1, 1, 2)
@@ -162,7 +162,7 @@ def test_a_vocabulary_below_its_floor_is_refused_with_the_floor() -> None:
 
 
 def test_text_without_a_visible_character_is_refused() -> None:
-    """So is a look at no sentence at all."""
+    """So is a limit of no sentence at all."""
     for sentences in ([], [" ", "\u2581"]):
         with pytest.raises(DataError, match="at least one sentence is needed"):
             train_tokenizer(sentences, CONFIG)

@@ -80,13 +80,13 @@ def test_what_the_grammar_does_not_write_is_no_sentence_of_it(text: str) -> None
 
 def test_a_sample_is_distinct_and_labelled_with_its_tense() -> None:
     """All three tenses, about evenly."""
-    drawn = sample(3000, seed=0)
-    assert len({each.text for each in drawn}) == 3000
-    for each in drawn:
+    sentences = sample(3000, seed=0)
+    assert len({each.text for each in sentences}) == 3000
+    for each in sentences:
         factors = parse(each.text)
         assert factors is not None
         assert each.label == factors.tense
-    assert min(Counter(each.label for each in drawn).values()) > 900
+    assert min(Counter(each.label for each in sentences).values()) > 900
 
 
 def test_a_shorter_sample_begins_the_longer_one_of_its_seed() -> None:

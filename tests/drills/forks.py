@@ -1,4 +1,4 @@
-"""Nights as forks of one warm process, each with a disk and a clock of its own.
+"""Nightly runs as forks of one warm process, each with a disk and a clock of its own.
 
 A fork has torch in memory already and has made no thread yet, so it begins at once.
 """
@@ -31,7 +31,7 @@ WARM = (
     *(evaluate, ingest, plots, promote, prune, report, train),
     *(matplotlib, sacrebleu, scipy, sklearn, torch),
 )
-"""What a night imports in its stages, by itself or by torch's optimizers."""
+"""The imports of the stages of a nightly run, and of torch's optimizers."""
 CALLS = ("rename", "replace", "link", "symlink")
 
 Reach = Callable[[int], None]
@@ -67,17 +67,17 @@ class Disk:
         return call
 
     def fsync(self, descriptor: int) -> None:
-        """The time that a file was written is that of the night's clock."""
+        """Flush, and set the modification time by the clock of the nightly run."""
         self.reached()
         os.utime(descriptor, (time.time(), time.time()))
         os.fsync(descriptor)
 
     def write(self, stream: Any, data: bytes = b"") -> None:
-        """Half of the file is there when it is reached, whoever wrote it before."""
+        """Write so that half of the file is there when the call is reached."""
         stream.write(data)
         stream.flush()
-        with open(stream.name, "rb") as written:
-            content = written.read()
+        with open(stream.name, "rb") as reader:
+            content = reader.read()
         half = len(content) // 2
         os.ftruncate(stream.fileno(), half)
         self.reached()
@@ -85,7 +85,7 @@ class Disk:
         self._write_through(stream)
 
     def append(self, path: Path, text: str) -> None:
-        """Half of the line is there when it is reached."""
+        """Append so that half of the line is there when the call is reached."""
         files.make_folder(path.parent)
         with open(path, "ab") as stream:
             size = stream.tell()
@@ -96,13 +96,13 @@ class Disk:
         self._append_line(path, text)
 
     def reached(self) -> None:
-        """One more call."""
+        """Count a call and report it."""
         self._calls += 1
         self._reach(self._calls)
 
 
 def started(folder: Path, reach: Reach = nothing, ahead_s: float = 0.0) -> int:
-    """The process of a night in `folder`, whose clock is ahead by so many seconds.
+    """Start a nightly run in `folder`, with its clock ahead by so many seconds; return its process.
 
     It leaves its exit code there, unless it is killed, and so does each fork that `reach` makes.
     """
@@ -132,7 +132,7 @@ def started(folder: Path, reach: Reach = nothing, ahead_s: float = 0.0) -> int:
 
 
 def ended(process: int) -> int:
-    """The exit code of a night, negative for a signal."""
+    """Wait for a nightly run; return its exit code, negative for a signal."""
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
@@ -147,7 +147,7 @@ def outlives(process: int, seconds: float) -> bool:
 
 
 def killed(process: int, number: signal.Signals) -> int:
-    """The exit code of a night that is sent a signal."""
+    """Send a signal to a nightly run; return its exit code."""
     os.kill(process, number)
     return ended(process)
 

@@ -35,16 +35,16 @@ Values = dict[str, Any]
 
 
 class Read(NamedTuple):
-    """What a reader gets of a place."""
+    """What a reader gets of a folder."""
 
     values: Values
     refused: Counter[str]
     """How often it was refused, by kind."""
 
 
-def made(place: Path) -> None:
+def made(root: Path) -> None:
     """Two versions, three attachments, three promotions, a pin, and two spans."""
-    registry = place / "registry"
+    registry = root / "registry"
     versions = []
     for number in range(2):
         weights = save({"one": np.full((2, 3), number, np.float32), "two": np.arange(4.0)})
@@ -65,16 +65,16 @@ def made(place: Path) -> None:
         ]
         valid = [Sentence(f"The dog sat {number}.")]
         kept: dict[Side, list[Sentence]] = {"train": learned, "valid": valid, "test": []}
-        write_span(place / "spans", kept, {"read": 3}, {"inputs": []})
+        write_span(root / "spans", kept, {"read": 3}, {"inputs": []})
 
 
-def read(place: Path, touched: Sequence[Path]) -> Read:
+def read(root: Path, touched: Sequence[Path]) -> Read:
     """All that a reader can get of what was touched; any error but a TextVaeError is a bug of ours.
 
     Registry and spans know nothing of each other, so one is not read for a harm to the other.
     """
-    registry, values, refused = place / "registry", Values(), Counter[str]()
-    parts = {path.relative_to(place).parts[0] for path in touched}
+    registry, values, refused = root / "registry", Values(), Counter[str]()
+    parts = {path.relative_to(root).parts[0] for path in touched}
 
     def part(name: str, reader: Callable[[], Any]) -> None:
         try:
@@ -89,7 +89,7 @@ def read(place: Path, touched: Sequence[Path]) -> Read:
         part("champion", lambda: champion(registry, MODEL).name)
         part("history", lambda: promotion_history(registry, MODEL))
     if "spans" in parts:
-        part("corpus", lambda: corpus_values(place / "spans"))
+        part("corpus", lambda: corpus_values(root / "spans"))
     return Read(values, refused)
 
 
@@ -114,7 +114,7 @@ def corpus_values(spans: Path) -> list[tuple[str, Sentence]]:
 
 
 def wrong(found: Values, original: Values) -> str:
-    """What was given that is not what was written; empty where there is no such thing.
+    """Return what readers got that was never published; empty for nothing.
 
     A version, attachment or span that is gone as a whole, or the last promotion, cannot be told
     from one that never was: then what is left must be as it was.
@@ -144,12 +144,12 @@ def drill(quick: bool) -> Found:
 
 
 def fuzzed(mutations: int, seed: int) -> Found:
-    """So many harms, drawn by `seed`."""
+    """Do so many harms, chosen by `seed`."""
     with tempfile.TemporaryDirectory(dir=memory_place()) as folder:
-        place = Path(folder)
-        made(place)
-        tree = tree_of(place)
-        original = read(place, list(tree)).values
+        root = Path(folder)
+        made(root)
+        tree = tree_of(root)
+        original = read(root, list(tree)).values
         chance, refusals, bad, refused, equal = random.Random(seed), Counter[str](), 0, 0, 0
         start_s, used_s = time.monotonic(), time.process_time()
         for number in range(mutations):
@@ -157,7 +157,7 @@ def fuzzed(mutations: int, seed: int) -> Found:
             while not (touched := harm(chance, tree)):
                 continue  # there was nothing to swap with, or no other name
             try:
-                found = read(place, touched)
+                found = read(root, touched)
                 problem = wrong(found.values, original)
             except Exception as error:
                 log.exception("mutation %d", number)
@@ -172,7 +172,7 @@ def fuzzed(mutations: int, seed: int) -> Found:
             if number % 1000 == 999:
                 log.info("%d mutations, %d bad", number + 1, bad)
         elapsed_s, used_s = time.monotonic() - start_s, time.process_time() - used_s
-        undone = tree_of(place) == tree and read(place, list(tree)).values == original
+        undone = tree_of(root) == tree and read(root, list(tree)).values == original
     log.info("refusals: %s", dict(refusals))
     figures = {
         "mutations": mutations,

@@ -1,11 +1,11 @@
-"""`python -m tests.drills.kill`: a night that dies or is refused by the disk, wherever it writes.
+"""`python -m tests.drills.kill`: a nightly run that is killed or gets a disk error, at any write.
 
-Two nights: the first of a registry, and one that goes on from a champion and prunes. Every write,
-fsync, rename and link of files.py in them is a point. At each the folder is copied as a kill would
-leave it, half a write included, and the night is forked twice into copies in which the disk is full
-or broken at this call. In every copy the next start must end with the version, the promotions and
-the text of the night that was left alone; of copies that are the same to the byte one is started.
-Then nights are killed at random moments until they end.
+Two nightly runs: the first of a registry, and one that goes on from a champion and prunes. Every
+write, fsync, rename and link of files.py in them is a point. At each the folder is copied as a kill
+would leave it, half a write included, and the run is forked twice into copies in which the disk is
+full or broken at this call. In every copy the next start must end with the version, the promotions
+and the text of the undisturbed run; of copies that are the same to the byte one is started. Then
+nightly runs are killed at random moments until they end.
 
 With `--place FOLDER` all that is done stays there, and the same command goes on with the rest.
 """
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 ERRORS = {"full": errno.ENOSPC, "broken": errno.EIO}
 EXIT_CODES = (0, 74, 75)
-"""What a night may end with that the disk refused once."""
+"""Exit codes that a nightly run may have after a disk error."""
 KILLED = "killed"
 HIDDEN = re.compile(rb"[0-9a-f]{32}(?=\.unfinished)")
 TIMES = re.compile(rb'"seconds": \{[^}]*\}|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ')
@@ -57,11 +57,11 @@ LATER_CONFIG = (
 NIGHT_S_MAX = 4.0
 """A random kill comes within so many seconds of a start."""
 KILLS_MAX = 5
-"""No night is killed more often."""
+"""No nightly run is killed more often."""
 
 
 class Case(NamedTuple):
-    """A folder in which a night was cut off."""
+    """A folder with an interrupted nightly run."""
 
     folder: Path
     night: str
@@ -73,7 +73,7 @@ class Case(NamedTuple):
 
 
 class Points:
-    """Copies of a night's folder at its calls, and forks that go on in two of them."""
+    """Copies of a run's folder at its calls, and forks that go on in two of them."""
 
     def __init__(self, every: int, workers: int) -> None:
         """Each `every`th call is a point, and so many forks run at a time."""
@@ -81,7 +81,7 @@ class Points:
         self.running = 0
 
     def __call__(self, number: int) -> None:
-        """The night is at its call of this number."""
+        """Handle the call of this number."""
         if not self.every or number % self.every:
             return
         here = Path.cwd()
@@ -117,7 +117,7 @@ class Points:
 
 
 def state(folder: Path) -> dict[str, Any]:
-    """All that a night is to leave, without the day in the names."""
+    """Return all that a nightly run should leave, without the day in the names."""
     promotions = promotion_history(folder / "registry", MODEL)
     return {
         "versions": [name.split("-")[1] for name in list_versions(folder / "registry", MODEL)],
@@ -127,8 +127,7 @@ def state(folder: Path) -> dict[str, Any]:
 
 
 def recovers(case: Case, wanted: dict[str, Any]) -> bool:
-    """Whether each night ended as it may where the disk refused it, and the next start as it
-    should."""
+    """Return whether each run with a disk error, and the next start, ended as they should."""
     folder = case.folder
     if case.seed >= 0:
         kills = kills_until_it_ends(folder, random.Random(case.seed))
@@ -158,11 +157,11 @@ def fingerprint(folder: Path) -> str:
 
 
 def kills_until_it_ends(folder: Path, chance: random.Random) -> int:
-    """Starts the night and kills it at a random moment, until one start ends before it comes."""
+    """Start the run and kill it at a random moment, until one start ends before that."""
     for kills in range(KILLS_MAX):
         process = started(folder)
         if not outlives(process, chance.uniform(0.0, NIGHT_S_MAX)):
-            # `outlives` leaves a night that has ended to be waited for here.
+            # `outlives` leaves a run that has ended to be waited for here.
             ended(process)
             return kills
         killed(process, signal.SIGKILL)
@@ -170,34 +169,34 @@ def kills_until_it_ends(folder: Path, chance: random.Random) -> int:
 
 
 def make(top: Path, every: int, workers: int) -> None:
-    """The undisturbed nights, and all copies of both at their points."""
+    """Make the undisturbed runs, and all copies of both at their points."""
     base = prepared(top / "first" / "base", FIRST_CONFIG)
     for night in NIGHTS:
-        place = top / night
+        parent = top / night
         if night == "later":
-            shutil.copytree(top / "first" / "alone", base := place / "base", symlinks=True)
+            shutil.copytree(top / "first" / "alone", base := parent / "base", symlinks=True)
             (base / "toy.toml").write_text(LATER_CONFIG)
             texts = [row.text for row in sample(900, seed=7)]
             (base / "inbox" / "more.txt").write_text("\n".join(texts) + "\n")
             publish(base / "registry", MODEL, "20200101", {"unneeded": b""}, {"spans": {}})
-        alone = shutil.copytree(base, place / "alone", symlinks=True)
+        alone = shutil.copytree(base, parent / "alone", symlinks=True)
         assert ended(started(alone)) == 0, (alone / "log").read_text()
         ends = state(alone)
         assert len(ends["promotions"]) == len(ends["versions"]) == NIGHTS.index(night) + 1, ends
-        watched = shutil.copytree(base, place / "points" / "night", symlinks=True)
-        tempfile.tempdir = str(place / "scratch" / "night")
+        watched = shutil.copytree(base, parent / "points" / "night", symlinks=True)
+        tempfile.tempdir = str(parent / "scratch" / "night")
         files.make_folder(Path(tempfile.tempdir))
         assert ended(started(watched, Points(every, workers))) == 0, (watched / "log").read_text()
         tempfile.tempdir = None
-        shutil.rmtree(place / "scratch")
-        assert state(watched) == state(alone), "copying changed the night"
+        shutil.rmtree(parent / "scratch")
+        assert state(watched) == state(alone), "copying changed the run"
         shutil.rmtree(watched)
-        log.info("%s night: %d copies", night, len(list((place / "points").iterdir())))
+        log.info("%s night: %d copies", night, len(list((parent / "points").iterdir())))
     files.write_text(top / "made", "all copies of all nights")
 
 
 def cases(top: Path, kills: int) -> Iterator[Case]:
-    """All that are left of the copies, and nights to kill until there were so many kills."""
+    """Yield all remaining copies, and runs to kill until there were so many kills."""
     taken = {result["case"] for result in results(top)}
     for night in NIGHTS:
         same: dict[str, list[Path]] = {}
@@ -281,5 +280,5 @@ if __name__ == "__main__":
         "kill",
         drill,
         Flag("place", "", "folder to keep what is done in, and to go on from"),
-        Flag("workers", 2, "nights at a time"),
+        Flag("workers", 2, "nightly runs at a time"),
     )

@@ -1,4 +1,4 @@
-"""What can befall files and folders: each does one harm below a place and says what to put back."""
+"""Harm to files and folders: each mutation does one below a folder and returns what to restore."""
 
 import json
 import os
@@ -21,10 +21,10 @@ Harm = Callable[[random.Random, Tree], list[Path]]
 """Does one harm to a tree that is as it was; gives the paths to put back."""
 
 
-def tree_of(place: Path) -> Tree:
-    """All that is below a place now, folders before what is in them."""
+def tree_of(root: Path) -> Tree:
+    """Return all that is below a folder now, folders before their contents."""
     tree: Tree = {}
-    for path in sorted(place.rglob("*")):
+    for path in sorted(root.rglob("*")):
         if path.is_symlink():
             tree[path] = os.readlink(path)
         else:
@@ -73,7 +73,7 @@ def _path(chance: random.Random, tree: Tree) -> Path:
 
 
 def _rewrite(path: Path, data: bytes) -> list[Path]:
-    """Other bytes in the place of a file, which may be read-only."""
+    """Replace the bytes of a file, which may be read-only."""
     path.unlink()
     path.write_bytes(data)
     return [path]
@@ -98,7 +98,7 @@ def insert(chance: random.Random, tree: Tree) -> list[Path]:
 
 
 def delete(chance: random.Random, tree: Tree) -> list[Path]:
-    """Some bytes of a file, or all from a place on."""
+    """Change some bytes of a file, or all from an offset on."""
     path, data = _file(chance, tree)
     at = chance.randint(0, len(data))
     end = chance.choice([at + 1, at + chance.randint(1, 50), len(data)])
@@ -140,7 +140,7 @@ def swap(chance: random.Random, tree: Tree) -> list[Path]:
 
 
 def _name(chance: random.Random, path: Path) -> Path:
-    """Another name beside a path: one that could be meant, or nonsense."""
+    """Return another name next to a path: a plausible one, or nonsense."""
     name = path.name
     if name[:6].isdigit() and chance.random() < 0.7:
         return path.with_name(f"{int(name[:6]) + chance.choice([1, 7, -1]):06d}{name[6:]}")
@@ -148,7 +148,7 @@ def _name(chance: random.Random, path: Path) -> Path:
 
 
 def duplicate(chance: random.Random, tree: Tree) -> list[Path]:
-    """A second one of the same beside it, or in the place of another."""
+    """Copy it next to itself, or over another."""
     path = _path(chance, tree)
     twin = _name(chance, path)
     if twin == path:
@@ -180,7 +180,7 @@ def remove(chance: random.Random, tree: Tree) -> list[Path]:
 
 
 def link(chance: random.Random, tree: Tree) -> list[Path]:
-    """A symbolic link is in its place: to another, to itself, to nothing, to what never ends."""
+    """Replace it by a symbolic link: to another, to itself, to nothing, to an endless file."""
     path = _path(chance, tree)
     target = chance.choice([str(_path(chance, tree)), path.name, "nothing", "/dev/zero", "..", "."])
     _remove(path)
@@ -189,7 +189,7 @@ def link(chance: random.Random, tree: Tree) -> list[Path]:
 
 
 def change_kind(chance: random.Random, tree: Tree) -> list[Path]:
-    """A folder where a file was, a file where a folder was, or a pipe that nobody writes to."""
+    """Replace a file by a folder, a folder by a file, or either by a pipe without a writer."""
     path = _path(chance, tree)
     _remove(path)
     kind = chance.randrange(3)

@@ -83,8 +83,10 @@ def race(registry: Path, version: Version, known: Sequence[str], generations: in
             won.append(made.number)
         except BusyError as error:
             lost += 1
-            told = any(f"since promotion {number}: {name} serves" in str(error) for name in known)
-            untold += not told
+            is_named = any(
+                f"since promotion {number}: {name} serves" in str(error) for name in known
+            )
+            untold += not is_named
     notes = {"won": won, "lost": lost, "untold": untold}
     files.write_json(registry / f"{version.name}.json", notes)
 
@@ -107,7 +109,7 @@ def raced(registry: Path, generations: int) -> dict[str, float]:
         "generations": len(promotions),
         "generations_without_one_winner": sum(winners[one.number] != 1 for one in promotions)
         + (not told_right),
-        "gaps": sum(one.number != place for place, one in enumerate(promotions, 1))
+        "gaps": sum(one.number != number for number, one in enumerate(promotions, 1))
         + sum(one.previous != old.version for old, one in pairwise(promotions)),
         "losers": sum(note["lost"] for note in notes),
         "losers_not_told": sum(note["untold"] for note in notes),
@@ -115,7 +117,7 @@ def raced(registry: Path, generations: int) -> dict[str, float]:
 
 
 class Seen(NamedTuple):
-    """What readers and the promoter share; a place has one writer."""
+    """What readers and the promoter share; each item has one writer."""
 
     reads: Any
     """Of each reader: promotions, champions, and how many of both were wrong."""
@@ -188,7 +190,7 @@ def flipped(registry: Path, flips: int, rollback_every: int) -> dict[str, float]
 
 
 def enter(lock: Path, barrier: Any) -> None:
-    """Starts beside another; ends with 0 for inside, 75 for refused, 9 where both are inside."""
+    """Start with another process; end with 0 for inside, 75 for refused, 9 if both are inside."""
     inside = lock.with_name("inside")
     barrier.wait(60)
     try:
@@ -211,9 +213,9 @@ def hold(lock: Path, held: Any) -> None:
         time.sleep(600)
 
 
-def locked(place: Path, pairs: int, kills: int) -> dict[str, float]:
+def locked(root: Path, pairs: int, kills: int) -> dict[str, float]:
     """Pairs that start together; then holders that are killed, and how soon the next is inside."""
-    lock, barrier = place / ".lock", FORK.Barrier(2)
+    lock, barrier = root / ".lock", FORK.Barrier(2)
     codes: Counter[tuple[int, ...]] = Counter()
     for _ in range(pairs):
         children = started(enter, [(lock, barrier)] * 2)
@@ -263,12 +265,12 @@ def freed_ms(lock: Path) -> tuple[float, float]:
 def drill(quick: bool) -> Found:
     """Promoters, then readers, then holders of a lock."""
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        figures = raced(place / "race", GENERATIONS[quick])
+        root = Path(folder)
+        figures = raced(root / "race", GENERATIONS[quick])
         log.info("raced: %s", figures)
-        figures |= flipped(place / "flips", FLIPS[quick], ROLLBACK_EVERY[quick])
+        figures |= flipped(root / "flips", FLIPS[quick], ROLLBACK_EVERY[quick])
         log.info("read: %s", figures)
-        figures |= locked(place, PAIRS[quick], KILLS[quick])
+        figures |= locked(root, PAIRS[quick], KILLS[quick])
     never = ("generations_without_one_winner", "gaps", "losers_not_told", "wrong_reads")
     targets = dict.fromkeys((*never, "double_entries", "pairs_of_which_none_entered"), 0.0)
     targets["free_after_kill_ms_max"] = FREE_MS_MAX

@@ -53,7 +53,7 @@ Answers = Mapping[str, Mapping[str, bytes]]
 """Of each version by name, its answer to each request."""
 
 
-def told(response: Any) -> bytes:
+def payload(response: Any) -> bytes:
     """An answer without its version and its times: what the weights alone decide."""
     response.metadata.ClearField("version")
     for field in TIMES:
@@ -88,7 +88,7 @@ class Callers:
                         self.failed += 1
                         continue
                     version = response.metadata.version
-                    right = self._answers[version][kind] == told(response)
+                    right = self._answers[version][kind] == payload(response)
                     # The server may have turned to another between the two.
                     allowed = allowed | self.allowed
                     with self._lock:
@@ -140,13 +140,13 @@ def damaged_version(registry: Path) -> Version:
 
 
 def alone(registry: Path, version: Version) -> dict[str, bytes]:
-    """What this version answers where nothing else serves and nobody else calls."""
+    """Return the answers of this version where nothing else serves and nobody else calls."""
     with (
         serving(registry, "--version", version.name) as server,
         grpc.insecure_channel(server.address, ONE_CALL) as channel,
     ):
         stub = TextVaeServiceStub(channel)
-        return {kind: told(getattr(stub, kind)(asked)) for kind, asked in REQUESTS.items()}
+        return {kind: payload(getattr(stub, kind)(asked)) for kind, asked in REQUESTS.items()}
 
 
 class Flips(NamedTuple):

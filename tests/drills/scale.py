@@ -65,9 +65,9 @@ def generated(sentences: int, seed: int) -> Iterator[str]:
     weights = 1 / np.arange(1, WORDS + 1)
     for start in range(0, sentences, PIECE):
         lengths = random.integers(3, 16, min(PIECE, sentences - start))
-        drawn = iter(random.choice(WORDS, int(lengths.sum()), p=weights / weights.sum()).tolist())
+        numbers = iter(random.choice(WORDS, int(lengths.sum()), p=weights / weights.sum()).tolist())
         for length in lengths:
-            yield " ".join(words[next(drawn)] for _ in range(length))
+            yield " ".join(words[next(numbers)] for _ in range(length))
 
 
 def trained(folder: Path, sentences: int, steps: int, window: int) -> Run:
