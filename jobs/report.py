@@ -18,7 +18,7 @@ from textvae.errors import CorruptError, NotFoundError
 from textvae.evaluation.cache import cached_evaluation, prepare_inputs
 from textvae.evaluation.diagnosis import diagnose
 from textvae.evaluation.length_limits import sentences_within_limits
-from textvae.reporting.history import timeline
+from textvae.reporting.history import read_history
 from textvae.reporting.page import Findings, Side, report_files
 from textvae.reporting.probes import NO_OUTPUTS, probe_outputs
 from textvae.store.attachments import attach
@@ -73,7 +73,7 @@ def main(settings: Report) -> dict[str, Any]:
             said,
             _span_lines(store, version),
             metrics if metrics and metrics.exists() else None,
-            timeline(store.registry, store.model),
+            read_history(store.registry, store.model),
         )
     )
     digest = hashlib.sha256(content["index.html"]).hexdigest()
