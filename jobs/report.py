@@ -55,7 +55,7 @@ def main(settings: Report) -> dict[str, Any]:
     """
     from textvae.evaluation.cache import prepare_inputs
     from textvae.evaluation.diagnosis import diagnose
-    from textvae.reporting.history import timeline
+    from textvae.reporting.history import read_history
     from textvae.reporting.page import Findings, Side, report_files
     from textvae.reporting.probes import NO_OUTPUTS
 
@@ -80,7 +80,7 @@ def main(settings: Report) -> dict[str, Any]:
             words,
             _span_lines(store, version),
             metrics if metrics and metrics.exists() else None,
-            timeline(store.registry, store.model),
+            read_history(store.registry, store.model),
         )
     )
     digest = hashlib.sha256(content["index.html"]).hexdigest()

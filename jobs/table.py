@@ -8,7 +8,7 @@ from jobs.command import run_job
 from jobs.progress import show_progress
 from textvae.config.evaluation import EvaluationConfig
 from textvae.errors import InputError
-from textvae.experiments.corpora import prepare, sources_of
+from textvae.experiments.corpora import parse_sources, prepare_corpus
 from textvae.experiments.rows import SCALES, base_recipe, check_rows, scale_of
 from textvae.experiments.table import make_table
 from textvae.experiments.tasks import Plan
@@ -94,14 +94,15 @@ def main(settings: Table) -> dict[str, Any]:
 def _plan(settings: Table) -> Plan:
     """Return the plan of the settings, their zeros replaced, and read the corpora."""
     check_rows(settings.rows)
-    sources = sources_of(settings.corpora)
+    sources = parse_sources(settings.corpora)
     sizes = ("vocab", "embed", "hidden", "latent")
     budget = ("steps", "language_model_steps", "batch", "learning_rate", "likelihood_samples")
     overrides = {name: getattr(settings, name) for name in (*sizes, *budget)}
     scale = scale_of(settings.scale, **overrides)
     base = base_recipe(scale, device=settings.device, checkpoint_s=settings.checkpoint_s)
     corpora = [
-        prepare(source, settings.folder, settings.sentences, base.tokenizer) for source in sources
+        prepare_corpus(source, settings.folder, settings.sentences, base.tokenizer)
+        for source in sources
     ]
     return Plan(
         settings.folder,

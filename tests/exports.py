@@ -1,4 +1,4 @@
-"""A small version with a run, for the tests of what is told of it elsewhere."""
+"""A small version with a run, for the tests of exports."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from textvae.store.versions import Version, publish
 from textvae.training.metrics import Metrics
 from textvae.training.ranks import current_ranks
 
-CONFIG = b'[training]\nsteps = 24\nprecise = true\nlooks = [1, 2]\nname = "a | b"\n'
+CONFIG = b'[training]\nsteps = 24\nprecise = true\nseeds = [1, 2]\nname = "a | b"\n'
 FIGURES: dict[str, Any] = {
     "elbo_nats": -20.5,
     "active_units": 2,
@@ -20,7 +20,7 @@ FIGURES: dict[str, Any] = {
 
 
 def published(folder: Path, evaluated: bool = True) -> tuple[Path, Version, Path]:
-    """Registry, version and run of a training of two phases that was cut off once."""
+    """Return registry, version and run of a training of two phases that was interrupted once."""
     registry, run = folder / "registry", folder / "runs" / "0123456789ab"
     facts = {
         "parent": "",

@@ -1,4 +1,4 @@
-"""The article's pictures: three objectives told apart by figures and by eye."""
+"""The article's figure: three objectives, distinguished by figures and by their maps."""
 
 import dataclasses
 import io
@@ -36,7 +36,7 @@ from textvae.training.recipe import Recipe
 
 
 def short(**settings: Any) -> Recipe:
-    """A recipe of seconds."""
+    """Return a recipe that takes seconds."""
     defaults = TrainingConfig(
         steps=120,
         batch=32,
@@ -61,8 +61,8 @@ class KilledError(Exception):
     """Stands for the end of a process between two steps."""
 
 
-class Telling:
-    """Remembers the steps told of each model; `stop` ends the process's part of the work."""
+class StepRecorder:
+    """Records the steps of each model, and raises KilledError after the step `stop`."""
 
     def __init__(self, stop: tuple[str, int] | None = None) -> None:
         self.stop = stop
@@ -80,8 +80,8 @@ def maps(tmp_path_factory: pytest.TempPathFactory) -> dict[Objective, LatentMap]
     return explain(short(), tmp_path_factory.mktemp("runs"), lambda *_: None)
 
 
-def test_a_short_run_tells_the_three_apart(maps: dict[Objective, LatentMap]) -> None:
-    """Without the KL the means wander off, with it alone they say nothing, with both neither."""
+def test_a_short_run_distinguishes_the_three(maps: dict[Objective, LatentMap]) -> None:
+    """Without the KL the means spread, with it alone they are constant, with both neither."""
     alone, collapsed, both = (maps[objective].figures for objective in TITLES)
     assert alone.means_rms >= 1.5 * both.means_rms
     assert alone.kl_nats > both.kl_nats > 1.0
@@ -137,47 +137,47 @@ def test_the_corpus_is_the_whole_grammar_in_three_parts_that_share_nothing() -> 
 
 
 @pytest.fixture
-def quick_look(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_points(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few draws and few points, where it does not matter what they show."""
     monkeypatch.setattr("textvae.experiments.explain.PRIOR_DRAWS", 8)
     monkeypatch.setattr("textvae.experiments.explain.MAP_SENTENCES", 50)
 
 
-@pytest.mark.usefixtures("quick_look")
+@pytest.mark.usefixtures("few_points")
 def test_a_job_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     """With the model it was at, at the step it was at, to the same points and figures."""
     recipe = short(steps=4, kl_steps=0, checkpoint_s=0.0)
-    whole = explain(recipe, tmp_path / "whole", lambda *_: None)
+    uninterrupted = explain(recipe, tmp_path / "uninterrupted", lambda *_: None)
     with pytest.raises(KilledError):
-        explain(recipe, tmp_path / "killed", Telling(("vae", 3)))
-    again = Telling()
+        explain(recipe, tmp_path / "killed", StepRecorder(("vae", 3)))
+    again = StepRecorder()
     found = explain(recipe, tmp_path / "killed", again)
-    # The step that was told last had no time to be saved.
+    # The last step was reported before it could be saved.
     assert again.steps == {"vae": [3, 4]}
     for objective in TITLES:
-        assert np.array_equal(found[objective].latents, whole[objective].latents)
-        assert found[objective].figures == whole[objective].figures
+        assert np.array_equal(found[objective].latents, uninterrupted[objective].latents)
+        assert found[objective].figures == uninterrupted[objective].figures
 
 
-@pytest.mark.usefixtures("quick_look")
+@pytest.mark.usefixtures("few_points")
 def test_the_job_leaves_a_picture_and_its_figures(tmp_path: Path) -> None:
     recipe = short(steps=2, kl_steps=0)
-    said = job.main(job.Explain(tmp_path, *recipe))
-    assert said["outcome"] == "explained"
-    assert list(said["figures"]) == list(TITLES)
-    assert json.loads((tmp_path / "figures.json").read_bytes()) == said["figures"]
-    assert imread(said["picture"]).shape[1] > 1000
+    result = job.main(job.Explain(tmp_path, *recipe))
+    assert result["outcome"] == "explained"
+    assert list(result["figures"]) == list(TITLES)
+    assert json.loads((tmp_path / "figures.json").read_bytes()) == result["figures"]
+    assert imread(result["picture"]).shape[1] > 1000
 
 
-def test_a_latent_that_no_map_shows_whole_is_refused(tmp_path: Path) -> None:
+def test_a_latent_wider_than_a_map_is_refused(tmp_path: Path) -> None:
     recipe = short()
     wide = recipe._replace(model=dataclasses.replace(recipe.model, latent=3))
-    with pytest.raises(InputError, match=r"^model\.latent: must be 2 to be drawn whole, got 3$"):
+    with pytest.raises(InputError, match=r"^model\.latent: must be 2 for a map, got 3$"):
         explain(wide, tmp_path, lambda *_: None)
 
 
 def test_purity_is_the_share_of_the_nearest_others_with_the_same_label() -> None:
-    """Two pairs and a stranger between them; a point is no neighbour of its own."""
+    """Two pairs and a single point between them; a point is not its own neighbour."""
     means = np.array([[0.0, 0], [1, 0], [10, 0], [11, 0], [5.2, 0]])
     assert neighbour_purity(means, ["a", "a", "b", "b", "c"], 1) == pytest.approx(4 / 5)
     assert neighbour_purity(means, ["a", "b", "a", "b", "c"], 1) == 0.0
@@ -187,7 +187,7 @@ def test_purity_is_the_share_of_the_nearest_others_with_the_same_label() -> None
     )
 
 
-def test_points_in_one_place_are_no_neighbours_of_themselves() -> None:
+def test_equal_points_are_no_neighbours_of_themselves() -> None:
     """A collapsed posterior puts every sentence on one point."""
     labels = ["a", "b"] * 50
     assert neighbour_purity(np.zeros((100, 2)), labels, 10) < 0.75
@@ -229,8 +229,8 @@ def test_the_common_scale_holds_every_point_and_the_rings() -> None:
     assert common_limits([near]).across == pytest.approx((-2.16, 2.16))
 
 
-def drawn(panels: list[Panel], monkeypatch: pytest.MonkeyPatch) -> Figure:
-    """The figure as it is saved."""
+def saved_figure(panels: list[Panel], monkeypatch: pytest.MonkeyPatch) -> Figure:
+    """Draw the panels and return the figure that is saved."""
     saved: list[Figure] = []
     monkeypatch.setattr("textvae.reporting.plots._save", lambda figure, _: saved.append(figure))
     draw_maps(panels, "note", Path("unused.png"))
@@ -241,7 +241,7 @@ def drawn(panels: list[Panel], monkeypatch: pytest.MonkeyPatch) -> Figure:
 def test_all_panels_have_one_scale_and_one_colour_for_a_label(
     maps: dict[Objective, LatentMap], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    figure = drawn(panels(maps), monkeypatch)
+    figure = saved_figure(panels(maps), monkeypatch)
     axes = figure.axes
     assert [one.get_title() for one in axes] == ["Reconstruction only", "KL only", "Both"]
     expected = common_limits([found.latents for found in maps.values()])
@@ -261,7 +261,7 @@ def test_all_panels_have_one_scale_and_one_colour_for_a_label(
 def test_figures_stand_under_their_own_panel(
     maps: dict[Objective, LatentMap], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    figure = drawn(panels(maps), monkeypatch)
+    figure = saved_figure(panels(maps), monkeypatch)
     for axes, found in zip(figure.axes, maps.values(), strict=True):
         words = [text.get_text() for text in axes.texts]
         assert f"{found.figures.means_rms:.2f}" in words
@@ -269,14 +269,14 @@ def test_figures_stand_under_their_own_panel(
         assert f"{found.figures.valid_share:.0%}" in words
 
 
-def test_what_is_small_on_the_common_scale_is_drawn_once_more(
+def test_a_map_that_is_small_on_the_common_scale_has_an_enlarged_inset(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In a corner of its own, and with all its points."""
     generator = np.random.default_rng(0)
     small, large = generator.standard_normal((2, 50, 2))
     clouds = (small, 3 * small, 5 * large + 10)
-    axes = drawn([Panel("", cloud, ["a"] * 50, ()) for cloud in clouds], monkeypatch).axes
+    axes = saved_figure([Panel("", cloud, ["a"] * 50, ()) for cloud in clouds], monkeypatch).axes
     insets = [one.child_axes for one in axes[:3]]
     assert [len(found) for found in insets] == [1, 0, 0]
     inset = insets[0][0]

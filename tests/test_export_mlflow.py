@@ -1,4 +1,4 @@
-"""What leaves for MLflow, read back by MLflow's own client from a store of its own."""
+"""Exports to MLflow, read back by MLflow's own client from a store of its own."""
 
 import os
 import socket
@@ -18,7 +18,7 @@ from tests.job_runs import MODEL, ROOT
 from textvae.config.data import StoreConfig
 from textvae.errors import InputError, UnavailableError
 from textvae.reporting.export import VersionExport, collect_export
-from textvae.reporting.mlflow import ALIAS, PROOF, export_to_mlflow
+from textvae.reporting.mlflow import ALIAS, MANIFEST_TAG, export_to_mlflow
 from textvae.store.attachments import attach
 from textvae.store.versions import Version, publish
 
@@ -27,7 +27,7 @@ pytest.importorskip("mlflow", reason="mlflow-skinny is not installed; make test-
 
 @pytest.fixture
 def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A folder in which MLflow keeps what it is told."""
+    """The address of a folder that MLflow stores runs in."""
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     return (tmp_path / "mlruns").as_uri()
@@ -40,31 +40,31 @@ def found(tmp_path: Path) -> VersionExport:
 
 
 def client(address: str) -> Any:
-    """MLflow's own."""
+    """Return MLflow's own client."""
     from mlflow.tracking import MlflowClient
 
     return MlflowClient(address, address)
 
 
 def history(address: str, run: str) -> dict[str, list[tuple[int, float]]]:
-    """Steps and values of every figure of a run, as often as MLflow has them."""
-    asked = client(address)
+    """Return steps and values of every figure of a run, as often as MLflow has them."""
+    mlflow = client(address)
     return {
-        name: sorted((metric.step, metric.value) for metric in asked.get_metric_history(run, name))
-        for name in asked.get_run(run).data.metrics
+        name: sorted((metric.step, metric.value) for metric in mlflow.get_metric_history(run, name))
+        for name in mlflow.get_run(run).data.metrics
     }
 
 
-def holder(address: str) -> str | None:
-    """The registered model's version that the alias is on."""
-    at = client(address).get_registered_model(MODEL).aliases.get(ALIAS)
-    return None if at is None else str(at)
+def alias_version(address: str) -> str | None:
+    """Return the registered model's version that has the alias."""
+    version = client(address).get_registered_model(MODEL).aliases.get(ALIAS)
+    return None if version is None else str(version)
 
 
-def test_a_run_in_mlflow_says_all_that_is_known(found: VersionExport, address: str) -> None:
-    handed = export_to_mlflow(found, address, serves=True)
-    run = client(address).get_run(handed.run)
-    assert history(address, handed.run) == {
+def test_a_run_in_mlflow_has_all_of_the_export(found: VersionExport, address: str) -> None:
+    export = export_to_mlflow(found, address, serves=True)
+    run = client(address).get_run(export.run)
+    assert history(address, export.run) == {
         "evaluation/elbo_nats": [(0, -20.5)],
         "evaluation/active_units": [(0, 2.0)],
         "vae/kl_nats": [(4, 7.5), (8, 3.75), (12, 2.5)],
@@ -74,30 +74,33 @@ def test_a_run_in_mlflow_says_all_that_is_known(found: VersionExport, address: s
         "language-model/valid_nats": [(4, 10.5)],
     }
     assert run.data.params == dict(found.settings)
-    tags = {name: told for name, told in run.data.tags.items() if name.startswith("textvae.")}
+    tags = {name: value for name, value in run.data.tags.items() if name.startswith("textvae.")}
     assert tags == {
         "textvae.version": found.version.name,
-        PROOF: found.version.manifest_sha256,
+        MANIFEST_TAG: found.version.manifest_sha256,
         "textvae.parent": "none",
         "textvae.spans": "000001-0123456789ab 000002-ab",
     }
     assert (run.info.status, run.info.run_name) == ("FINISHED", found.version.name)
     assert client(address).get_experiment(run.info.experiment_id).name == MODEL
-    assert handed.points == sum(map(len, history(address, handed.run).values()))
+    assert export.points == sum(map(len, history(address, export.run).values()))
 
 
 def test_mlflow_has_the_files_of_the_version_to_the_byte(
     found: VersionExport, address: str, tmp_path: Path
 ) -> None:
-    handed = export_to_mlflow(found, address, serves=True)
+    export = export_to_mlflow(found, address, serves=True)
     (tmp_path / "back").mkdir()
-    back = Path(client(address).download_artifacts(handed.run, "version", str(tmp_path / "back")))
-    kept = {path.name: path.read_bytes() for path in found.version.folder.iterdir()}
-    assert {path.name: path.read_bytes() for path in back.iterdir()} == kept
-    assert handed.artifacts == len(kept)
-    made = client(address).get_model_version(MODEL, handed.model_version)
-    assert (made.run_id, made.tags[PROOF]) == (handed.run, found.version.manifest_sha256)
-    assert made.source.endswith("/artifacts/version")
+    back = Path(client(address).download_artifacts(export.run, "version", str(tmp_path / "back")))
+    files = {path.name: path.read_bytes() for path in found.version.folder.iterdir()}
+    assert {path.name: path.read_bytes() for path in back.iterdir()} == files
+    assert export.artifacts == len(files)
+    registered = client(address).get_model_version(MODEL, export.model_version)
+    assert (registered.run_id, registered.tags[MANIFEST_TAG]) == (
+        export.run,
+        found.version.manifest_sha256,
+    )
+    assert registered.source.endswith("/artifacts/version")
 
 
 def test_what_mlflow_has_is_not_sent_again(found: VersionExport, address: str) -> None:
@@ -109,7 +112,7 @@ def test_what_mlflow_has_is_not_sent_again(found: VersionExport, address: str) -
     assert len(client(address).search_model_versions(f"name = '{MODEL}'")) == 1
 
 
-def test_an_export_that_was_cut_off_is_completed(
+def test_an_interrupted_export_is_completed(
     found: VersionExport, address: str, tmp_path: Path
 ) -> None:
     """Points and files that MLflow lacks are sent, each once."""
@@ -125,7 +128,7 @@ def test_an_export_that_was_cut_off_is_completed(
     assert client(address).get_run(first.run).data.params == dict(found.settings)
 
 
-def test_what_is_learned_of_a_version_later_is_sent_by_the_next_export(
+def test_later_attachments_of_a_version_are_sent_by_the_next_export(
     tmp_path: Path, address: str
 ) -> None:
     registry, version, run = published(tmp_path)
@@ -149,36 +152,34 @@ def test_the_alias_is_on_the_version_that_serves(tmp_path: Path, address: str) -
     store = StoreConfig(registry, MODEL)
 
     def exported(version: Version) -> dict[str, Any]:
-        told: dict[str, Any] = main(Export(version.name, mlflow=address, store=store))["mlflow"]
-        return told
+        result: dict[str, Any] = main(Export(version.name, mlflow=address, store=store))["mlflow"]
+        return result
 
     first = exported(one)
-    assert (first["champion"], holder(address)) == (False, None)
+    assert (first["champion"], alias_version(address)) == (False, None)
     toys.promoted(registry, one)
     assert exported(one)["champion"]
-    assert holder(address) == first["model_version"]
+    assert alias_version(address) == first["model_version"]
     second = exported(two)
     assert second["model_version"] != first["model_version"]
-    assert holder(address) == first["model_version"], "a candidate takes nothing away"
+    assert alias_version(address) == first["model_version"], "a candidate takes nothing away"
     toys.promoted(registry, two, 1)
     exported(one)
-    assert holder(address) is None, "it does not serve any more"
+    assert alias_version(address) is None, "it does not serve any more"
     assert exported(two)["champion"]
-    assert holder(address) == second["model_version"]
+    assert alias_version(address) == second["model_version"]
 
 
-def test_many_spans_are_told_within_a_tags_limit(found: VersionExport, address: str) -> None:
+def test_many_spans_are_shortened_to_the_limit_of_a_tag(found: VersionExport, address: str) -> None:
     spans = {f"{number:06d}-{'a' * 12}": "0" * 64 for number in range(400)}
     version = found.version._replace(manifest={**found.version.manifest, "spans": spans})
-    handed = export_to_mlflow(found._replace(version=version), address, serves=False)
-    said = client(address).get_run(handed.run).data.tags["textvae.spans"]
+    export = export_to_mlflow(found._replace(version=version), address, serves=False)
+    tag = client(address).get_run(export.run).data.tags["textvae.spans"]
     first, last = f"000000-{'a' * 12}", f"000399-{'a' * 12}"
-    assert said == f"400 spans from {first} to {last}; all are in manifest.json"
+    assert tag == f"400 spans from {first} to {last}; all are in manifest.json"
 
 
-def test_a_server_that_is_not_there_is_an_error_to_try_again(
-    found: VersionExport, address: str
-) -> None:
+def test_an_unreachable_server_is_an_error_to_try_again(found: VersionExport, address: str) -> None:
     assert address
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -188,7 +189,7 @@ def test_a_server_that_is_not_there_is_an_error_to_try_again(
     assert UnavailableError.exit_code == 75
 
 
-def test_a_server_in_trouble_may_recover_and_one_of_something_else_never_will(
+def test_a_server_error_may_be_temporary_and_a_server_of_something_else_is_refused(
     found: VersionExport, address: str
 ) -> None:
     """501 to every request, then 404."""
@@ -205,19 +206,19 @@ def test_a_server_in_trouble_may_recover_and_one_of_something_else_never_will(
 
 
 @pytest.mark.parametrize(
-    ("there", "said"),
+    ("there", "message"),
     [
         ("nonsense://there", "unsupported URI 'nonsense://there'"),
         ("http://:99:there", "Invalid url"),
         ("mlruns", "set `MLFLOW_ALLOW_FILE_STORE=true`"),
     ],
 )
-def test_what_mlflow_refuses_is_said_in_its_words(
-    found: VersionExport, address: str, there: str, said: str, monkeypatch: pytest.MonkeyPatch
+def test_an_error_of_mlflow_is_in_its_own_words(
+    found: VersionExport, address: str, there: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert address
     monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE")
-    with pytest.raises(InputError, match=f"mlflow: MLflow refuses {there}: .*{said}"):
+    with pytest.raises(InputError, match=f"mlflow: MLflow refuses {there}: .*{message}"):
         export_to_mlflow(found, there, serves=True)
 
 
@@ -234,10 +235,10 @@ def test_without_mlflow_the_extra_is_named(
 
 WATCHED = f"""
 import atexit, sys
-asked = []
-sys.addaudithook(lambda event, told: event in ("socket.connect", "socket.getaddrinfo")
-    and asked.append(told[:2]))
-atexit.register(lambda: print(asked))
+contacted = []
+sys.addaudithook(lambda event, args: event in ("socket.connect", "socket.getaddrinfo")
+    and contacted.append(args[:2]))
+atexit.register(lambda: print(contacted))
 from pathlib import Path
 from jobs.export import Export, StoreConfig, main
 main(Export(mlflow="mlruns", store=StoreConfig(Path("registry"), {MODEL!r})))
@@ -246,12 +247,12 @@ print(get_telemetry_client())
 """
 
 
-def test_nobody_but_the_address_is_told(tmp_path: Path) -> None:
-    """MLflow's telemetry is off where it sees tests, so this process looks like none."""
+def test_no_other_address_is_contacted(tmp_path: Path) -> None:
+    """MLflow's telemetry is off under tests, so this process has no sign of one."""
     published(tmp_path)
-    looks_like_tests = ("PYTEST", "CI", "GITHUB", "TF_BUILD", "BITBUCKET", "JENKINS", "MLFLOW")
+    signs_of_tests = ("PYTEST", "CI", "GITHUB", "TF_BUILD", "BITBUCKET", "JENKINS", "MLFLOW")
     environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(looks_like_tests)
+        name: value for name, value in os.environ.items() if not name.startswith(signs_of_tests)
     }
     environment.pop("DO_NOT_TRACK", None)
     environment |= {"PYTHONPATH": str(ROOT), "MLFLOW_ALLOW_FILE_STORE": "true"}

@@ -1,4 +1,4 @@
-"""The report of a version: whole in itself, and telling what changed."""
+"""The report of a version: self-contained, and with its changes marked."""
 
 import re
 from pathlib import Path
@@ -25,12 +25,12 @@ PROBES = ("the dog runs", "a <b>bold</b> cat sleeps", "we see a bird")
 
 @pytest.fixture
 def found(toy_version: tuple[Path, Version]) -> Findings:
-    """The toy version against itself, which speaks otherwise here and there."""
+    """The toy version against itself, with one other reconstruction."""
     registry, version = toy_version
-    voice = probe_outputs(registry, version, PROBES)
-    old = voice._replace(reconstructions=["the dog sings", *voice.reconstructions[1:]])
+    outputs = probe_outputs(registry, version, PROBES)
+    old = outputs._replace(reconstructions=["the dog sings", *outputs.reconstructions[1:]])
     return Findings(
-        Side(version, FIGURES, [-20.0, -21.0, -20.5], voice),
+        Side(version, FIGURES, [-20.0, -21.0, -20.5], outputs),
         Side(version, {**FIGURES, "kl_nats": 7.5}, [-20.5, -21.0, -20.0], old),
         PROBES,
         [{"decision": "rejected", "reasons": ["it is worse & worse"], "worse_bound_nats": 0.125}],
@@ -45,8 +45,8 @@ def found(toy_version: tuple[Path, Version]) -> Findings:
     )
 
 
-def test_a_page_needs_nothing_beside_it(found: Findings) -> None:
-    """No script, no address, and pictures inside."""
+def test_a_page_is_self_contained(found: Findings) -> None:
+    """No script, no address, and its plots inline."""
     page = report_files(found)["index.html"].decode()
     assert not re.findall("https?:|<script|<link", page)
     sources = re.findall('src="([^"]*)', page)
@@ -54,61 +54,64 @@ def test_a_page_needs_nothing_beside_it(found: Findings) -> None:
     assert all(source.startswith("data:image/png;base64,") for source in sources)
 
 
-def test_a_page_tells_what_gate_and_doctor_said_and_both_sides_figures(found: Findings) -> None:
+def test_a_page_has_decision_verdict_and_figures_of_both_sides(
+    found: Findings,
+) -> None:
     page = report_files(found)["index.html"].decode()
-    for said in (
+    for text in (
         *("<b>rejected</b>", "it is worse &amp; worse", "0.125", "The doctor: healthy"),
         *("the decoder listens", "lines read 5"),
         "<td>KL, nats</td><td>6.25</td><td>7.5</td>",
         "<td>reconstruction exact</td><td>-</td><td>-</td>",
     ):
-        assert said in page
+        assert text in page
 
 
-def test_a_page_tells_how_the_newest_text_drifted_beside_the_other_text(found: Findings) -> None:
+def test_a_page_has_the_drift_of_the_newest_text_next_to_its_other_figures(found: Findings) -> None:
     test = {"before": {"mean": 1.5}, "now": {"mean": 2.25}, "ks": 0.5, "p": 0.0, "drifted": True}
     calm = {**test, "drifted": False}
     drift = {"said": "", "nats_per_token": test, "byte_share": calm}
     decision = {"decision": "accepted", "against": "20260101-0", "at": "today", "drift": drift}
     page = report_files(found._replace(decisions=[decision]))["index.html"].decode()
-    text = page.partition("<h2>The text</h2>")[2]
-    assert "<h3>The newest text under 20260101-0, today</h3>" in text
-    assert "stranger to it: mean 2.25 against 1.50 nats a token, KS 0.50, p &lt; 0.001" in text
+    section = page.partition("<h2>The text</h2>")[2]
+    assert "<h3>The newest text under 20260101-0, today</h3>" in section
+    assert "stranger to it: mean 2.25 against 1.50 nats a token, KS 0.50, p &lt; 0.001" in section
     assert "nats_per_token" not in page
 
 
-def test_what_is_written_otherwise_than_before_stands_out(found: Findings) -> None:
+def test_probe_outputs_that_changed_are_marked(found: Findings) -> None:
     page = report_files(found)["index.html"].decode()
     marked = re.findall("<tr class=changed>(.*?)</tr>", page)
     assert len(marked) == 1
+    assert "<h2>Probe outputs</h2>" in page
     assert "the dog sings" in marked[0]
-    assert found.candidate.voice.reconstructions[0] in marked[0]
+    assert found.candidate.probe_outputs.reconstructions[0] in marked[0]
 
 
-def test_text_is_shown_and_never_run(found: Findings) -> None:
+def test_text_is_escaped(found: Findings) -> None:
     page = report_files(found)["index.html"].decode()
     assert "a &lt;b&gt;bold&lt;/b&gt; cat sleeps" in page
     assert "<b>bold" not in page
 
 
-def test_a_page_tells_the_promotions_and_who_was_rejected_between_them(found: Findings) -> None:
+def test_a_page_has_the_promotions_and_the_rejections_between_them(found: Findings) -> None:
     page = report_files(found)["index.html"].decode()
-    table = page.split("<h2>Promotions, the newest first</h2>")[1]
+    table = page.split("<h2>Promotions, newest first</h2>")[1]
     rows = re.findall("<tr>(.*?)</tr>", table)[1:]
-    told = [re.findall("<td>(.*?)</td>", row) for row in rows]
+    cells = [re.findall("<td>(.*?)</td>", row) for row in rows]
     name = found.candidate.version.name
     worse = "it is worse &amp; worse"
-    assert told == [
-        ["rejected beside 2", "20260103-aaaaaaaaaaaa", AT, "the gate", worse],
+    assert cells == [
+        ["rejected against 2", "20260103-aaaaaaaaaaaa", AT, "the gate", worse],
         ["2", name, AT, "ann@&lt;there&gt;", "accepted"],
     ]
 
 
-def test_the_first_version_has_nobody_beside_it(found: Findings) -> None:
-    first = found._replace(champion=None, decisions=[], timeline=[])
+def test_the_first_version_is_compared_with_none(found: Findings) -> None:
+    first = found._replace(champion=None, decisions=[], history=[])
     page = report_files(first)["index.html"].decode()
     assert "Promotions" not in page
-    assert "<p>It was not asked.</p>" in page
+    assert "<p>No decision.</p>" in page
     assert "changed>" not in page
     assert len(re.findall("data:image/png", page)) == 1
 
@@ -118,30 +121,30 @@ def test_the_same_findings_give_the_same_bytes(found: Findings) -> None:
 
 
 def test_a_card_has_front_matter_and_the_facts_of_the_manifest(found: Findings) -> None:
-    said = card(found)
+    text = card(found)
     version = found.candidate.version
-    front, body = said.removeprefix("---\n").split("\n---\n", 1)
+    front, body = text.removeprefix("---\n").split("\n---\n", 1)
     keys = [line.partition(": ")[0] for line in front.splitlines()]
     assert keys == ["library_name", "pipeline_tag", "tags", "model_name"]
     for fact in (version.name, version.manifest["torch"], "latent 16", "| KL, nats | 6.25 |"):
-        assert fact in said
+        assert fact in text
     assert body.startswith("# ")
     assert "1200 (vae)" in body
     assert "{" not in body
 
 
-def test_a_voice_is_the_same_every_night(toy_version: tuple[Path, Version]) -> None:
+def test_probe_outputs_are_the_same_at_every_run(toy_version: tuple[Path, Version]) -> None:
     registry, version = toy_version
-    voice = probe_outputs(registry, version, PROBES[:2])
-    assert voice == probe_outputs(registry, version, PROBES[:2])
-    assert len(voice.reconstructions) == 2
-    assert (len(voice.homotopy), voice.homotopy[0]) == (STEPS, voice.reconstructions[0])
-    assert voice.homotopy[-1] == voice.reconstructions[1]
+    outputs = probe_outputs(registry, version, PROBES[:2])
+    assert outputs == probe_outputs(registry, version, PROBES[:2])
+    assert len(outputs.reconstructions) == 2
+    assert (len(outputs.homotopy), outputs.homotopy[0]) == (STEPS, outputs.reconstructions[0])
+    assert outputs.homotopy[-1] == outputs.reconstructions[1]
 
 
-def test_a_night_leaves_a_report_beside_its_version(tmp_path: Path) -> None:
-    """And the job alone says the same again."""
-    folder = prepared(tmp_path / "night", NIGHT_CONFIG)
+def test_a_nightly_run_attaches_a_report_to_its_version(tmp_path: Path) -> None:
+    """And the job alone writes the same one again."""
+    folder = prepared(tmp_path / "nightly", NIGHT_CONFIG)
     line: dict[str, Any] = ran_job(folder, "nightly").line
     page = folder / line["report"]
     assert "Loss parts over the training" in page.read_text()

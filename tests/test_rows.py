@@ -1,4 +1,4 @@
-"""The rows of the quality table: their recipes, and what is made of their figures."""
+"""The rows of the quality table: their recipes, and the summary of their figures."""
 
 import dataclasses
 import json
@@ -13,18 +13,18 @@ import pytest
 from textvae import files
 from textvae.config.evaluation import EvaluationConfig
 from textvae.experiments.figures import collapsed_at_step, paired_figures
-from textvae.experiments.pages import page
+from textvae.experiments.pages import format_page
 from textvae.experiments.rows import ROWS, base_recipe, row_recipe, scale_of
-from textvae.experiments.table import table_of
+from textvae.experiments.table import build_table
 from textvae.experiments.tasks import (
     Plan,
     PreparedCorpus,
     Task,
     dependencies,
     folder_of,
-    learning_stamp,
-    stamp,
+    result_stamp,
     tasks_of,
+    training_stamp,
 )
 
 SCALE = scale_of("small")
@@ -59,9 +59,9 @@ def test_mean_and_spread_are_those_of_the_rows(tmp_path: Path) -> None:
                 "verdict": "healthy" if task.seed else "collapsed",
                 "collapsed_at_step": None if task.seed else 300,
             }
-        found = {**task._asdict(), "settings": stamp(plan, task), "valid_nats": nats}
+        found = {**task._asdict(), "settings": result_stamp(plan, task), "valid_nats": nats}
         files.write_json(folder_of(plan, task) / "row.json", {**found, "figures": figures})
-    table = table_of(plan)
+    table = build_table(plan)
     assert table["missing"] == []
     row = table["corpora"]["hand"]["rows"][0]
     assert row["figures"]["iw_nll_nats"] == {
@@ -71,7 +71,7 @@ def test_mean_and_spread_are_those_of_the_rows(tmp_path: Path) -> None:
     }
     assert row["figures"]["kl_nats"] == {"mean": None, "spread": None, "values": [20.0, 20.0, None]}
     assert set(row["figures"]) == {"iw_nll_nats", "kl_nats"}
-    line = next(line for line in page(table).splitlines() if line.startswith("| lm |"))
+    line = next(line for line in format_page(table).splitlines() if line.startswith("| lm |"))
     assert "| 91.17 \u00b1 1.26 |" in line
     assert line.endswith("| collapsed (1 of 3); healthy (2 of 3); watchdog at step 300 |")
     best = table["corpora"]["hand"]["language_models"][0]
@@ -98,7 +98,7 @@ def test_rows_of_all_seeds_may_share_the_first_seeds_language_models(tmp_path: P
     ]
     last = tasks_of(shared)[-1]
     assert dependencies(shared, last) == tasks_of(shared)[:1]
-    assert stamp(shared, last) != stamp(plan, last)
+    assert result_stamp(shared, last) != result_stamp(plan, last)
 
 
 def test_a_row_that_begins_as_the_language_model_is_learned_again_with_another(
@@ -112,8 +112,8 @@ def test_a_row_that_begins_as_the_language_model_is_learned_again_with_another(
     other = plan._replace(dropouts=(0.1, 0.2))
     for row, again in zip(rows, (True, False), strict=True):
         task = Task("hand", row, 7)
-        assert (learning_stamp(plan, task) != learning_stamp(other, task)) == again
-        assert stamp(plan, task) != stamp(other, task)
+        assert (training_stamp(plan, task) != training_stamp(other, task)) == again
+        assert result_stamp(plan, task) != result_stamp(other, task)
 
 
 def test_one_seed_has_an_interval_and_no_spread() -> None:
@@ -127,14 +127,14 @@ def test_one_seed_has_an_interval_and_no_spread() -> None:
     assert math.isnan(one["iw_nll_minus_language_model_nats_low"])
 
 
-def test_the_watchdogs_step_is_the_first_armed_look_that_found_nothing(tmp_path: Path) -> None:
-    """Looks before half of the annealing and looks of the warm-up do not count."""
+def test_the_watchdogs_step_is_the_first_collapsed_validation_once_armed(tmp_path: Path) -> None:
+    """Validation before half of the annealing, or of the warm-up, does not count."""
     training = dataclasses.replace(base_recipe(SCALE).training, kl_steps=2000, steps=4000)
     metrics = tmp_path / "metrics.jsonl"
-    told = [("autoencoder", 1200, 0.0), ("vae", 900, 0.0), ("vae", 1100, 2.0), ("vae", 1400, 0.5)]
-    for phase, step, nats in told:
-        look = {"valid_shuffle_nats": nats, "valid_kl_nats": 1.0}
-        files.append_line(metrics, json.dumps({"phase": phase, "step": step, **look}))
+    steps = [("autoencoder", 1200, 0.0), ("vae", 900, 0.0), ("vae", 1100, 2.0), ("vae", 1400, 0.5)]
+    for phase, step, nats in steps:
+        figures = {"valid_shuffle_nats": nats, "valid_kl_nats": 1.0}
+        files.append_line(metrics, json.dumps({"phase": phase, "step": step, **figures}))
     files.append_line(metrics, json.dumps({"phase": "vae", "step": 1500, "kl_nats": 0.0}))
     assert collapsed_at_step(metrics, training) == 1400
     files.truncate_lines(metrics, lambda line: '"step": 1400' not in line)

@@ -1,4 +1,4 @@
-"""The quality table: what is done once, what is done again, and what is made of the figures."""
+"""The quality table: what is done once, what is done again, and what becomes of failures."""
 
 import dataclasses
 import json
@@ -12,11 +12,11 @@ from textvae.config.evaluation import EvaluationConfig
 from textvae.corpus.toy_grammar import sample
 from textvae.errors import DataError, InputError, NotFoundError
 from textvae.experiments import work
-from textvae.experiments.corpora import prepare, sources_of
+from textvae.experiments.corpora import parse_sources, prepare_corpus
 from textvae.experiments.rows import LANGUAGE_MODEL, base_recipe, check_rows, scale_of
-from textvae.experiments.table import make_table, table_of
+from textvae.experiments.table import build_table, make_table
 from textvae.experiments.tasks import Plan, Task, evaluation_of, recipe_of, result_of, tasks_of
-from textvae.experiments.workers import do_tasks
+from textvae.experiments.workers import run_tasks
 from textvae.progress import ProgressCallback
 
 SCALE = scale_of(
@@ -40,21 +40,21 @@ EVALUATION = EvaluationConfig(
 
 
 class KilledError(BaseException):
-    """Stands for the end of the process; no handler of ours may take it for a failed row."""
+    """Stands for the end of the process; no handler may take it for a failed row."""
 
 
 class Steps(list[tuple[str, int]]):
-    """A `on_progress` that remembers the training steps that it was told of, and may end it all."""
+    """An `on_progress` that records training steps, and may end the process at one."""
 
     def __init__(self, stop: tuple[str, int] | None = None) -> None:
         super().__init__()
         self.stop = stop
-        self.told = 0
-        """How often it was called, whatever of."""
+        self.calls = 0
+        """Of any kind."""
 
     def __call__(self, what: str, done: int, parts: int, figures: object) -> None:
-        """A step of a training has figures."""
-        self.told += 1
+        """Only a step of a training has figures."""
+        self.calls += 1
         if figures:
             self.append((what, done))
         if (what, done) == self.stop:
@@ -62,9 +62,9 @@ class Steps(list[tuple[str, int]]):
 
 
 def plan_of(folder: Path, text: Path, **changes: Any) -> Plan:
-    """A table of seconds."""
+    """Return a table that takes seconds."""
     base = base_recipe(SCALE, checkpoint_s=0.0, precision="fp32")
-    corpus = prepare(sources_of([str(text)])[0], folder, 200, base.tokenizer)
+    corpus = prepare_corpus(parse_sources([str(text)])[0], folder, 200, base.tokenizer)
     rows = (LANGUAGE_MODEL, "plain")
     plan = Plan(
         folder, (corpus,), base, SCALE.latent, rows, (0, 1), (0.1, 0.3), EVALUATION, 0, False, 1
@@ -73,7 +73,7 @@ def plan_of(folder: Path, text: Path, **changes: Any) -> Plan:
 
 
 def bytes_of(plan: Plan) -> list[bytes]:
-    """Both files of the table."""
+    """Return both files of the table."""
     return [(plan.folder / name).read_bytes() for name in ("table.json", "table.md")]
 
 
@@ -88,34 +88,34 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, text: Path) -> Plan:
+def done_plan(tmp_path_factory: pytest.TempPathFactory, text: Path) -> Plan:
     """A finished table of two language models and one row, two seeds each."""
-    plan = plan_of(tmp_path_factory.mktemp("made"), text)
+    plan = plan_of(tmp_path_factory.mktemp("done"), text)
     make_table(plan, 1, Steps())
     return plan
 
 
-def test_what_is_done_is_not_done_again(made: Plan, text: Path) -> None:
-    before, steps = bytes_of(made), Steps()
-    make_table(plan_of(made.folder, text), 1, steps)
-    assert steps.told == 0
-    assert bytes_of(made) == before
+def test_what_is_done_is_not_done_again(done_plan: Plan, text: Path) -> None:
+    before, steps = bytes_of(done_plan), Steps()
+    make_table(plan_of(done_plan.folder, text), 1, steps)
+    assert steps.calls == 0
+    assert bytes_of(done_plan) == before
 
 
 def test_a_table_that_is_killed_within_a_row_ends_with_the_same_bytes(
-    made: Plan, text: Path, tmp_path: Path
+    done_plan: Plan, text: Path, tmp_path: Path
 ) -> None:
     """And takes no step twice but those after the newest checkpoint."""
     plan = plan_of(tmp_path, text)
     killed = Steps(("toy-corpus plain 0: vae", 4))
     with pytest.raises(KilledError):
         make_table(plan, 1, killed)
-    assert table_of(plan)["missing"] == ["toy-corpus plain 0", "toy-corpus plain 1"]
+    assert build_table(plan)["missing"] == ["toy-corpus plain 0", "toy-corpus plain 1"]
     resumed = Steps()
     make_table(plan, 1, resumed)
     assert resumed[0] == ("toy-corpus plain 0: vae", 4)
     assert set(killed).isdisjoint(resumed[1:])
-    assert bytes_of(plan) == bytes_of(made)
+    assert bytes_of(plan) == bytes_of(done_plan)
     assert list(tmp_path.rglob("checkpoints")) == []
 
 
@@ -150,7 +150,7 @@ def test_changed_text_is_read_again_and_its_rows_are_done_again(tmp_path: Path) 
     for count in (700, 600):
         files.write_lines(source, [row.text for row in sample(count, seed=0)])
         prepared += [
-            prepare(sources_of([str(source)])[0], tmp_path / "table", sentences, config)
+            prepare_corpus(parse_sources([str(source)])[0], tmp_path / "table", sentences, config)
             for sentences in (100, 100, 0)
         ]
     keys = [one.key for one in prepared]
@@ -162,40 +162,40 @@ def test_changed_text_is_read_again_and_its_rows_are_done_again(tmp_path: Path) 
 
 
 def line_of(text: str, row: str) -> str:
-    """The line of a row in the table."""
+    """Return the line of a row in the table."""
     return next(line for line in text.splitlines() if line.startswith(f"| {row} |"))
 
 
-def test_a_collapsed_row_is_listed_as_collapsed(made: Plan) -> None:
-    """`plain` at six steps has learned nothing, and the look at its last step says so."""
-    found = result_of(made, Task("toy-corpus", "plain", 0))
+def test_a_collapsed_row_is_listed_as_collapsed(done_plan: Plan) -> None:
+    """`plain` at six steps has learned nothing, and its last validation step says so."""
+    found = result_of(done_plan, Task("toy-corpus", "plain", 0))
     assert found is not None
     assert found["figures"]["collapsed_at_step"] == SCALE.steps
-    line = line_of((made.folder / "table.md").read_text(), "plain")
+    line = line_of((done_plan.folder / "table.md").read_text(), "plain")
     assert "collapsed; watchdog at step 6, 6 |" in line
 
 
-def test_a_table_tells_nothing_of_the_machine(made: Plan) -> None:
+def test_a_table_does_not_depend_on_the_machine(done_plan: Plan) -> None:
     """No path, no thread count: another machine's table can be compared to the byte."""
-    text = b"".join(bytes_of(made)).decode()
-    assert str(made.folder) not in text
-    assert "/" not in json.dumps(table_of(made)["settings"])
-    assert table_of(made._replace(threads=7)) == table_of(made)
+    text = b"".join(bytes_of(done_plan)).decode()
+    assert str(done_plan.folder) not in text
+    assert "/" not in json.dumps(build_table(done_plan)["settings"])
+    assert build_table(done_plan._replace(threads=7)) == build_table(done_plan)
 
 
 def test_a_row_that_fails_stops_only_those_that_need_it(
-    made: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    done_plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = made._replace(folder=tmp_path)
+    plan = done_plan._replace(folder=tmp_path)
 
-    def perform(plan: Plan, task: Task, on_progress: ProgressCallback) -> None:
+    def fail_one_task(plan: Plan, task: Task, on_progress: ProgressCallback) -> None:
         if task == Task("toy-corpus", LANGUAGE_MODEL, 0, 0.3):
             raise DataError("the text is no text")
 
-    monkeypatch.setattr(work, "run_task", perform)
-    seen: list[Task] = []
-    failures = do_tasks(plan, tasks_of(plan), 1, Steps(), seen.append)
-    assert seen == tasks_of(plan)
+    monkeypatch.setattr(work, "run_task", fail_one_task)
+    ended: list[Task] = []
+    failures = run_tasks(plan, tasks_of(plan), 1, Steps(), ended.append)
+    assert ended == tasks_of(plan)
     assert [failure.task.name for failure in failures] == [
         "toy-corpus language-model 0.3 0",
         "toy-corpus plain 0",
@@ -205,22 +205,24 @@ def test_a_row_that_fails_stops_only_those_that_need_it(
         make_table(plan, 1, Steps())
 
 
-def test_a_wrong_name_says_what_there_is(tmp_path: Path, text: Path) -> None:
+def test_a_wrong_name_is_refused_with_the_known_names(tmp_path: Path, text: Path) -> None:
     with pytest.raises(InputError, match=r"rows: must be among language-model, plain, .*, got 'x'"):
         check_rows(("lm", "x"))
     with pytest.raises(
         NotFoundError, match="no such file or folder; --corpora takes the word demo"
     ):
-        sources_of([str(tmp_path / "nowhere")])
+        parse_sources([str(tmp_path / "nowhere")])
     with pytest.raises(InputError, match="the name 'toy-corpus' is empty or taken; rename"):
-        sources_of([str(text), str(text)])
+        parse_sources([str(text), str(text)])
     files.write_lines(tmp_path / "half" / "train.txt", ["one sentence"])
     with pytest.raises(DataError, match="a file for train and none for valid, test"):
-        prepare(sources_of([str(tmp_path / "half")])[0], tmp_path, 0, base_recipe(SCALE).tokenizer)
+        prepare_corpus(
+            parse_sources([str(tmp_path / "half")])[0], tmp_path, 0, base_recipe(SCALE).tokenizer
+        )
 
 
-def test_only_rows_about_the_likelihood_take_its_samples(made: Plan) -> None:
-    plan = made._replace(likelihood_samples=9)
+def test_only_rows_about_the_likelihood_take_its_samples(done_plan: Plan) -> None:
+    plan = done_plan._replace(likelihood_samples=9)
     samples = {
         row: evaluation_of(plan, Task("toy-corpus", row, 0)).importance_samples
         for row in (LANGUAGE_MODEL, "lm", "plain", "edit")

@@ -1,1 +1,1 @@
-"""Studies beside the nightly run: quality tables, the three objectives, a show of a server."""
+"""Studies next to the nightly run: quality tables, the three objectives, a demonstration."""

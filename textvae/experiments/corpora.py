@@ -1,4 +1,4 @@
-"""The corpora of the quality table: read once, verified ever after, with one tokenizer each."""
+"""The corpora of the quality table: read once, verified at each use, with one tokenizer each."""
 
 import hashlib
 import json
@@ -26,60 +26,60 @@ DEMO = "demo"
 
 
 class Source(NamedTuple):
-    """A corpus as it was asked for."""
+    """A corpus as the command line names it."""
 
     name: str
-    """Lower-case letters, digits and hyphens; the table's name for it."""
+    """Lower-case letters, digits and hyphens, as the table shows it."""
     path: Path | None
-    """A file or folder; None: the demo's clauses."""
+    """A file or folder; None for the demo's clauses."""
 
 
-def sources_of(corpora: Sequence[str]) -> list[Source]:
-    """The corpora that are named: `demo`, files and folders.
+def parse_sources(corpora: Sequence[str]) -> list[Source]:
+    """Return the sources of the names: `demo`, files and folders.
 
-    NotFoundError for a path that is not there, InputError for two corpora of one name.
+    Raises NotFoundError for a path that does not exist, InputError for two corpora of one name.
     """
-    found: list[Source] = []
-    for given in corpora:
-        path = None if given == DEMO else Path(given)
+    sources: list[Source] = []
+    for name_or_path in corpora:
+        path = None if name_or_path == DEMO else Path(name_or_path)
         if path is not None and not path.exists():
             raise NotFoundError(
-                f"{given}: no such file or folder; --corpora takes the word {DEMO}, a folder with "
-                "train, valid and test files, or a file or folder of text to be split"
+                f"{name_or_path}: no such file or folder; --corpora takes the word {DEMO}, a "
+                "folder with train, valid and test files, or a file or folder of text to be split"
             )
         stem = DEMO
         if path is not None:
             stem = path.resolve().name if path.is_dir() else path.stem
         name = re.sub("[^a-z0-9]+", "-", stem.lower()).strip("-")[:63]
-        if not name or name in {source.name for source in found}:
+        if not name or name in {source.name for source in sources}:
             raise InputError(
-                "corpora", f"{given}: the name {name!r} is empty or taken; rename the file"
+                "corpora", f"{name_or_path}: the name {name!r} is empty or taken; rename the file"
             )
-        found.append(Source(name, path))
-    if not found:
+        sources.append(Source(name, path))
+    if not sources:
         raise InputError("corpora", f"must name at least one; {DEMO} is always there")
-    return found
+    return sources
 
 
-def prepare(
+def prepare_corpus(
     source: Source, folder: Path, sentences: int, config: TokenizerConfig
 ) -> PreparedCorpus:
-    """Read the corpus into `folder/<name>`, unless it lies there already, and learn its tokenizer.
+    """Read the corpus into `folder/<name>`, unless it is there already, and train its tokenizer.
 
-    Text that changed since is read anew. Raises what reading raises (DataError, ...), and DataError
-    for a corpus with an empty side.
+    Text that changed since is read again. Raises what ingestion raises (DataError, ...), and
+    DataError for a corpus with an empty side.
     """
-    place = folder / source.name
-    spans = place / "spans"
-    _read(source, place, spans)
-    whole = load_spans(spans)
+    corpus_folder = folder / source.name
+    spans = corpus_folder / "spans"
+    _read_text(source, corpus_folder, spans)
+    complete = load_spans(spans)
     for side in SIDES:
-        if not getattr(whole, side):
+        if not getattr(complete, side):
             raise DataError(f"{source.path}: no sentence is on the {side} side; give more text")
-    corpus = select_training_sentences(whole, sentences)
-    what = [whole.hashes, sentences, to_mapping(config)]
-    key = hashlib.sha256(files.canonical_json(what)).hexdigest()
-    path = place / f"tokenizer-{key[:12]}.model"
+    corpus = select_training_sentences(complete, sentences)
+    inputs = [complete.hashes, sentences, to_mapping(config)]
+    key = hashlib.sha256(files.canonical_json(inputs)).hexdigest()
+    path = corpus_folder / f"tokenizer-{key[:12]}.model"
     if not path.exists():
         # One for all seeds, so that their nats are of the same tokens.
         texts = [row.text for row in draw_sentences(corpus.train, config.sentences_max, seed=0)]
@@ -89,26 +89,26 @@ def prepare(
     return PreparedCorpus(source.name, spans, path, sentences, key, facts)
 
 
-def _read(source: Source, place: Path, spans: Path) -> None:
-    """The spans hold the source's text as it is now, and no other."""
-    config = _data_config(source, place)
+def _read_text(source: Source, folder: Path, spans: Path) -> None:
+    """Ingest the source's text, unless the spans have it as it is now."""
+    config = _data_config(source, folder)
     paths = {side: getattr(config, side) for side in ("inputs", *SIDES)}
-    hashes = {side: [_sums(path) for path in those] for side, those in paths.items()}
-    record = place / "source.json"
+    hashes = {side: [_hash_files(path) for path in inputs] for side, inputs in paths.items()}
+    record = folder / "source.json"
     if record.exists() and json.loads(record.read_bytes()) == hashes:
         return
     if spans.exists():
         log.info("%s: the text is not what it was, so it is read again", source.name)
         files.remove_folder(spans)
     ingest(config, spans)
-    # Last, so that a kill before it only costs another reading.
+    # Last, so that a kill before it only costs another ingestion.
     files.write_json(record, hashes)
 
 
-def _data_config(source: Source, place: Path) -> DataConfig:
-    """What is to be read: three files for three sides, or text to be split by hash."""
+def _data_config(source: Source, folder: Path) -> DataConfig:
+    """Return the inputs: three files for three sides, or text to be split by hash."""
     if source.path is None:
-        path = place / "clauses.jsonl"
+        path = folder / "clauses.jsonl"
         if not path.exists():
             rows = (json.dumps(row._asdict(), ensure_ascii=False) for row in clauses())
             files.write_lines(path, rows)
@@ -119,20 +119,20 @@ def _data_config(source: Source, place: Path) -> DataConfig:
         )
         for side in SIDES
     }
-    there = [side for side in SIDES if found[side]]
-    if not there:
+    sides = [side for side in SIDES if found[side]]
+    if not sides:
         return DataConfig(inputs=(source.path,))
-    if len(there) < len(SIDES):
+    if len(sides) < len(SIDES):
         missing = ", ".join(side for side in SIDES if not found[side])
         raise DataError(
-            f"{source.path}: has a file for {', '.join(there)} and none for {missing}; "
+            f"{source.path}: has a file for {', '.join(sides)} and none for {missing}; "
             f"add it, or give a file that is to be split"
         )
     return DataConfig(train=found["train"], valid=found["valid"], test=found["test"])
 
 
-def _sums(path: Path) -> dict[str, str]:
-    """The SHA-256 of a file, or of each file below a folder, by its name there."""
-    below = sorted(path.rglob("*")) if path.is_dir() else [path]
+def _hash_files(path: Path) -> dict[str, str]:
+    """Return the SHA-256 of a file, or of each file below a folder, by its relative path."""
+    paths = sorted(path.rglob("*")) if path.is_dir() else [path]
     top = path if path.is_dir() else path.parent
-    return {str(file.relative_to(top)): files.sha256_file(file) for file in below if file.is_file()}
+    return {str(file.relative_to(top)): files.sha256_file(file) for file in paths if file.is_file()}

@@ -1,4 +1,4 @@
-"""The figures of a row: an evaluation, pairs with the language model, samples, a verdict."""
+"""The figures of a row: evaluation, paired differences, samples and verdict."""
 
 import dataclasses
 import json
@@ -39,10 +39,10 @@ def row_figures(
     threads: int,
     on_progress: ProgressCallback,
 ) -> dict[str, Any]:
-    """All that is measured of a version, its prior fitted first unless it has one.
+    """Return all figures of a version, after its prior is fitted if it has none.
 
     Losses are in nats per sentence. `verdict` and `findings` are the doctor's. Samples and paths
-    are judged where `config.generation_sentences` is not 0. Raises CorruptError, DataError.
+    are scored where `config.generation_sentences` is not 0. Raises CorruptError, DataError.
     """
     serve = ServeConfig(threads=threads)
     if PRIOR_ATTACHMENT not in list_attachments(registry, version):
@@ -59,45 +59,45 @@ def row_figures(
             config,
             on_progress,
         )
-        shown = {}
+        samples = {}
         if config.generation_sentences:
-            shown = sample_figures(version, engine, train, test, config, on_progress)
-    return {**found.figures, **_pairs(found), **shown, **_diagnosis(found.figures)}
+            samples = sample_figures(version, engine, train, test, config, on_progress)
+    return {**found.figures, **_bound_differences(found), **samples, **_diagnosis(found.figures)}
 
 
-def _pairs(found: Evaluation) -> dict[str, float]:
-    """Both bounds beside the language model."""
-    known = found.language_model_nats
+def _bound_differences(found: Evaluation) -> dict[str, float]:
+    """Return the paired differences of both bounds to the language model."""
+    language_model_nats = found.language_model_nats
     return {
-        **paired_figures("iw_nll", found.iw_nll_nats, known),
-        **paired_figures("fitted_iw_nll", found.fitted_iw_nll_nats, known),
+        **paired_figures("iw_nll", found.iw_nll_nats, language_model_nats),
+        **paired_figures("fitted_iw_nll", found.fitted_iw_nll_nats, language_model_nats),
     }
 
 
 def paired_figures(
     name: str, nats: Sequence[float], language_model_nats: Sequence[float]
 ) -> dict[str, float]:
-    """The mean of differences of the same sentences, in nats, with its 95 % interval by the normal
-    approximation, NaN for one sentence; below 0 is better than the language model."""
+    """Return the mean difference of the same sentences, in nats, with its 95 % interval by the
+    normal approximation (NaN for one sentence); below 0 is better than the language model."""
     differences = np.asarray(nats) - np.asarray(language_model_nats)
     mean, count = float(differences.mean()), len(differences)
     error = float(differences.std(ddof=1)) / math.sqrt(count) if count > 1 else math.nan
-    said = f"{name}_minus_language_model_nats"
+    figure = f"{name}_minus_language_model_nats"
     return {
-        said: mean,
-        f"{said}_low": mean - NORMAL_95 * error,
-        f"{said}_high": mean + NORMAL_95 * error,
+        figure: mean,
+        f"{figure}_low": mean - NORMAL_95 * error,
+        f"{figure}_high": mean + NORMAL_95 * error,
     }
 
 
 def _diagnosis(figures: dict[str, Any]) -> dict[str, Any]:
-    """What the doctor says of the figures."""
-    found = diagnose(figures)
-    return {"verdict": found.verdict, "findings": found.findings}
+    """Return the doctor's verdict and findings on the figures."""
+    diagnosis = diagnose(figures)
+    return {"verdict": diagnosis.verdict, "findings": diagnosis.findings}
 
 
 def collapsed_at_step(metrics: Path, training: TrainingConfig) -> int | None:
-    """The first look of a run at which its watchdog would have stopped it; None if at none."""
+    """Return the first validation step at which the watchdog would have stopped the run, if any."""
     strict = dataclasses.replace(training, collapse_stops=True)
     for line in metrics.read_text(encoding="utf-8").splitlines():
         entry = json.loads(line)

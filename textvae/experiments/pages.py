@@ -1,4 +1,4 @@
-"""The quality table as a page of Markdown, from nothing but its JSON."""
+"""The quality table as a page of Markdown, from its JSON alone."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 PLUS_MINUS = "\u00b1"
 MINUS = "minus language model"
 LARGE = 1e5
-"""Only a perplexity of what is no text comes here; its digits say nothing."""
+"""Only perplexities of degenerate text are as large; their digits mean nothing."""
 
 
 class Column(NamedTuple):
-    """One column: a figure, and how it is written."""
+    """A column: a figure and its format."""
 
     title: str
     figure: str
@@ -49,46 +49,46 @@ SAMPLE_COLUMNS = (
 )
 
 
-def page(table: Mapping[str, Any]) -> str:
-    """The whole page. `table` is what `textvae.experiments.table.table_of` gives."""
-    parts = ["# Quality table", "", _how(table["settings"]), ""]
+def format_page(table: Mapping[str, Any]) -> str:
+    """Return the page. `table` is that of `textvae.experiments.table.build_table`."""
+    parts = ["# Quality table", "", _describe_settings(table["settings"]), ""]
     if table["missing"]:
         parts += [f"Not done yet: {', '.join(table['missing'])}.", ""]
     for name, corpus in table["corpora"].items():
-        parts += [f"## {name}", "", _facts(corpus["facts"]), ""]
-        parts += [*_main_table(corpus), ""]
+        parts += [f"## {name}", "", _describe_corpus(corpus["facts"]), ""]
+        parts += [*_likelihood_table(corpus), ""]
         if any(_has_samples(row) for row in corpus["rows"]):
             parts += ["Samples of the fitted prior, and paths:", ""]
             parts += [*_sample_table(corpus["rows"]), ""]
     return "\n".join([*parts, *_legend(table["legend"])]) + "\n"
 
 
-def _main_table(corpus: Mapping[str, Any]) -> list[str]:
-    """The lines of the table of likelihoods, with the language models on top."""
+def _likelihood_table(corpus: Mapping[str, Any]) -> list[str]:
+    """Return the lines of the table of likelihoods, the language models first."""
     titles = ["row", "seeds", *(column.title for column in COLUMNS), "verdict"]
     lines = _head(titles)
     for row in corpus["language_models"]:
         nats = Column("", "language_model_nats")
-        cells = [cell(row, nats), *[""] * (len(COLUMNS) - 1)]
-        lines.append(_line([row["row"], _seeds(row), *cells, _choice(row)]))
+        cells = [format_cell(row, nats), *[""] * (len(COLUMNS) - 1)]
+        lines.append(_line([row["row"], _seeds(row), *cells, _describe_choice(row)]))
     for row in corpus["rows"]:
-        cells = [cell(row, column) for column in COLUMNS]
-        lines.append(_line([row["row"], _seeds(row), *cells, verdict(row)]))
+        cells = [format_cell(row, column) for column in COLUMNS]
+        lines.append(_line([row["row"], _seeds(row), *cells, format_verdict(row)]))
     return lines
 
 
 def _sample_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The lines of the table of samples and paths."""
+    """Return the lines of the table of samples and paths."""
     lines = _head(["row", "seeds", *(column.title for column in SAMPLE_COLUMNS)])
     for row in filter(_has_samples, rows):
-        cells = [cell(row, column) for column in SAMPLE_COLUMNS]
+        cells = [format_cell(row, column) for column in SAMPLE_COLUMNS]
         lines.append(_line([row["row"], _seeds(row), *cells]))
     return lines
 
 
-def cell(row: Mapping[str, Any], column: Column) -> str:
-    """A figure over the seeds: mean and spread, or of one seed its 95 % interval where it has one;
-    empty where the row has no such figure."""
+def format_cell(row: Mapping[str, Any], column: Column) -> str:
+    """Return a figure over the seeds: mean and spread, or of one seed its 95 % interval if it has
+    one; empty where the row has no such figure."""
     found = row["figures"].get(column.figure)
     if found is None or found["mean"] is None:
         return ""
@@ -101,20 +101,20 @@ def cell(row: Mapping[str, Any], column: Column) -> str:
     return _number(found["mean"], column)
 
 
-def verdict(row: Mapping[str, Any]) -> str:
-    """What the seeds were found to be, and where the watchdog of a run would have ended it."""
-    said = [
-        what if count == len(row["seeds"]) else f"{what} ({count} of {len(row['seeds'])})"
-        for what, count in row["verdicts"].items()
+def format_verdict(row: Mapping[str, Any]) -> str:
+    """Return the verdicts of the seeds, and where a watchdog would have stopped them."""
+    parts = [
+        verdict if count == len(row["seeds"]) else f"{verdict} ({count} of {len(row['seeds'])})"
+        for verdict, count in row["verdicts"].items()
     ]
     steps = [str(step) for step in row["collapsed_at_step"] if step is not None]
     if steps:
-        said.append(f"watchdog at step {', '.join(steps)}")
-    return "; ".join(said)
+        parts.append(f"watchdog at step {', '.join(steps)}")
+    return "; ".join(parts)
 
 
-def _choice(row: Mapping[str, Any]) -> str:
-    """What a language model is in the grid."""
+def _describe_choice(row: Mapping[str, Any]) -> str:
+    """Return the part of a language model in the grid."""
     if "dropouts" in row:
         return f"the limit to beat: dropout {', '.join(f'{one:g}' for one in row['dropouts'])}"
     count, seeds = row["best_of_seeds"], len(row["seeds"])
@@ -122,7 +122,7 @@ def _choice(row: Mapping[str, Any]) -> str:
 
 
 def _number(value: float, column: Column) -> str:
-    """A figure in its column's spelling."""
+    """Return a figure in the format of its column."""
     if column.percent:
         return f"{value:.{column.digits}%}"
     if abs(value) >= LARGE:
@@ -131,35 +131,35 @@ def _number(value: float, column: Column) -> str:
 
 
 def _seeds(row: Mapping[str, Any]) -> str:
-    """The seeds of a row."""
+    """Return the seeds of a row."""
     return ", ".join(map(str, row["seeds"]))
 
 
 def _has_samples(row: Mapping[str, Any]) -> bool:
-    """Whether the row's samples were judged."""
+    """Return whether the row has figures of samples."""
     return any(column.figure in row["figures"] for column in SAMPLE_COLUMNS)
 
 
 def _head(titles: Sequence[str]) -> list[str]:
-    """The first two lines of a table."""
+    """Return the first two lines of a table."""
     return [_line(titles), "|" + "---|" * len(titles)]
 
 
 def _line(cells: Sequence[str]) -> str:
-    """One line of a table."""
+    """Return one line of a table."""
     return "| " + " | ".join(cells) + " |"
 
 
-def _facts(facts: Mapping[str, Any]) -> str:
-    """The corpus in a sentence."""
+def _describe_corpus(facts: Mapping[str, Any]) -> str:
+    """Return the corpus in a sentence."""
     return (
         f"{facts['train_sentences']:,} training, {facts['valid_sentences']:,} validation and "
         f"{facts['test_sentences']:,} test sentences; {facts['vocab']:,} tokens."
     )
 
 
-def _how(settings: Mapping[str, Any]) -> str:
-    """The command, without paths, and what it does not say."""
+def _describe_settings(settings: Mapping[str, Any]) -> str:
+    """Return the command without paths, and the settings that it does not name."""
     flags = ["vocab", "embed", "hidden", "steps", "language_model_steps", "batch", "sentences"]
     flags.append("learning_rate")
     words = [f"--{flag.replace('_', '-')} {settings[flag]}" for flag in flags]
@@ -186,7 +186,7 @@ def _how(settings: Mapping[str, Any]) -> str:
 
 
 def _legend(legend: Mapping[str, str]) -> list[str]:
-    """What rows and columns are."""
+    """Return the legend of rows and columns."""
     return [
         "## Rows",
         "",
@@ -201,6 +201,6 @@ def _legend(legend: Mapping[str, str]) -> list[str]:
         "paired, below 0 is better. Informed share: language-model nats minus reconstruction nats, "
         "over the KL. Shuffle: what a sentence costs more with another's latent. AU: active units, "
         "MI: mutual information over the whole set, distinct: share of different sentences among "
-        "draws of the prior. Verdict: what the doctor makes of the figures; watchdog: the step at "
+        "draws of the prior. Verdict: the doctor's; watchdog: the step at "
         "which a run of `jobs.train` would have been stopped as collapsed.",
     ]

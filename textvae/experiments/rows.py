@@ -17,7 +17,7 @@ LANGUAGE_MODEL = "language-model"
 
 
 class Scale(NamedTuple):
-    """Sizes and budget of a table; 0 in `latent` leaves each preset its own."""
+    """Sizes and budget of a table; 0 in `latent` for that of each preset."""
 
     vocab: int
     embed: int
@@ -29,25 +29,25 @@ class Scale(NamedTuple):
     batch: int
     learning_rate: float
     likelihood_samples: int
-    """Importance samples of the rows that are about the likelihood; 0: as many as of the others."""
+    """Importance samples of the rows about the likelihood; 0: as many as of the others."""
     rows: tuple[str, ...]
-    """What is made where nobody says what."""
+    """Those of a table that names none."""
 
 
 class Row(NamedTuple):
-    """A configuration: a preset of textvae/presets.py and what is changed of it."""
+    """A configuration: a preset of textvae/presets.py and its changes."""
 
     preset: str
-    says: str
-    """What it is, in a sentence for the table's legend."""
+    description: str
+    """A sentence for the table's legend."""
     model: Mapping[str, Any] = {}
     training: Mapping[str, Any] = {}
     likelihood: bool = False
     """Whether the row is about the likelihood, which more importance samples then measure."""
 
 
-# Neither an encoder that was warmed up nor anything that holds the KL up; the weights kept are
-# chosen as those of `lm`, so that the rows differ by the recipe alone.
+# Neither a warmed-up encoder nor anything that keeps the KL up; the best weights are selected as
+# those of `lm` are, so that the rows differ by the recipe alone.
 _BARE_MODEL = {"batchnorm_scale": 0.0}
 _BARE = {
     "decoder_start": "new",
@@ -60,24 +60,24 @@ _BARE = {
     "select": "iw-nll",
 }
 _AT_ONCE = {**_BARE, "kl_start": 1.0, "kl_steps": 0}
-# A rise of a billion steps is none: the weight stays at 0.1 from the first step to the last.
+# Over a billion steps of annealing the weight stays at 0.1 from the first step to the last.
 _FIXED = {"target_kl_nats": 0.0, "kl_start": 0.1, "kl_steps": 1_000_000_000}
 
 
-# As many steps as the scale has for it.
+# Any number but 0: the scale says how many.
 _WARMED_UP = {"autoencoder_steps": 1}
 
 
-def _held(nats: float) -> Row:
-    """Another place of the dial."""
-    says = f"`default` with the KL held at {nats:g} nats"
-    return Row("default", says, training={"target_kl_nats": nats})
+def _default_at(nats: float) -> Row:
+    """Return `default` at another target of the KL."""
+    description = f"`default` with the KL held at {nats:g} nats"
+    return Row("default", description, training={"target_kl_nats": nats})
 
 
-def _likely(nats: float) -> Row:
-    """Another point of the curve of rates and likelihoods."""
-    says = f"`lm` with the KL held at {nats:g} nats"
-    return Row("lm", says, training={"target_kl_nats": nats}, likelihood=True)
+def _lm_at(nats: float) -> Row:
+    """Return `lm` at another target of the KL."""
+    description = f"`lm` with the KL held at {nats:g} nats"
+    return Row("lm", description, training={"target_kl_nats": nats}, likelihood=True)
 
 
 ROWS: dict[str, Row] = {
@@ -92,9 +92,9 @@ ROWS: dict[str, Row] = {
         "lm", "`plain` with a KL weight that rises to 1", _BARE_MODEL, _BARE, likelihood=True
     ),
     "lm": Row("lm", "the preset `lm`: the best likelihood with a latent in use", likelihood=True),
-    "lm-at-3": _likely(3.0),
-    "lm-at-14": _likely(14.0),
-    "lm-at-28": _likely(28.0),
+    "lm-at-3": _lm_at(3.0),
+    "lm-at-14": _lm_at(14.0),
+    "lm-at-28": _lm_at(28.0),
     "lm-new-decoder": Row(
         "lm",
         "`lm` with a decoder that begins anew",
@@ -139,9 +139,9 @@ ROWS: dict[str, Row] = {
         "`default` at a KL weight of 0.1 throughout instead of a held KL",
         training=_FIXED,
     ),
-    "default-at-4": _held(4.0),
-    "default-at-8": _held(8.0),
-    "default-at-24": _held(24.0),
+    "default-at-4": _default_at(4.0),
+    "default-at-8": _default_at(8.0),
+    "default-at-24": _default_at(24.0),
     "default-fp32": Row(
         "default", "`default` with matrix products in fp32", training={"precision": "fp32"}
     ),
@@ -190,7 +190,7 @@ SCALES = {
     ),
 }
 
-# What the scale decides of a recipe; all else of it is the preset's.
+# The settings that the scale decides; all others are the preset's.
 _BUDGET = (
     "steps",
     "language_model_steps",
@@ -206,21 +206,21 @@ _BUDGET = (
 
 
 def scale_of(name: str, **overrides: float) -> Scale:
-    """The scale of this name, with the overrides that are not 0."""
-    given: dict[str, Any] = {field: value for field, value in overrides.items() if value}
-    return SCALES[name]._replace(**given)
+    """Return the scale of this name, with the overrides that are not 0."""
+    changes: dict[str, Any] = {field: value for field, value in overrides.items() if value}
+    return SCALES[name]._replace(**changes)
 
 
 def check_rows(names: tuple[str, ...]) -> None:
-    """InputError for the first name that is no row."""
-    there = (LANGUAGE_MODEL, *ROWS)
+    """Raise InputError for the first name that is not a row."""
+    known = (LANGUAGE_MODEL, *ROWS)
     for name in names:
-        if name not in there:
-            raise InputError("rows", f"must be among {', '.join(there)}, got {name!r}")
+        if name not in known:
+            raise InputError("rows", f"must be among {', '.join(known)}, got {name!r}")
 
 
 def base_recipe(scale: Scale, **training: Any) -> Recipe:
-    """What all rows of a table share; `training` are further settings, such as the device."""
+    """Return what all rows of a table share; `training`: more settings, such as the device."""
     third = scale.steps // 3
     return Recipe(
         TokenizerConfig(vocab=scale.vocab),
@@ -234,7 +234,7 @@ def base_recipe(scale: Scale, **training: Any) -> Recipe:
             learning_rate=scale.learning_rate,
             warmup_steps=min(200, scale.steps // 10),
             validation_steps=max(1, scale.steps // 10),
-            # A row that collapses is a result, and its other figures are wanted too.
+            # A collapsed row is a result too, and its other figures are measured.
             collapse_stops=False,
             **training,
         ),
@@ -242,25 +242,25 @@ def base_recipe(scale: Scale, **training: Any) -> Recipe:
 
 
 def row_recipe(name: str, base: Recipe, latent: int, seed: int) -> Recipe:
-    """The recipe of a row; `latent` is the width of its latent, 0 for the preset's."""
+    """Return the recipe of a row; `latent` is the width of its latent, 0 for the preset's."""
     row = ROWS[name]
     preset = preset_of(row.preset)
     budget = {field: getattr(base.training, field) for field in _BUDGET}
-    wanted = {**budget, **row.training, "seed": seed}
+    training = {**budget, **row.training, "seed": seed}
     if row.training.get("autoencoder_steps"):
-        wanted["autoencoder_steps"] = base.training.autoencoder_steps
+        training["autoencoder_steps"] = base.training.autoencoder_steps
     sizes = {"embed": base.model.embed, "hidden": base.model.hidden}
     if latent:
         sizes["latent"] = latent
     return Recipe(
         base.tokenizer,
         dataclasses.replace(preset.model, **{**sizes, **row.model}),
-        dataclasses.replace(preset.training, **wanted),
+        dataclasses.replace(preset.training, **training),
     )
 
 
 def language_model_recipe(base: Recipe, dropout: float, seed: int) -> Recipe:
-    """The recipe of one language model of the grid; of what is said of a VAE nothing is left, so
+    """Return the recipe of one language model of the grid. Settings of a VAE have fixed values, so
     that tables whose VAEs differ share their language models."""
     training = base.training
     return base._replace(

@@ -1,4 +1,4 @@
-"""What a running server can do with a set of sentences, seen through a client."""
+"""A demonstration of a running server: its operations on a set of sentences, through a client."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -14,55 +14,56 @@ RADIUS = 2.0
 
 
 class Show(NamedTuple):
-    """Sentences out, chosen by seed alone."""
+    """The sentences of a demonstration; the same seeds give the same."""
 
     reconstructions: list[tuple[str, str]]
-    """(sentence, what came back)"""
+    """(sentence, its reconstruction)"""
     samples: list[str]
-    """Draws of the fitted prior."""
+    """Of the fitted prior."""
     homotopies: list[list[str]]
     variations: list[tuple[str, list[str]]]
     """(sentence, its variations)"""
     homotopy_ends_are_reconstructions: bool
     distinct_share: float
-    """Of the greedy sentences of `distinct_draws` draws of the fitted prior."""
+    """Of the greedy decodes of `distinct_draws` samples of the fitted prior."""
     distinct_draws: int
 
 
 def ask_for_show(client: Client, sentences: Sequence[str], draws: int) -> Show:
-    """The show, made of the first held-out `sentences`: 10 are rebuilt, 4 joined, 3 varied."""
+    """Call the server with the first held-out `sentences`: 10 are reconstructed, 4 are ends of
+    homotopies, 3 are varied."""
     chosen = list(sentences[:RECONSTRUCTIONS])
     encoded = client.encode(chosen)
-    rebuilt = [one.text for one in client.decode(encoded.mean).sentences]
+    reconstructions = [one.text for one in client.decode(encoded.mean).sentences]
     pairs = list(zip(chosen[0:4:2], chosen[1:4:2], strict=False))
     paths = [
         [one.text for one in client.interpolate(pair, STEPS, seed=SEED).sentences] for pair in pairs
     ]
-    varied = client.paraphrase(
+    variations = client.paraphrase(
         chosen[:3], VARIATIONS, radius=RADIUS, distinct=True, seed=SEED
     ).variations
-    drawn = [one.text for one in client.sample(draws, prior="fitted", seed=SEED).sentences]
+    samples = [one.text for one in client.sample(draws, prior="fitted", seed=SEED).sentences]
     ends = [
-        path[0] == rebuilt[2 * number] and path[-1] == rebuilt[2 * number + 1]
+        path[0] == reconstructions[2 * number] and path[-1] == reconstructions[2 * number + 1]
         for number, path in enumerate(paths)
     ]
     return Show(
-        list(zip(chosen, rebuilt, strict=True)),
-        drawn[:SAMPLES],
+        list(zip(chosen, reconstructions, strict=True)),
+        samples[:SAMPLES],
         paths,
         [
-            (sentence, [one.text for one in those.sentences])
-            for sentence, those in zip(chosen, varied, strict=False)
+            (sentence, [one.text for one in each.sentences])
+            for sentence, each in zip(chosen, variations, strict=False)
         ],
         all(ends),
-        len(set(drawn)) / len(drawn),
-        len(drawn),
+        len(set(samples)) / len(samples),
+        len(samples),
     )
 
 
 def print_show(show: Show, console: Console) -> None:
-    """The show as tables."""
-    table = _table("Reconstructions: encode, then decode", "sentence", "comes back as")
+    """Print the demonstration as tables."""
+    table = _table("Reconstructions: encode, then decode", "sentence", "reconstruction")
     for pair in show.reconstructions:
         table.add_row(*pair)
     console.print(table)
@@ -71,7 +72,7 @@ def print_show(show: Show, console: Console) -> None:
         table.add_row(sample)
     console.print(table)
     for path in show.homotopies:
-        table = _table("Homotopy: from one sentence to another", "place", "sentence")
+        table = _table("Homotopy: from one sentence to another", "step", "sentence")
         for step, sentence in enumerate(path):
             table.add_row(f"{step}/{len(path) - 1}", sentence)
         console.print(table)
@@ -83,12 +84,12 @@ def print_show(show: Show, console: Console) -> None:
 
 
 def report_of(show: Show, figures: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-    """Everything the demo found, for report.json."""
+    """Return the contents of the demo's report.json."""
     return {"data": data, "figures": figures, "show": show._asdict()}
 
 
 def _table(title: str, *columns: str) -> Table:
-    """An empty table; text wraps instead of being cut."""
+    """Return an empty table; text wraps and is never cut."""
     table = Table(title=title, title_justify="left", show_header=any(columns))
     for column in columns:
         table.add_column(column, overflow="fold")

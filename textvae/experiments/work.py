@@ -1,7 +1,6 @@
-"""One task of the quality table, done: learned, published, measured, written down.
+"""Run one task of the quality table: train, publish, measure, write row.json.
 
-Its folder holds checkpoints while there is something to go on with, then the weights, and row.json
-once all is measured.
+Its folder has checkpoints while it trains, then the weights, and row.json once all is measured.
 """
 
 import contextlib
@@ -34,10 +33,10 @@ from textvae.experiments.tasks import (
     corpus_of,
     evaluation_of,
     folder_of,
-    learning_stamp,
     recipe_of,
     result_of,
-    stamp,
+    result_stamp,
+    training_stamp,
 )
 from textvae.model.network import LanguageModel, SentenceVae
 from textvae.progress import ProgressCallback
@@ -58,16 +57,16 @@ from textvae.version_files import TOKENIZER_FILE
 
 log = logging.getLogger(__name__)
 
-# A version's name begins with a day, and a table holds no times.
+# The name of a version begins with a day, and a table has no times.
 DAY = "20260101"
 WEIGHTS = "weights.safetensors"
 LOCK_TRIES, LOCK_PAUSE_S = 100, 0.1
 
 
 def run_task(plan: Plan, task: Task, on_progress: ProgressCallback) -> None:
-    """Do the task, from where an earlier try of it was cut off; nothing if it is done.
+    """Run the task, resume it where it was interrupted, or return at once if it is done.
 
-    Raises DataError, InputError, OSError, BusyError where another process does it, and
+    Raises DataError, InputError, OSError, BusyError where another process runs it, and
     KeyboardInterrupt once a checkpoint is saved.
     """
     torch.set_num_threads(plan.threads)
@@ -75,35 +74,35 @@ def run_task(plan: Plan, task: Task, on_progress: ProgressCallback) -> None:
     with threadpool_limits(plan.threads), _hold_task_lock(folder.parent / f".{folder.name}.lock"):
         if result_of(plan, task) is not None:
             return
-        _begin(plan, task)
+        _prepare_folder(plan, task)
         corpus = corpus_of(plan, task).load()
-        learned = tokenize_corpus(recipe_of(plan, task), corpus, folder)
-        work = _language_model if task.row == LANGUAGE_MODEL else _row
-        found = work(plan, task, corpus, learned, on_progress)
-        head = {**task._asdict(), "settings": stamp(plan, task)}
+        tokenized = tokenize_corpus(recipe_of(plan, task), corpus, folder)
+        run = _run_language_model if task.row == LANGUAGE_MODEL else _run_row
+        found = run(plan, task, corpus, tokenized, on_progress)
+        head = {**task._asdict(), "settings": result_stamp(plan, task)}
         files.write_json(folder / "row.json", json_values({**head, **found}))
 
 
 @contextlib.contextmanager
 def _hold_task_lock(path: Path) -> Iterator[None]:
-    """Nobody else does the task; a worker whose table was killed may need a moment to end."""
-    with contextlib.ExitStack() as held:
-        for left in reversed(range(LOCK_TRIES)):
+    """Hold the task's lock; a worker whose table was killed may need a moment to release it."""
+    with contextlib.ExitStack() as stack:
+        for tries_left in reversed(range(LOCK_TRIES)):
             try:
-                held.enter_context(locks.hold_lock(path, "table"))
+                stack.enter_context(locks.hold_lock(path, "table"))
                 break
             except BusyError:
-                if not left:
+                if not tries_left:
                     raise
                 time.sleep(LOCK_PAUSE_S)
         yield
 
 
-def _begin(plan: Plan, task: Task) -> None:
-    """The task's folder, with its tokenizer, and without what other settings left there."""
+def _prepare_folder(plan: Plan, task: Task) -> None:
+    """Make the task's folder with its tokenizer, and empty it first if its settings changed."""
     folder = folder_of(plan, task)
-    record, mine = folder / "learning.json", {"settings": learning_stamp(plan, task)}
-    if record.exists() and json.loads(record.read_bytes()) == mine:
+    record, stamp = folder / "learning.json", {"settings": training_stamp(plan, task)}
+    if record.exists() and json.loads(record.read_bytes()) == stamp:
         if (folder / "row.json").exists():
             log.info("%s: is measured with other settings now, so it is measured again", task.name)
         return
@@ -111,22 +110,26 @@ def _begin(plan: Plan, task: Task) -> None:
         log.info("%s: its settings are not what they were, so it is done again", task.name)
         files.remove_folder(folder)
     files.copy_file(corpus_of(plan, task).tokenizer, folder / TOKENIZER_FILE)
-    files.write_json(record, mine)
+    files.write_json(record, stamp)
 
 
-def _language_model(
-    plan: Plan, task: Task, corpus: Corpus, learned: TokenizedCorpus, on_progress: ProgressCallback
+def _run_language_model(
+    plan: Plan,
+    task: Task,
+    corpus: Corpus,
+    tokenized: TokenizedCorpus,
+    on_progress: ProgressCallback,
 ) -> dict[str, Any]:
-    """The language model's nats, of the sentences that chose it and of those that judge it."""
+    """Train a language model; return its nats on the validation side and on the test side."""
     folder, recipe = folder_of(plan, task), recipe_of(plan, task)
-    _learn(folder, lambda: train_language_model(recipe, learned, folder, on_progress))
-    model = _stored_language_model(folder, recipe, learned.vocab)
+    _train_weights(folder, lambda: train_language_model(recipe, tokenized, folder, on_progress))
+    model = _load_language_model(folder, recipe, tokenized.vocab)
     on_cpu = dataclasses.replace(recipe.training, device="cpu")
     texts = [row.text for row in _test_rows(folder, corpus, plan.evaluation)]
-    tokenizer = Tokenizer(learned.tokenizer)
+    tokenizer = Tokenizer(tokenized.tokenizer)
     nats = sentence_nats(model, tokenizer, texts, ServeConfig().tokens_max)
     return {
-        "valid_nats": validate_language_model(model, learned.valid, on_cpu)["valid_nats"],
+        "valid_nats": validate_language_model(model, tokenized.valid, on_cpu)["valid_nats"],
         "figures": {
             "sentences": len(texts),
             "language_model_nats": float(nats.mean()),
@@ -135,21 +138,27 @@ def _language_model(
     }
 
 
-def _row(
-    plan: Plan, task: Task, corpus: Corpus, learned: TokenizedCorpus, on_progress: ProgressCallback
+def _run_row(
+    plan: Plan,
+    task: Task,
+    corpus: Corpus,
+    tokenized: TokenizedCorpus,
+    on_progress: ProgressCallback,
 ) -> dict[str, Any]:
-    """The version of a row, and its figures."""
+    """Train and publish the version of a row; return its name and its figures."""
     folder, recipe = folder_of(plan, task), recipe_of(plan, task)
-    rival = best_language_model(plan, task.corpus, task.seed)
-    language_model = _stored_language_model(
-        folder_of(plan, rival), recipe_of(plan, rival), learned.vocab
+    baseline = best_language_model(plan, task.corpus, task.seed)
+    language_model = _load_language_model(
+        folder_of(plan, baseline), recipe_of(plan, baseline), tokenized.vocab
     )
-    _learn(folder, lambda: train_vae(recipe, learned, folder, on_progress, language_model))
-    vae = _stored_vae(folder, recipe, learned.vocab)
-    made = build_candidate(recipe, corpus, "", learned.tokenizer, vae, language_model)
-    # What is fitted to a version is never rewritten, so other settings are another version.
-    facts = {**made.facts, "table": {**task._asdict(), "settings": stamp(plan, task)}}
-    version = publish(plan.folder / "registry", task.corpus, DAY, made.files, facts)
+    _train_weights(
+        folder, lambda: train_vae(recipe, tokenized, folder, on_progress, language_model)
+    )
+    vae = _load_vae(folder, recipe, tokenized.vocab)
+    candidate = build_candidate(recipe, corpus, "", tokenized.tokenizer, vae, language_model)
+    # Attachments of a version are never rewritten, so other settings make another version.
+    facts = {**candidate.facts, "table": {**task._asdict(), "settings": result_stamp(plan, task)}}
+    version = publish(plan.folder / "registry", task.corpus, DAY, candidate.files, facts)
     config = evaluation_of(plan, task)
     figures = row_figures(
         plan.folder / "registry",
@@ -165,7 +174,7 @@ def _row(
 
 
 def _test_rows(folder: Path, corpus: Corpus, config: EvaluationConfig) -> list[Sentence]:
-    """The fixed test sentences that every version with the tokenizer in `folder` is asked about."""
+    """Return the fixed test sentences within the limits of the tokenizer in `folder`."""
     rows = {row.text: row for row in corpus.test}
     return [
         rows[text]
@@ -175,8 +184,8 @@ def _test_rows(folder: Path, corpus: Corpus, config: EvaluationConfig) -> list[S
     ]
 
 
-def _learn(folder: Path, train: Callable[[], torch.nn.Module]) -> None:
-    """The weights lie in the folder; the checkpoints, many times as large, have served."""
+def _train_weights(folder: Path, train: Callable[[], torch.nn.Module]) -> None:
+    """Train unless the folder has the weights; then remove the checkpoints, which are larger."""
     if not (folder / WEIGHTS).exists():
         weights = {name: value.contiguous() for name, value in train().state_dict().items()}
         files.write_bytes(folder / WEIGHTS, save(weights))
@@ -184,16 +193,16 @@ def _learn(folder: Path, train: Callable[[], torch.nn.Module]) -> None:
         files.remove_folder(folder / "checkpoints")
 
 
-def _stored_vae(folder: Path, recipe: Recipe, vocab: int) -> SentenceVae:
-    """The VAE that was kept, its BatchNorm folded."""
+def _load_vae(folder: Path, recipe: Recipe, vocab: int) -> SentenceVae:
+    """Return the VAE of the folder's weights, whose BatchNorm was folded."""
     config = dataclasses.replace(recipe.model, batchnorm_scale=0.0)
     model = SentenceVae(config, vocab)
     model.load_state_dict(load((folder / WEIGHTS).read_bytes()))
     return model.eval()
 
 
-def _stored_language_model(folder: Path, recipe: Recipe, vocab: int) -> LanguageModel:
-    """The language model that was kept."""
+def _load_language_model(folder: Path, recipe: Recipe, vocab: int) -> LanguageModel:
+    """Return the language model of the folder's weights."""
     model = LanguageModel(recipe.model, vocab)
     model.load_state_dict(load((folder / WEIGHTS).read_bytes()))
     return model.eval()

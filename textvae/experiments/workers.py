@@ -1,7 +1,7 @@
-"""The tasks of a quality table over processes: each worker does one task after the other.
+"""The tasks of a quality table over processes: each worker runs one task after the other.
 
-A worker is a spawned process at the other end of a pipe. It ends when its table does, however that
-ends, so that a table that is started again never meets a worker of the one before for long.
+A worker is a spawned process at the other end of a pipe. It ends with the process of its table,
+however that ends, so that a table that is started again soon gets the locks of its tasks.
 """
 
 import logging
@@ -22,22 +22,22 @@ from textvae.threads import available_cores
 
 log = logging.getLogger(__name__)
 
-SECONDS_BETWEEN_WORDS = 1.0
+PROGRESS_INTERVAL_S = 1.0
 STOP_S = 60.0
-"""What a worker may take to save a checkpoint before it is killed."""
+"""The time in which a worker may save a checkpoint before it is killed."""
 
 
 class Failure(NamedTuple):
-    """A task that could not be done."""
+    """A task that failed."""
 
     task: Task
     kind: str
-    """Name of the error's class; empty where what the task needs was not done."""
+    """Name of the error's class; empty where a dependency failed."""
     message: str
 
 
 class ProgressMessage(NamedTuple):
-    """What a worker says of its progress."""
+    """A worker's report of progress."""
 
     what: str
     done: int
@@ -46,7 +46,7 @@ class ProgressMessage(NamedTuple):
 
 
 class TaskEnd(NamedTuple):
-    """What a worker says of a task that it has done with."""
+    """A worker's report of the end of a task."""
 
     failure: Failure | None
 
@@ -58,26 +58,26 @@ class Worker(NamedTuple):
     pipe: Connection
 
 
-def do_tasks(
+def run_tasks(
     plan: Plan,
     tasks: Sequence[Task],
     workers: int,
     on_progress: ProgressCallback,
     done: Callable[[Task], None],
 ) -> list[Failure]:
-    """Do all tasks that are not done yet, in order, as far as what they need allows.
+    """Run all tasks that are not done, in order, each after its dependencies; return the failures.
 
     `done` is called in this process after each. A task that fails stops only those that need it.
-    With one worker the tasks are done in this process.
+    With one worker the tasks run in this process.
     """
     waiting = [task for task in tasks if result_of(plan, task) is None]
     log.info("table: %d tasks, %d of them done before", len(tasks), len(tasks) - len(waiting))
     if workers > 1:
-        return _by_workers(plan, waiting, min(workers, len(waiting)), on_progress, done)
+        return _run_in_workers(plan, waiting, min(workers, len(waiting)), on_progress, done)
     failures: list[Failure] = []
     while waiting:
         task = waiting.pop(0)
-        failure = _unmet_dependency(plan, task, failures) or _attempt(plan, task, on_progress)
+        failure = _unmet_dependency(plan, task, failures) or _try_task(plan, task, on_progress)
         if failure:
             failures.append(failure)
         done(task)
@@ -85,10 +85,10 @@ def do_tasks(
 
 
 def threads_of(threads: int, workers: int, device: str) -> int:
-    """Threads of one worker's arithmetic, where 0 leaves it to the number of workers.
+    """Return the threads of one worker's arithmetic, where 0 derives them from the workers.
 
-    One each of several on the CPU, so that a table has the same bits on any machine like it; a
-    share of the cores beside a GPU, where no bits are promised.
+    Several workers on the CPU have one each, so that a table has the same bits on equal machines;
+    with a GPU, where no bits are promised, each has its share of the cores.
     """
     if threads:
         return threads
@@ -96,24 +96,24 @@ def threads_of(threads: int, workers: int, device: str) -> int:
     return 1 if several else max(1, available_cores() // workers)
 
 
-def _by_workers(
+def _run_in_workers(
     plan: Plan,
     waiting: list[Task],
     count: int,
     on_progress: ProgressCallback,
     done: Callable[[Task], None],
 ) -> list[Failure]:
-    """`do_tasks` over that many processes."""
+    """Run the tasks in that many processes, as `run_tasks` says."""
     failures: list[Failure] = []
     idle = [_start_worker(plan, number) for number in range(count)]
     busy: dict[Connection, tuple[Worker, Task]] = {}
     try:
         while waiting or busy:
-            hopeless = [
+            unmet = [
                 found for task in waiting if (found := _unmet_dependency(plan, task, failures))
             ]
-            failures += hopeless
-            for failure in hopeless:
+            failures += unmet
+            for failure in unmet:
                 waiting.remove(failure.task)
             for task in _ready(plan, waiting)[: len(idle)] if idle else []:
                 waiting.remove(task)
@@ -123,14 +123,14 @@ def _by_workers(
             assert busy or not waiting, f"nothing can begin of {waiting}"
             for pipe in wait(list(busy)):
                 worker, task = busy[pipe]  # type: ignore[index]  # only pipes were waited for
-                said = _receive(worker, task)
-                if isinstance(said, ProgressMessage):
-                    on_progress(*said)
+                message = _receive(worker, task)
+                if isinstance(message, ProgressMessage):
+                    on_progress(*message)
                     continue
                 del busy[worker.pipe]
                 lost = not worker.process.is_alive()
                 idle.append(_start_worker(plan, len(idle)) if lost else worker)
-                failures += [said.failure] if said.failure else []
+                failures += [message.failure] if message.failure else []
                 done(task)
     finally:
         _stop([*idle, *(worker for worker, _ in busy.values())])
@@ -138,23 +138,23 @@ def _by_workers(
 
 
 def _ready(plan: Plan, waiting: Sequence[Task]) -> list[Task]:
-    """The tasks whose needs are done, in order."""
-    asked = dict.fromkeys(other for task in waiting for other in dependencies(plan, task))
-    there = {other for other in asked if result_of(plan, other) is not None}
-    return [task for task in waiting if there.issuperset(dependencies(plan, task))]
+    """Return the tasks whose dependencies are done, in order."""
+    needed = dict.fromkeys(other for task in waiting for other in dependencies(plan, task))
+    finished = {other for other in needed if result_of(plan, other) is not None}
+    return [task for task in waiting if finished.issuperset(dependencies(plan, task))]
 
 
 def _unmet_dependency(plan: Plan, task: Task, failures: Sequence[Failure]) -> Failure | None:
-    """Why the task can never be done: something that it needs has failed."""
+    """Return the failure of a task whose dependency failed; None for any other task."""
     for failure in failures:
         if failure.task in dependencies(plan, task):
             return Failure(task, "", f"needs {failure.task.name}, which failed")
     return None
 
 
-def _attempt(plan: Plan, task: Task, on_progress: ProgressCallback) -> Failure | None:
-    """Do the task; what went wrong is told and not raised, but for a signal."""
-    # Only who does a task needs torch: a table of several workers waits for them without it.
+def _try_task(plan: Plan, task: Task, on_progress: ProgressCallback) -> Failure | None:
+    """Run the task; return its failure, and raise nothing but a signal."""
+    # Only a process that runs a task loads torch: one that waits for its workers does not.
     from textvae.experiments.work import run_task
 
     log.info("%s: begins", task.name)
@@ -169,31 +169,31 @@ def _attempt(plan: Plan, task: Task, on_progress: ProgressCallback) -> Failure |
 
 
 def _receive(worker: Worker, task: Task) -> ProgressMessage | TaskEnd:
-    """What the worker says; its death, such as for want of memory, is a failure of its task."""
+    """Return the worker's message; its death, such as from lack of memory, is a failed task."""
     try:
-        said: ProgressMessage | TaskEnd = worker.pipe.recv()
+        message: ProgressMessage | TaskEnd = worker.pipe.recv()
     except (EOFError, ConnectionError):
         worker.process.join()
-        died = f"its worker died with exit code {worker.process.exitcode}"
-        log.error("%s: %s", task.name, died)
-        return TaskEnd(Failure(task, "OSError", died))
-    return said
+        death = f"its worker died with exit code {worker.process.exitcode}"
+        log.error("%s: %s", task.name, death)
+        return TaskEnd(Failure(task, "OSError", death))
+    return message
 
 
 def _start_worker(plan: Plan, number: int) -> Worker:
-    """A new worker."""
+    """Start a new worker."""
     context = multiprocessing.get_context("spawn")
-    mine, theirs = context.Pipe()
+    here, there = context.Pipe()
     name = f"worker-{number + 1}"
-    process = context.Process(target=_serve, args=(plan, theirs), name=name, daemon=True)
+    process = context.Process(target=_serve, args=(plan, there), name=name, daemon=True)
     process.start()
-    # The worker has the other end now; with ours open too, its death would not be heard.
-    theirs.close()
-    return Worker(process, mine)
+    # With both ends open here, the death of the worker would not close the pipe.
+    there.close()
+    return Worker(process, here)
 
 
 def _stop(workers: Sequence[Worker]) -> None:
-    """Every worker has ended, each with a checkpoint of what it was at."""
+    """End every worker, once it has saved a checkpoint."""
     for worker in workers:
         worker.process.terminate()
     for worker in workers:
@@ -205,32 +205,32 @@ def _stop(workers: Sequence[Worker]) -> None:
 
 
 def _serve(plan: Plan, pipe: Connection) -> None:
-    """The life of a worker: a task at a time, until it is told to end."""
+    """Run tasks from the pipe until it is closed or the process is terminated."""
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(processName)s %(message)s",
     )
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    told_s = 0.0
+    reported_s = 0.0
 
     def on_progress(
         what: str, done: int, parts: int, figures: Mapping[str, float] | None = None, /
     ) -> None:
-        nonlocal told_s
-        if done == parts or time.monotonic() - told_s >= SECONDS_BETWEEN_WORDS:
-            told_s = time.monotonic()
+        nonlocal reported_s
+        if done == parts or time.monotonic() - reported_s >= PROGRESS_INTERVAL_S:
+            reported_s = time.monotonic()
             pipe.send(ProgressMessage(what, done, parts, dict(figures or {})))
 
     try:
         while True:
-            pipe.send(TaskEnd(_attempt(plan, pipe.recv(), on_progress)))
+            pipe.send(TaskEnd(_try_task(plan, pipe.recv(), on_progress)))
     except (EOFError, ConnectionError, KeyboardInterrupt):
         return
 
 
 def _end_with_parent() -> None:
-    """End this process, as a kill would, when the one that started it has ended."""
+    """End this process at once, without cleanup, when its parent has ended."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "only a worker waits for its parent"
     parent.join()

@@ -1,4 +1,4 @@
-"""Figures as tables and verdicts in words for people, on the console they are given or stdout."""
+"""Tables of figures, verdicts and decisions for people, on a console or stdout."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,19 +12,19 @@ from textvae.release.gate import Decision
 
 
 def print_figures(figures: Mapping[str, Any], console: Console | None = None) -> None:
-    """The evaluation of a version, the language model beside the VAE."""
+    """Print the evaluation of a version: the VAE and its language model."""
     table = Table(title=f"Held-out figures, {figures['sentences']} sentences", title_justify="left")
     table.add_column("")
     table.add_column("VAE", justify="right")
     table.add_column("language model", justify="right")
-    lines = [*_likelihood_lines(figures), *_latent_lines(figures), *_written_lines(figures)]
+    lines = [*_likelihood_lines(figures), *_latent_lines(figures), *_generation_lines(figures)]
     for name, vae, language_model in lines:
         table.add_row(name, vae, language_model)
     (console or Console()).print(table)
 
 
 def print_diagnosis(diagnosis: Diagnosis, console: Console | None = None) -> None:
-    """The verdict, a line for each finding, and a line for each remedy."""
+    """Print the verdict, a line for each finding, and a line for each remedy."""
     console = console or Console()
     console.print(f"Verdict: {diagnosis.verdict}", style="green" if diagnosis.healthy else "red")
     _print_list(console, diagnosis.findings)
@@ -34,7 +34,7 @@ def print_diagnosis(diagnosis: Diagnosis, console: Console | None = None) -> Non
 def print_decision(
     decision: Decision, drift: Sequence[str] = (), console: Console | None = None
 ) -> None:
-    """What the gate says and a line for each reason; then how the text drifted, if it is known."""
+    """Print the decision, a line for each reason, and a line for each drift that is known."""
     console = console or Console()
     style = "red" if decision.decision == "rejected" else "green"
     console.print(f"Gate: {decision.decision} ({decision.kind})", style=style)
@@ -45,28 +45,28 @@ def print_decision(
 
 
 def _print_list(console: Console, lines: Sequence[str], mark: str = "-") -> None:
-    """A line for each sentence."""
+    """Print a line for each sentence."""
     for line in lines:
         console.print(f"  {mark} {escape(line)}", highlight=False, soft_wrap=True)
 
 
 Line = tuple[str, str, str]
-"""What, of the VAE, of the language model."""
+"""Title, figure of the VAE, figure of the language model."""
 
 
 def _likelihood_lines(figures: Mapping[str, Any]) -> list[Line]:
-    """How likely sentences are, and what the latent tells."""
+    """Return the lines of likelihoods and of what the latent tells."""
     k = figures["importance_samples"]
-    known = _format_figure(figures, "language_model_nats")
+    language_model = _format_figure(figures, "language_model_nats")
     return [
         ("reconstruction, nats", _format_figure(figures, "reconstruction_nats"), ""),
         ("KL, nats", _format_figure(figures, "kl_nats"), ""),
         (
             "-ELBO, nats (an upper bound of the NLL)",
             _format_figure(figures, "elbo_nats", sign=-1),
-            known,
+            language_model,
         ),
-        (f"IW-NLL, nats (k {k})", _format_figure(figures, "iw_nll_nats"), known),
+        (f"IW-NLL, nats (k {k})", _format_figure(figures, "iw_nll_nats"), language_model),
         ("  under the fitted prior", _format_figure(figures, "fitted_iw_nll_nats"), ""),
         (
             "perplexity per word",
@@ -80,7 +80,7 @@ def _likelihood_lines(figures: Mapping[str, Any]) -> list[Line]:
 
 
 def _latent_lines(figures: Mapping[str, Any]) -> list[Line]:
-    """What the latent space is like."""
+    """Return the lines of the latent space."""
     most = _format_figure(figures, "mutual_information_nats_max")
     latent = figures["latent"]
     return [
@@ -95,8 +95,8 @@ def _latent_lines(figures: Mapping[str, Any]) -> list[Line]:
     ]
 
 
-def _written_lines(figures: Mapping[str, Any]) -> list[Line]:
-    """What is written from posterior means, between them, and from the priors' draws."""
+def _generation_lines(figures: Mapping[str, Any]) -> list[Line]:
+    """Return the lines of decodes of posterior means, of points between them and of priors."""
     lines = [
         ("reconstruction BLEU", _format_figure(figures, "reconstruction_bleu", ".1f"), ""),
         ("reconstruction exact", _format_figure(figures, "reconstruction_exact", ".1%"), ""),
@@ -117,6 +117,6 @@ def _written_lines(figures: Mapping[str, Any]) -> list[Line]:
 
 
 def _format_figure(figures: Mapping[str, Any], name: str, form: str = ".2f", sign: int = 1) -> str:
-    """The figure in few digits; a dash where it is no number, as JSON has none for some."""
+    """Return the figure in few digits, or a dash where JSON has null for it or nothing."""
     value = figures.get(name)
     return "-" if value is None else f"{sign * value:{form}}"

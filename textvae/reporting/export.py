@@ -1,4 +1,4 @@
-"""What other tools are told of a version: its settings, figures, curves and report."""
+"""What is exported of a version: its settings, figures, curves and report."""
 
 import json
 import tomllib
@@ -12,7 +12,7 @@ from textvae.training.metrics import read_metrics
 from textvae.version_files import CONFIG_FILE
 
 HELD_OUT = "valid_"
-"""How the figures of a look at the held-out side begin in metrics.jsonl."""
+"""Prefix of the figures of a validation step in metrics.jsonl."""
 NOT_FIGURES = ("phase", "step", "resumed")
 
 
@@ -34,22 +34,22 @@ class Curve(NamedTuple):
 
 
 class VersionExport(NamedTuple):
-    """A version and its training, as others are told of them."""
+    """A version and its training, as other tools receive them."""
 
     version: Version
     settings: Mapping[str, str]
-    """What it was trained with, such as `training.steps`: `20000`."""
+    """Of its training, such as `training.steps`: `20000`."""
     figures: Mapping[str, Any]
-    """Of its newest evaluation; none where it was not evaluated."""
+    """Of its newest evaluation; empty where it was not evaluated."""
     curves: Sequence[Curve]
-    """None where no run was given."""
+    """Empty where the run is not known."""
     report: Mapping[str, str]
-    """The files of its newest report; none where it has none."""
+    """The files of its newest report; empty where it has none."""
     report_name: str
     """The attachment of the report, or empty."""
 
     def numbers(self) -> dict[str, float]:
-        """The figures that are one number."""
+        """Return the figures that are one number."""
         return {
             name: float(value)
             for name, value in self.figures.items()
@@ -58,14 +58,14 @@ class VersionExport(NamedTuple):
 
 
 def collect_export(registry: Path, version: Version, run: Path | None) -> VersionExport:
-    """All that is known of a version; of its steps, where the folder of its run is given.
+    """Return the export of a version, with curves where the folder of its run is given.
 
-    NotFoundError where that folder has no metrics.jsonl; CorruptError for what is damaged.
+    Raises NotFoundError where that folder has no metrics.jsonl, CorruptError for damaged files.
     """
     evaluation = newest_attachment(registry, version, "evaluation-")
     report = newest_attachment(registry, version, "report-")
-    measured = read_attachment(registry, version, evaluation) if evaluation else None
-    told = read_attachment(registry, version, report) if report else None
+    evaluation_files = read_attachment(registry, version, evaluation) if evaluation else None
+    report_files = (read_attachment(registry, version, report) if report else None) or {}
     config = tomllib.loads((version.folder / CONFIG_FILE).read_text(encoding="utf-8"))
     return VersionExport(
         version,
@@ -74,24 +74,24 @@ def collect_export(registry: Path, version: Version, run: Path | None) -> Versio
             for section, values in config.items()
             for name, value in values.items()
         },
-        figures=json.loads(measured["figures.json"]) if measured else {},
-        curves=curves(read_metrics(run / "metrics.jsonl")) if run else [],
-        report={name: data.decode() for name, data in (told or {}).items()},
+        figures=json.loads(evaluation_files["figures.json"]) if evaluation_files else {},
+        curves=group_curves(read_metrics(run / "metrics.jsonl")) if run else [],
+        report={name: data.decode() for name, data in report_files.items()},
         report_name=report,
     )
 
 
-def curves(lines: Iterable[Mapping[str, Any]]) -> list[Curve]:
-    """The lines of metrics.jsonl as curves, in the order in which they begin."""
-    found: dict[tuple[str, str, bool], list[Point]] = {}
+def group_curves(lines: Iterable[Mapping[str, Any]]) -> list[Curve]:
+    """Group the lines of metrics.jsonl into curves, in the order in which they begin."""
+    points: dict[tuple[str, str, bool], list[Point]] = {}
     for line in lines:
         for name, value in line.items():
             if name not in NOT_FIGURES:
                 key = (line["phase"], name.removeprefix(HELD_OUT), name.startswith(HELD_OUT))
-                found.setdefault(key, []).append(Point(line["step"], float(value)))
-    return [Curve(*key, points) for key, points in found.items()]
+                points.setdefault(key, []).append(Point(line["step"], float(value)))
+    return [Curve(*key, each) for key, each in points.items()]
 
 
 def _spell_setting(value: Any) -> str:
-    """A setting as JSON and TOML spell it; text without its quotes."""
+    """Return a setting as JSON and TOML spell it, text without its quotes."""
     return value if isinstance(value, str) else json.dumps(value)

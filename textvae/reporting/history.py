@@ -1,4 +1,4 @@
-"""What came to serve and what was turned away, in its order: the champion's history as a table."""
+"""The history of a model: its promotions and, between them, the versions that were rejected."""
 
 import logging
 from collections.abc import Iterator
@@ -14,15 +14,15 @@ from textvae.store.versions import Version, list_versions, model_folder
 log = logging.getLogger(__name__)
 
 PROMOTIONS_MAX = 100
-"""The newest so many promotions are told, with what was rejected beside them."""
+"""How many promotions a history has at most, the newest; rejections among them are extra."""
 GATE = "the gate"
 
 
 class HistoryEntry(NamedTuple):
-    """A version that came to serve, or that was turned away."""
+    """A promotion, or a rejection."""
 
     number: int
-    """Of the promotion; of a rejected version, of the one that it was judged against."""
+    """Of the promotion; of a rejection, of the promotion in force at the time."""
     rejected: bool
     version: str
     at: str
@@ -31,42 +31,42 @@ class HistoryEntry(NamedTuple):
     reason: str
 
 
-def timeline(
+def read_history(
     registry: Path, model: str, promotions_max: int = PROMOTIONS_MAX
 ) -> list[HistoryEntry]:
-    """Newest first: each promotion, and before it those that were rejected while it was in force.
+    """Return the entries, newest first: each promotion after the rejections while it was in force.
 
-    A version is rejected where the gate never said yes against that champion; pruned ones are told
-    too. CorruptError where the log of promotions is damaged.
+    A version is rejected where the gate never accepted it against that champion; pruned versions
+    are included. Raises CorruptError where the log of promotions is damaged.
     """
     promotions = promotion_history(registry, model)
     first = max(len(promotions) - promotions_max, 0)
-    served = [
+    promoted = [
         HistoryEntry(one.number, False, one.version, one.at, one.actor, one.reason)
         for one in promotions[first:]
     ]
     rejected = [one for one in _rejected_entries(registry, model) if one.number >= first]
-    # Both in their own order; of equal numbers the promotion is the older.
+    # Of equal numbers the promotion is the older.
     return sorted(
-        [*served, *rejected], key=lambda one: (one.number, one.rejected, one.at), reverse=True
+        [*promoted, *rejected], key=lambda one: (one.number, one.rejected, one.at), reverse=True
     )
 
 
 def _rejected_entries(registry: Path, model: str) -> Iterator[HistoryEntry]:
-    """The versions that the gate said no to, once for each champion that they were judged against;
-    what is damaged is passed over and named in the log."""
-    known = pruned_decisions(registry, model)
+    """Yield each rejected version, once for each champion that it was compared with; damaged
+    versions and decisions are skipped with a warning."""
+    decisions_by_version = pruned_decisions(registry, model)
     for name in list_versions(registry, model):
         folder = model_folder(registry, model) / "versions" / name
         try:
-            # Its weights are not looked at: only what was said of it is told.
+            # Weights are not verified: the decisions alone are read.
             version = Version(model, name, folder, *read_manifest(folder))
-            known[name] = read_decisions(registry, version)
+            decisions_by_version[name] = read_decisions(registry, version)
         except CorruptError as error:
-            log.warning("not in the timeline: %s", error)
-    for name, decisions in sorted(known.items()):
-        for number, said in sorted(decisions.items()):
-            if all(one["decision"] == "rejected" for one in said):
-                last = max(said, key=lambda one: str(one.get("at", "")))
+            log.warning("not in the history: %s", error)
+    for name, decisions in sorted(decisions_by_version.items()):
+        for number, records in sorted(decisions.items()):
+            if all(one["decision"] == "rejected" for one in records):
+                last = max(records, key=lambda one: str(one.get("at", "")))
                 reason = "; ".join(last["reasons"])
                 yield HistoryEntry(number, True, name, str(last.get("at", "")), GATE, reason)

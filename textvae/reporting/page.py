@@ -1,4 +1,4 @@
-"""The report of a version: one page that needs nothing beside it, and a model card.
+"""The report of a version: one self-contained page, and a model card.
 
 The card has the front matter and the headings of the Hub's model cards (Mitchell et al. 2019).
 """
@@ -36,8 +36,7 @@ FIGURES = {
     "distinct_share_fitted": "distinct draws, fitted prior",
     "language_model_nats": "language model, nats",
 }
-"""The figures of an evaluation that a page shows, and what they are called there."""
-
+"""The figures of an evaluation that a page shows, and their titles there."""
 
 CARD = """---
 library_name: textvae
@@ -54,8 +53,8 @@ A sentence VAE with a GRU encoder and decoder: {sizes}. Trained by textvae {text
 
 ## Uses
 
-Encoding sentences, writing sentences from latents, homotopies, variations of sentences like those
-that it was trained on. It knows no other text, and states no facts.
+Encoding sentences, decoding latents, homotopies and variations of sentences like those that it was
+trained on. It knows no other text, and states no facts.
 
 ## Training Details
 
@@ -74,41 +73,41 @@ The doctor's verdict: {verdict}.
 
 
 class Side(NamedTuple):
-    """One of the two versions that are compared."""
+    """One of the two versions that a report compares."""
 
     version: Version
     figures: Mapping[str, Any]
     elbo_nats: Sequence[float]
     """Of the same held-out sentences on both sides."""
-    voice: ProbeOutputs
+    probe_outputs: ProbeOutputs
 
 
 class Findings(NamedTuple):
-    """All that a report tells."""
+    """The contents of a report."""
 
     candidate: Side
     champion: Side | None
     probes: Sequence[str]
     decisions: Sequence[Mapping[str, Any]]
-    """What the gate said, in its own words."""
+    """Those of the gate, as it attached them."""
     verdict: str
-    """The doctor's."""
+    """That of the doctor."""
     findings: Sequence[str]
     spans: Mapping[str, Sequence[str]]
     """The lines of each span's data report."""
     metrics: Path | None
-    """metrics.jsonl of its training, where that is still there."""
-    timeline: Sequence[HistoryEntry] = ()
-    """The promotions of its model, newest first, and what was rejected between them."""
+    """metrics.jsonl of its training, if it still exists."""
+    history: Sequence[HistoryEntry] = ()
+    """The promotions of its model and the rejections between them, newest first."""
 
 
 def report_files(found: Findings) -> dict[str, bytes]:
-    """index.html and card.md, which say the same for the same findings, to the byte."""
+    """Return index.html and card.md; the same findings give the same bytes."""
     return {"index.html": _page(found).encode(), "card.md": card(found).encode()}
 
 
 def _page(found: Findings) -> str:
-    """The page."""
+    """Return the page as HTML."""
     name = found.candidate.version.name
     parts = [
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{name}</title>",
@@ -116,15 +115,15 @@ def _page(found: Findings) -> str:
         f"<p>Parent: {html.escape(found.candidate.version.manifest.get('parent') or 'none')}.</p>",
         "<h2>The gate</h2>",
         *(_decision(decision) for decision in found.decisions),
-        *([] if found.decisions else ["<p>It was not asked.</p>"]),
+        *([] if found.decisions else ["<p>No decision.</p>"]),
         f"<h2>The doctor: {html.escape(found.verdict)}</h2>",
         _list(found.findings),
         "<h2>Figures on held-out sentences</h2>",
         _figures(found),
-        "<h2>What changed in its voice</h2>",
+        "<h2>Probe outputs</h2>",
         _probe_tables(found),
         *_pictures(found),
-        *_promotions(found.timeline),
+        *_history(found.history),
         "<h2>The text</h2>",
         *(f"<h3>{span}</h3>{_list(lines)}" for span, lines in found.spans.items()),
         *(_drift(decision) for decision in found.decisions if decision.get("drift")),
@@ -133,40 +132,41 @@ def _page(found: Findings) -> str:
 
 
 def _decision(decision: Mapping[str, Any]) -> str:
-    """What the gate said once, with every number of it."""
-    elsewhere = ("decision", "reasons", "drift")
-    rest = {key: value for key, value in decision.items() if key not in elsewhere}
+    """Return one decision of the gate: reasons and every number."""
+    separate = ("decision", "reasons", "drift")
+    rest = {key: value for key, value in decision.items() if key not in separate}
     rows = [(key.replace("_", " "), str(value)) for key, value in sorted(rest.items())]
-    said = html.escape(str(decision.get("decision", "")))
-    return f"<p><b>{said}</b></p>{_list(decision.get('reasons') or [])}{_table(('', ''), rows)}"
+    outcome = html.escape(str(decision.get("decision", "")))
+    return f"<p><b>{outcome}</b></p>{_list(decision.get('reasons') or [])}{_table(('', ''), rows)}"
 
 
 def _drift(decision: Mapping[str, Any]) -> str:
-    """How the newest text drifted, to the champion of that decision."""
+    """Return how the newest text drifted under the champion of that decision."""
     title = f"The newest text under {decision['against']}, {decision['at']}"
     return f"<h3>{html.escape(title)}</h3>{_list(model_drift_lines(decision['drift']))}"
 
 
 def _figures(found: Findings) -> str:
-    """Both sides' figures."""
+    """Return the figures of both versions as a table."""
     sides = [found.candidate, *([found.champion] if found.champion else [])]
     rows = [
-        (words, *(_format_figure(side.figures.get(key)) for side in sides))
-        for key, words in FIGURES.items()
+        (title, *(_format_figure(side.figures.get(key)) for side in sides))
+        for key, title in FIGURES.items()
         if key in found.candidate.figures
     ]
     return _table(("", *(side.version.name for side in sides)), rows)
 
 
 def _probe_tables(found: Findings) -> str:
-    """What both write of the same sentences; what differs stands out."""
-    new, old = found.candidate.voice, found.champion.voice if found.champion else None
+    """Return the outputs of both versions for the same probes; rows that differ are marked."""
+    new = found.candidate.probe_outputs
+    old = found.champion.probe_outputs if found.champion else None
     tables = []
     for title, first, of_new, of_old in (
-        ("Rebuilt", found.probes, new.reconstructions, old and old.reconstructions),
-        ("Drawn from the prior", range(1, len(new.samples) + 1), new.samples, old and old.samples),
+        ("Reconstructions", found.probes, new.reconstructions, old and old.reconstructions),
+        ("Samples of the prior", range(1, len(new.samples) + 1), new.samples, old and old.samples),
         (
-            "From the first to the second",
+            "Homotopy from the first probe to the second",
             range(len(new.homotopy)),
             new.homotopy,
             old and old.homotopy,
@@ -174,46 +174,44 @@ def _probe_tables(found: Findings) -> str:
     ):
         head = ["", "candidate", *(["champion"] if of_old else [])]
         rows = [
-            (str(label), mine, *([of_old[at]] if of_old else []))
-            for at, (label, mine) in enumerate(zip(first, of_new, strict=True))
+            (str(label), text, *([of_old[row]] if of_old else []))
+            for row, (label, text) in enumerate(zip(first, of_new, strict=True))
         ]
         tables.append(f"<h3>{title}</h3>{_table(head, rows, marked=True)}")
     return "".join(tables)
 
 
-def _promotions(timeline: Sequence[HistoryEntry]) -> list[str]:
-    """What served when, and what was turned away; nothing where nothing was ever promoted."""
-    if not timeline:
+def _history(history: Sequence[HistoryEntry]) -> list[str]:
+    """Return the promotions and rejections as a table; nothing before the first promotion."""
+    if not history:
         return []
     rows = [
         (
-            f"rejected beside {one.number}" if one.rejected else str(one.number),
+            f"rejected against {one.number}" if one.rejected else str(one.number),
             *(one.version, one.at, one.actor, one.reason),
         )
-        for one in timeline
+        for one in history
     ]
-    head = ("promotion", "version", "when, in UTC", "by whom", "why")
-    return ["<h2>Promotions, the newest first</h2>", _table(head, rows)]
+    head = ("promotion", "version", "time, UTC", "actor", "reason")
+    return ["<h2>Promotions, newest first</h2>", _table(head, rows)]
 
 
 def _pictures(found: Findings) -> list[str]:
-    """What can be drawn here, inside the page; nothing where matplotlib is not installed."""
+    """Return the plots as inline images; nothing where matplotlib is not installed."""
     if importlib.util.find_spec("matplotlib") is None:
         return []
-    wanted: list[tuple[str, Callable[[Path], None]]] = []
+    plots: list[tuple[str, Callable[[Path], None]]] = []
     if (metrics := found.metrics) is not None:
-        wanted.append(("Loss parts over the training", lambda target: draw_losses(metrics, target)))
+        plots.append(("Loss parts over the training", lambda target: draw_losses(metrics, target)))
     by_dimension = found.candidate.figures.get("kl_nats_by_dimension")
     if by_dimension:
-        wanted.append(("KL of each dimension", lambda target: draw_kl(by_dimension, target)))
+        plots.append(("KL of each dimension", lambda target: draw_kl(by_dimension, target)))
     if (champion := found.champion) is not None:
-        mine, theirs = found.candidate.elbo_nats, champion.elbo_nats
-        wanted.append(
-            ("Pair by pair", lambda target: draw_differences(mine, theirs, target)),
-        )
+        pair = found.candidate.elbo_nats, champion.elbo_nats
+        plots.append(("Paired differences", lambda target: draw_differences(*pair, target)))
     parts = []
     with files.scratch_folder() as folder:
-        for number, (title, draw) in enumerate(wanted):
+        for number, (title, draw) in enumerate(plots):
             draw(folder / f"{number}.png")
             data = base64.b64encode((folder / f"{number}.png").read_bytes()).decode()
             parts.append(f'<h2>{title}</h2><img alt="{title}" src="data:image/png;base64,{data}">')
@@ -221,12 +219,12 @@ def _pictures(found: Findings) -> list[str]:
 
 
 def card(found: Findings) -> str:
-    """The model card in Markdown."""
+    """Return the model card in Markdown."""
     version, figures = found.candidate.version, found.candidate.figures
     manifest = version.manifest
     rows = [
-        f"| {words} | {_format_figure(figures.get(key))} |"
-        for key, words in FIGURES.items()
+        f"| {title} | {_format_figure(figures.get(key))} |"
+        for key, title in FIGURES.items()
         if key in figures
     ]
     facts = ("textvae", "torch", "arithmetic", "train_sentences", "seed")
@@ -245,7 +243,7 @@ def card(found: Findings) -> str:
 
 
 def _sizes(manifest: Mapping[str, Any]) -> str:
-    """`embed 256, hidden 512, latent 64`."""
+    """Return the sizes as `embed 256, hidden 512, latent 64`."""
     config = manifest.get("model_config", {})
     return ", ".join(
         f"{key} {config[key]}" for key in ("embed", "hidden", "latent") if key in config
@@ -253,19 +251,19 @@ def _sizes(manifest: Mapping[str, Any]) -> str:
 
 
 def _format_figure(value: Any) -> str:
-    """A figure in few digits; a dash for what is no number."""
+    """Return a figure with four digits, or a dash for what is not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "-"
     return f"{value:.4g}"
 
 
 def _list(lines: Sequence[str]) -> str:
-    """Sentences as a list."""
+    """Return sentences as an HTML list."""
     return f"<ul>{''.join(f'<li>{html.escape(str(line))}</li>' for line in lines)}</ul>"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], marked: bool = False) -> str:
-    """Rows of text; with `marked` those whose last two cells differ stand out."""
+    """Return an HTML table; with `marked`, rows whose last two cells differ are highlighted."""
     lines = ["<table><tr>", *(f"<th>{html.escape(cell)}</th>" for cell in head), "</tr>"]
     for row in rows:
         kind = " class=changed" if marked and len(row) > 2 and row[-1] != row[-2] else ""

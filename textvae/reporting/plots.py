@@ -1,4 +1,4 @@
-"""Pictures of a run and a version, as PNG files."""
+"""Plots of a run and a version, as PNG files."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ RINGS = (1.0, 2.0)
 MARGIN = 0.04
 # The largest inset and its distance from other lines, as shares of its panel.
 INSET, GAP = 0.6, 0.03
-# What is not enlarged by this much is not drawn twice.
+# A map that an inset would enlarge by less has none.
 ENLARGED_MIN = 1.15
 INK, LINES = "#555555", "#bbbbbb"
 
@@ -33,25 +33,25 @@ class Limits(NamedTuple):
 
     @property
     def side(self) -> float:
-        """Its length."""
+        """The length of its side."""
         return self.across[1] - self.across[0]
 
 
 class Panel(NamedTuple):
-    """One of several latent maps in a picture."""
+    """One of the latent maps in a figure."""
 
     title: str
     latents: np.ndarray
     """(n, 2)"""
     labels: Sequence[str]
-    """Of each latent; at most seven different ones in a picture."""
+    """Of each latent; at most seven different ones in a figure."""
     figures: Sequence[tuple[str, str]]
-    """Names and values that are written under the map, a pair a line."""
+    """Names and values under the map, a pair a line."""
 
 
 def draw_losses(metrics: Path, target: Path) -> None:
-    """Loss parts and KL weight over the steps of the VAE, from metrics.jsonl; a vertical line where
-    the run was cut off and went on."""
+    """Plot loss parts and KL weight over the steps of the VAE, from metrics.jsonl; vertical lines
+    are where the run was interrupted and resumed."""
     lines = [line for line in read_metrics(metrics) if line["phase"] == "vae"]
     train = [line for line in lines if "kl_weight" in line]
     valid = [line for line in lines if "valid_kl_nats" in line]
@@ -69,7 +69,7 @@ def draw_losses(metrics: Path, target: Path) -> None:
             label=f"{name}, held out",
         )
     for number, line in enumerate(line for line in lines if RESUMED in line):
-        # One entry in the legend, however often it was cut off.
+        # One entry in the legend for all of them.
         name = "" if number else RESUMED
         axes.axvline(line["step"], color=INK, linewidth=1, linestyle=":", label=name)
     weight = axes.twinx()
@@ -88,15 +88,15 @@ def draw_losses(metrics: Path, target: Path) -> None:
 
 
 def draw_kl(kl_nats: Sequence[float], target: Path) -> None:
-    """The mean KL of each latent dimension, largest first."""
+    """Plot the mean KL of each latent dimension, largest first."""
     figure, axes = _axes("latent dimension, sorted", "KL, nats per sentence")
     axes.bar(np.arange(len(kl_nats)), sorted(kl_nats, reverse=True), color=COLOURS[0])
-    axes.set_title("What each dimension tells")
+    axes.set_title("KL by latent dimension")
     _save(figure, target)
 
 
 def draw_differences(elbo_nats: Sequence[float], other: Sequence[float], target: Path) -> None:
-    """How much better than the other's each sentence's ELBO is, with the mean and its interval."""
+    """Plot the paired differences of the ELBO, with their mean and its 95 % interval."""
     better = np.asarray(elbo_nats) - np.asarray(other)
     mean = float(better.mean())
     half = 1.96 * float(better.std(ddof=1)) / len(better) ** 0.5 if len(better) > 1 else 0.0
@@ -105,13 +105,13 @@ def draw_differences(elbo_nats: Sequence[float], other: Sequence[float], target:
     axes.axvline(0, color=INK, linewidth=1)
     axes.axvspan(mean - half, mean + half, color=COLOURS[1], alpha=0.5)
     axes.set_title(
-        f"Pair by pair: {mean:+.3f} nats, 95 % from {mean - half:+.3f} to {mean + half:+.3f}"
+        f"Paired differences: {mean:+.3f} nats, 95 % from {mean - half:+.3f} to {mean + half:+.3f}"
     )
     _save(figure, target)
 
 
 def draw_map(means: np.ndarray, labels: Sequence[str], target: Path) -> None:
-    """(n, latent) posterior means on their two principal axes, coloured by label."""
+    """Plot (n, latent) posterior means on their two principal axes, coloured by label."""
     from sklearn.decomposition import PCA
 
     flat = PCA(2, random_state=0).fit_transform(means) if means.shape[1] > 2 else means
@@ -127,10 +127,10 @@ def draw_map(means: np.ndarray, labels: Sequence[str], target: Path) -> None:
 
 
 def draw_maps(panels: Sequence[Panel], note: str, target: Path) -> None:
-    """Latent maps of 2 dimensions side by side on one scale, with the rings of the prior.
+    """Plot latent maps of 2 dimensions side by side on one scale, with the rings of the prior.
 
     A label has the same colour everywhere; a map that is small on that scale has an enlarged inset;
-    `note` stands below all. Raises OSError.
+    `note` is the caption. Raises OSError.
     """
     from matplotlib.figure import Figure
 
@@ -146,23 +146,23 @@ def draw_maps(panels: Sequence[Panel], note: str, target: Path) -> None:
         _draw_enlarged(axes, panel, colours, limits)
         axes.set_title(panel.title, fontsize=15, pad=10)
         _write_under(axes, panel.figures)
-    _draw_key(figure, colours)
+    _draw_legend(figure, colours)
     figure.text(0.5, 0.02, note, ha="center", fontsize=9, color=INK)
     _save(figure, target)
 
 
 def common_limits(clouds: Sequence[np.ndarray]) -> Limits:
-    """(n, 2) each -> the smallest square around all points and rings, and 4 % of it as margin."""
+    """(n, 2) each -> the smallest square around all points and rings, with a margin of 4 %."""
     rings = np.array([[-RINGS[-1]] * 2, [RINGS[-1]] * 2])
     points = np.concatenate([*clouds, rings])
     low, high = points.min(0), points.max(0)
     half = float((high - low).max()) * (0.5 + MARGIN)
-    across, up = ((float(at) - half, float(at) + half) for at in (low + high) / 2)
+    across, up = ((float(middle) - half, float(middle) + half) for middle in (low + high) / 2)
     return Limits(across, up)
 
 
 def _draw_cloud(axes: Any, panel: Panel, colours: Mapping[str, str], limits: Limits) -> None:
-    """Points over rings."""
+    """Draw rings and points."""
     from matplotlib.patches import Circle
     from matplotlib.ticker import MaxNLocator
 
@@ -185,11 +185,12 @@ def _draw_cloud(axes: Any, panel: Panel, colours: Mapping[str, str], limits: Lim
 
 
 def _draw_enlarged(axes: Any, panel: Panel, colours: Mapping[str, str], limits: Limits) -> None:
-    """All of a small map once more, in the corner that is farthest from it."""
+    """Draw a small map once more, enlarged, in the corner that is farthest from it."""
     near = common_limits([panel.latents])
-    # What lies beside the map on its far side, as a share of the panel, across and up.
-    before = [(part[0] - whole[0]) / limits.side for part, whole in zip(near, limits, strict=True)]
-    after = [(whole[1] - part[1]) / limits.side for part, whole in zip(near, limits, strict=True)]
+    # The free room on both sides of the map, across and up, as shares of the panel.
+    axis_limits = list(zip(near, limits, strict=True))
+    before = [(small[0] - large[0]) / limits.side for small, large in axis_limits]
+    after = [(large[1] - small[1]) / limits.side for small, large in axis_limits]
     free = max(*before, *after) - 2 * GAP
     size = min(INSET, free)
     if size < ENLARGED_MIN * near.side / limits.side:
@@ -206,7 +207,7 @@ def _draw_enlarged(axes: Any, panel: Panel, colours: Mapping[str, str], limits: 
 
 
 def _write_under(axes: Any, figures: Sequence[tuple[str, str]]) -> None:
-    """Names on the left and values on the right, a pair a line."""
+    """Write names on the left and values on the right, a pair a line."""
     for line, (name, value) in enumerate(figures):
         for text, edge, side, colour in ((name, 0.0, "left", INK), (value, 1.0, "right", "black")):
             axes.annotate(
@@ -221,12 +222,12 @@ def _write_under(axes: Any, figures: Sequence[tuple[str, str]]) -> None:
             )
 
 
-def _draw_key(figure: Any, colours: Mapping[str, str]) -> None:
-    """One legend for all maps."""
+def _draw_legend(figure: Any, colours: Mapping[str, str]) -> None:
+    """Draw one legend for all maps."""
     from matplotlib.lines import Line2D
 
-    def entry(label: str, **look: Any) -> Any:
-        return Line2D([], [], linestyle="", marker="o", label=label, **look)
+    def entry(label: str, **style: Any) -> Any:
+        return Line2D([], [], linestyle="", marker="o", label=label, **style)
 
     rings = " and ".join(f"{ring:g}" for ring in RINGS)
     figure.legend(
@@ -248,7 +249,7 @@ def _draw_key(figure: Any, colours: Mapping[str, str]) -> None:
 
 
 def _axes(across: str, up: str) -> tuple[Any, Any]:
-    """An empty figure and its axes, drawn without a screen."""
+    """Return an empty figure and its axes, without a display."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), layout="constrained")
@@ -260,7 +261,7 @@ def _axes(across: str, up: str) -> tuple[Any, Any]:
 
 
 def _save(figure: Any, target: Path) -> None:
-    """Write the figure whole."""
+    """Write the figure as PNG, at once or not at all."""
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=120)
     files.write_bytes(target, data.getvalue())

@@ -1,4 +1,4 @@
-"""How a version sounds: what it writes of a few sentences that are the same every night."""
+"""Probe outputs: what a version writes greedily for a few fixed held-out sentences."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,27 +18,31 @@ SEED = 0
 
 
 class ProbeOutputs(NamedTuple):
-    """What a version writes, greedily."""
+    """The sentences that a version writes for the probes, greedily."""
 
     reconstructions: list[str]
     """Of each probe."""
     samples: list[str]
-    """Draws of its prior, the same draws every night."""
+    """Of the same draws of its prior for every version."""
     homotopy: list[str]
     """From the first probe to the second."""
 
 
 NO_OUTPUTS = ProbeOutputs([], [], [])
-"""Of a version that cannot write."""
+"""Those of a version whose weights cannot be used."""
 
 
 def probe_outputs(
     registry: Path, version: Version, probes: Sequence[str], serve: ServeConfig
 ) -> ProbeOutputs:
-    """What the version makes of the probes, two or more that it can read."""
+    """Return the version's outputs for the probes: two or more sentences within its limits.
+
+    Raises CorruptError for a damaged version.
+    """
     with start_engine(registry, version, measuring_config(serve)) as engine:
         means = engine.answer(EncodeRequest(tuple(probes))).mean
-        rebuilt = engine.answer(DecodeRequest(means)).sentences
-        drawn = engine.answer(SampleRequest(SAMPLES, seed=SEED)).sentences
-        path = engine.answer(InterpolateRequest((probes[0], probes[1]), STEPS)).sentences
-    return ProbeOutputs(*([one.text for one in written] for written in (rebuilt, drawn, path)))
+        reconstructions = engine.answer(DecodeRequest(means)).sentences
+        samples = engine.answer(SampleRequest(SAMPLES, seed=SEED)).sentences
+        homotopy = engine.answer(InterpolateRequest((probes[0], probes[1]), STEPS)).sentences
+    parts = (reconstructions, samples, homotopy)
+    return ProbeOutputs(*([one.text for one in sentences] for sentences in parts))

@@ -1,4 +1,4 @@
-"""A version and its training as event files, for TensorBoard: a copy that nothing of ours reads."""
+"""A version and its training as event files for TensorBoard: a copy that textvae never reads."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,18 +11,17 @@ from textvae.errors import InputError
 from textvae.reporting.export import Curve, VersionExport
 from textvae.version_files import CONFIG_FILE
 
-# One name for ever, so that an export takes the place of the one before; TensorBoard asks for no
-# more than `tfevents` in it.
+# A fixed name, so that an export replaces the one before; TensorBoard only wants `tfevents` in it.
 EVENTS = "events.out.tfevents.textvae"
 BY_DIMENSION = ("kl_nats_by_dimension", "marginal_kl_nats_by_dimension")
 
 
 def write_events(found: VersionExport, folder: Path) -> list[Path]:
-    """Writes `FOLDER/<model>/<version>/` with three runs of TensorBoard, and returns their files.
+    """Write `FOLDER/<model>/<version>/` with up to three runs of TensorBoard; return their files.
 
     `train` and `held-out` share a chart for each figure of each phase, where curves are known;
-    `version` has the settings, the figures and the KL by dimension. A file appears whole, in place
-    of that of an earlier export. InputError where tensorboard is not installed.
+    `version` has the settings, the figures and the KL by dimension. A file replaces that of an
+    earlier export at once. Raises InputError where tensorboard is not installed.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -30,35 +29,36 @@ def write_events(found: VersionExport, folder: Path) -> list[Path]:
         raise InputError(
             "tensorboard", "needs the package tensorboard; pip install textvae[tensorboard]"
         ) from None
-    place = folder / found.version.model / found.version.name
-    runs: dict[str, Callable[[Any], None]] = {"version": lambda writer: _describe(writer, found)}
+    version_folder = folder / found.version.model / found.version.name
+    runs: dict[str, Callable[[Any], None]] = {"version": lambda writer: _add_version(writer, found)}
     for name, held_out in (("train", False), ("held-out", True)):
         if chosen := [curve for curve in found.curves if curve.held_out == held_out]:
-            runs[name] = lambda writer, chosen=chosen: _draw(writer, chosen)  # type: ignore[misc]
-    written = []
+            runs[name] = lambda writer, chosen=chosen: _add_curves(writer, chosen)  # type: ignore[misc]
+    paths = []
     for name, fill in runs.items():
-        # TensorBoard looks into hidden folders too, so a file is written where it does not look.
+        path = version_folder / name / EVENTS
+        # TensorBoard reads hidden folders too, so a file is written outside its folder first.
         with files.scratch_folder() as scratch:
             writer: Any = SummaryWriter(str(scratch))
             try:
                 fill(writer)
             finally:
                 writer.close()
-            (made,) = scratch.iterdir()
-            files.copy_file(made, place / name / EVENTS)
-        written.append(place / name / EVENTS)
-    return written
+            (event_file,) = scratch.iterdir()
+            files.copy_file(event_file, path)
+        paths.append(path)
+    return paths
 
 
-def _draw(writer: Any, curves: list[Curve]) -> None:
-    """A scalar for each point of each curve."""
+def _add_curves(writer: Any, curves: list[Curve]) -> None:
+    """Write a scalar for each point of each curve."""
     for curve in curves:
         for point in curve.points:
             writer.add_scalar(f"{curve.phase}/{curve.figure}", point.value, point.step)
 
 
-def _describe(writer: Any, found: VersionExport) -> None:
-    """Settings and figures as text, and how the KL is spread over the dimensions."""
+def _add_version(writer: Any, found: VersionExport) -> None:
+    """Write settings and figures as text, and figures by dimension as histograms."""
     manifest = found.version.manifest
     step = int(manifest.get("steps", {}).get("vae", 0))
     config = (found.version.folder / CONFIG_FILE).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The champion's history as a report tells it: who came to serve, and who did not."""
+"""The history of a model: its promotions, and the versions that were rejected between them."""
 
 import shutil
 import time
@@ -8,7 +8,7 @@ import pytest
 
 from tests import toys
 from textvae.config.prune import PruneConfig
-from textvae.reporting.history import GATE, timeline
+from textvae.reporting.history import GATE, read_history
 from textvae.store.decisions import attach_decision
 from textvae.store.promotions import rollback
 from textvae.store.prune import prune_versions
@@ -17,43 +17,43 @@ from textvae.store.versions import Version, list_versions, publish
 
 @pytest.fixture
 def versions(tmp_path: Path) -> list[Version]:
-    """Three versions that nobody promoted yet."""
+    """Three versions without a promotion."""
     contents = ({"model.safetensors": bytes([number])} for number in range(3))
     return [publish(tmp_path, toys.MODEL, "20260101", files, {}) for files in contents]
 
 
-def judged(registry: Path, version: Version, promotion: int, said: str, hour: int) -> None:
-    """What the gate said of a version, as `judged` attaches it, by a clock that lags."""
+def decide(registry: Path, version: Version, promotion: int, decision: str, hour: int) -> None:
+    """Attach a decision of the gate, with a clock that is behind."""
     record = {
-        "decision": said,
-        "reasons": [f"{said} at {hour}"],
+        "decision": decision,
+        "reasons": [f"{decision} at {hour}"],
         "at": f"2025-12-31T0{hour}:00:00Z",
     }
     attach_decision(registry, version, promotion, record)
 
 
-def damaged_decision(registry: Path, version: Version) -> Path:
-    """The file of its one decision, which is no longer what it was."""
-    shelf = registry / toys.MODEL / "attachments" / version.name
-    (path,) = shelf.glob("gate-*/decision.json")
+def damage_decision(registry: Path, version: Version) -> Path:
+    """Overwrite the file of its one decision and return its path."""
+    folder = registry / toys.MODEL / "attachments" / version.name
+    (path,) = folder.glob("gate-*/decision.json")
     path.chmod(0o644)
     path.write_bytes(b"{}")
     return path
 
 
-def test_promotions_and_rejections_stand_in_their_order_the_newest_first(
+def test_promotions_and_rejections_are_in_order_the_newest_first(
     tmp_path: Path, versions: list[Version]
 ) -> None:
     one, two, three = versions
     toys.promoted(tmp_path, one)
-    judged(tmp_path, two, 1, "rejected", 1)
-    judged(tmp_path, three, 1, "accepted", 2)
+    decide(tmp_path, two, 1, "rejected", 1)
+    decide(tmp_path, three, 1, "accepted", 2)
     toys.promoted(tmp_path, three, 1)
-    judged(tmp_path, two, 2, "rejected", 3)
+    decide(tmp_path, two, 2, "rejected", 3)
     rollback(
         tmp_path, toys.MODEL, reason="it stutters", actor="ann@there", at="2026-01-03T00:00:00Z"
     )
-    found = timeline(tmp_path, toys.MODEL)
+    found = read_history(tmp_path, toys.MODEL)
     assert [(entry.number, entry.rejected, entry.version) for entry in found] == [
         (3, False, one.name),
         (2, True, two.name),
@@ -65,29 +65,29 @@ def test_promotions_and_rejections_stand_in_their_order_the_newest_first(
     assert found[1][3:] == ("2025-12-31T03:00:00Z", GATE, "rejected at 3")
 
 
-def test_a_version_that_the_gate_said_yes_to_in_the_end_was_not_rejected(
+def test_a_version_that_the_gate_accepted_in_the_end_was_not_rejected(
     tmp_path: Path, versions: list[Version]
 ) -> None:
     one, two, three = versions
-    judged(tmp_path, one, 0, "rejected", 1)
-    judged(tmp_path, one, 0, "first", 2)
-    judged(tmp_path, two, 0, "rejected", 3)
-    judged(tmp_path, two, 0, "rejected", 4)
-    found = timeline(tmp_path, toys.MODEL)
+    decide(tmp_path, one, 0, "rejected", 1)
+    decide(tmp_path, one, 0, "first", 2)
+    decide(tmp_path, two, 0, "rejected", 3)
+    decide(tmp_path, two, 0, "rejected", 4)
+    found = read_history(tmp_path, toys.MODEL)
     assert [(entry.version, entry.reason) for entry in found] == [(two.name, "rejected at 4")]
     assert three.name not in str(found)
 
 
-def test_the_newest_promotions_are_told_and_what_was_judged_beside_them(
+def test_the_newest_promotions_are_listed_with_the_rejections_against_them(
     tmp_path: Path, versions: list[Version]
 ) -> None:
     one, two, three = versions
-    judged(tmp_path, three, 0, "rejected", 1)
+    decide(tmp_path, three, 0, "rejected", 1)
     for number in range(4):
         toys.promoted(tmp_path, (one, two)[number % 2], number)
-    judged(tmp_path, three, 2, "rejected", 2)
-    judged(tmp_path, three, 4, "rejected", 3)
-    found = timeline(tmp_path, toys.MODEL, promotions_max=2)
+    decide(tmp_path, three, 2, "rejected", 2)
+    decide(tmp_path, three, 4, "rejected", 3)
+    found = read_history(tmp_path, toys.MODEL, promotions_max=2)
     assert [(entry.number, entry.rejected) for entry in found] == [
         (4, True),
         (4, False),
@@ -96,36 +96,36 @@ def test_the_newest_promotions_are_told_and_what_was_judged_beside_them(
     ]
 
 
-def test_what_is_damaged_or_gone_is_left_out_and_the_rest_is_told(
+def test_damaged_decisions_are_skipped_and_the_rest_is_listed(
     tmp_path: Path, versions: list[Version], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody needs a rejected version's weights to tell of it, nor a promoted version's folder."""
+    """Neither a rejected version's weights nor a promoted version's folder are needed."""
     one, two, three = versions
     toys.promoted(tmp_path, one)
-    judged(tmp_path, two, 1, "rejected", 1)
-    judged(tmp_path, three, 1, "rejected", 2)
-    damaged = damaged_decision(tmp_path, two)
+    decide(tmp_path, two, 1, "rejected", 1)
+    decide(tmp_path, three, 1, "rejected", 2)
+    damaged = damage_decision(tmp_path, two)
     shutil.rmtree(one.folder)
     (three.folder / "model.safetensors").unlink()
-    found = timeline(tmp_path, toys.MODEL)
+    found = read_history(tmp_path, toys.MODEL)
     assert [(entry.version, entry.rejected) for entry in found] == [
         (three.name, True),
         (one.name, False),
     ]
-    assert f"not in the timeline: {damaged}" in caplog.text
+    assert f"not in the history: {damaged}" in caplog.text
 
 
-def test_a_rejected_version_is_told_of_after_it_was_pruned(
+def test_a_rejected_version_is_listed_after_it_was_pruned(
     tmp_path: Path, versions: list[Version]
 ) -> None:
     one, two, three = versions
     toys.promoted(tmp_path, one)
-    judged(tmp_path, two, 1, "rejected", 1)
-    judged(tmp_path, three, 1, "rejected", 2)
-    damaged_decision(tmp_path, three)
+    decide(tmp_path, two, 1, "rejected", 1)
+    decide(tmp_path, three, 1, "rejected", 2)
+    damage_decision(tmp_path, three)
     config = PruneConfig(versions_kept=1, grace_days=0.0)
     prune_versions(tmp_path, toys.MODEL, config, time.time(), "2026-02-01T00:00:00Z")
     assert list_versions(tmp_path, toys.MODEL) == [one.name]
-    told = [(entry.version, entry.reason) for entry in timeline(tmp_path, toys.MODEL)]
-    assert told[0] == (two.name, "rejected at 1")
-    assert [name for name, _ in told] == [two.name, one.name]
+    entries = [(entry.version, entry.reason) for entry in read_history(tmp_path, toys.MODEL)]
+    assert entries[0] == (two.name, "rejected at 1")
+    assert [name for name, _ in entries] == [two.name, one.name]
