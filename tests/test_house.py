@@ -70,8 +70,7 @@ GUARDED = {
     "protobuf": "google grpc grpc_status",
     "server": "grpc_health grpc_reflection prometheus_client",
 }
-"""Packages that stand in the rooms that use them, and nowhere else."""
-
+"""Packages of these rooms alone."""
 NOT_FOR_CLIENTS = (
     "torch sentencepiece safetensors filelock tyro prometheus_client sklearn scipy sacrebleu "
     "matplotlib pyarrow tensorboard mlflow"
