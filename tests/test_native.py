@@ -1,6 +1,7 @@
 """The compiled functions: used where they are present and correct, else torch does their work."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.compiled import load_native
+from tests.compiled import load_decode_native, load_native
 from textvae.decode import counter, pick
 from textvae.decode import native as of_decode
+from textvae.decode.pick import Picking
 from textvae.model import gates, products, recurrence
 from textvae.model import native as of_model
 from textvae.model.products import LANES_MIN, Panels
@@ -89,3 +91,38 @@ def test_a_run_in_bf16_may_be_the_first_to_ask_for_the_compiled_part() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         found = of_model.native_to_learn()
     assert (found is None) == (of_model.native() is None or load_native().lanes_best() < LANES_MIN)
+
+
+KINDS: dict[str, Callable[[Picking], np.ndarray]] = {
+    "greedy": lambda picking: picking.temperature == 0,
+    "no options": lambda picking: ~(is_cut(picking) | (picking.temperature == 0)),
+    "top-k": lambda picking: (picking.top_k > 0) & (picking.top_k < 100) & (picking.top_p == 1),
+    "top-p": lambda picking: (picking.top_k == 0) & (picking.top_p < 0.95),
+    "top-p of a flat row": lambda picking: (picking.temperature > 4) & (picking.top_p < 1),
+    "min-p": lambda picking: (picking.min_p > 0) & (picking.top_k == 0) & (picking.top_p == 1),
+    "all three": lambda picking: (picking.min_p > 0) & (picking.top_k > 0) & (picking.top_p < 1),
+    "more than the vocabulary": lambda picking: picking.top_k > 2003,
+    "cold": lambda picking: (picking.temperature > 0) & (picking.temperature < 1),
+    "hot": lambda picking: picking.temperature > 1,
+}
+
+
+def is_cut(picking: Picking) -> np.ndarray:
+    """(rows,) whether a row samples among some of the tokens only."""
+    return np.asarray((picking.top_k > 0) | (picking.top_p < 1) | (picking.min_p > 0))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_picks_that_are_wrong_for_one_kind_of_row_are_found_out(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each kind has a path of its own through C."""
+    library, right = load_decode_native(), pick._pick_in_c
+
+    def wrong(logits: Tensor, picking: Picking, uniforms: np.ndarray, library: Any) -> np.ndarray:
+        assert not logits[:, 1].isfinite().any(), "a forbidden token is part of the check"
+        return right(logits, picking, uniforms, library) + KINDS[kind](picking)
+
+    assert pick.picks_are_right(library)
+    monkeypatch.setattr(pick, "_pick_in_c", wrong)
+    assert not pick.picks_are_right(library)

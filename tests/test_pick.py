@@ -104,6 +104,13 @@ def test_greedy_takes_the_likeliest_and_drawing_follows_the_softmax(library: Any
     )
 
 
+def test_greedy_tells_the_closest_logits_apart_and_takes_the_first_of_equals(library: Any) -> None:
+    logits = torch.tensor([[0.0, 1e-7, 0.0], [2.0, 1.0, 2.0]])
+    for number in (0.0, 0.4, 0.9):
+        found = pick(logits, picking(0.0, rows=2), np.full(2, number), library)
+        assert found.tolist() == [1, 0]
+
+
 def test_top_k_and_top_p_leave_only_the_likeliest(library: Any) -> None:
     logits = torch.tensor([[0.1, 0.4, 0.2, 0.3]]).log()
     grid = (np.arange(200) + 0.5) / 200
