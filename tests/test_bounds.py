@@ -89,15 +89,23 @@ def test_a_posterior_has_the_density_and_the_draws_of_its_normal() -> None:
 
 
 @torch.no_grad()
-def test_the_bounds_are_those_of_their_draws_one_by_one(vae: SentenceVae) -> None:
-    """Means over the draws of -log p(x|z), of log q(z|x) - log p(z) and of the weights."""
+@pytest.mark.parametrize(("rows", "calls"), [(1, [1] * 7), (8, [2, 2, 2, 1]), (15, [3, 3, 1])])
+def test_the_bounds_are_those_of_their_draws_one_by_one(
+    vae: SentenceVae, rows: int, calls: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Means over the draws of -log p(x|z), of log q(z|x) - log p(z) and of the weights.
+
+    However many draws of the four sentences fit the rows of a call.
+    """
+    monkeypatch.setattr("textvae.model.bounds.CPU_ROWS", rows)
     tokens, lengths = tensors()
-    fitted = Mixture(
-        torch.tensor([0.4, 0.6]).log(), torch.randn(2, 5), torch.eye(5).expand(2, 5, 5)
-    )
+    random = torch.Generator().manual_seed(1)
+    means = torch.randn(2, 5, generator=random)
+    fitted = Mixture(torch.tensor([0.4, 0.6]).log(), means, torch.eye(5).expand(2, 5, 5))
     found = bounds(vae, tokens, lengths, 7, torch.Generator().manual_seed(3), fitted)
     posterior, generator = vae.encode(tokens, lengths), torch.Generator().manual_seed(3)
-    draws = [posterior.sample(generator) for _ in range(7)]
+    noise = torch.cat([torch.randn(count, 4, 5, generator=generator) for count in calls])
+    draws = posterior.mean + (0.5 * posterior.logvar).exp() * noise
     nats = torch.stack([vae.nats(tokens, lengths, z) for z in draws])
     log_q = torch.stack([posterior.log_prob(z) for z in draws])
     torch.testing.assert_close(found.reconstruction, nats.mean(0))

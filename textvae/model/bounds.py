@@ -9,8 +9,8 @@ from textvae.latent.gaussian import iw_nll_of_tensors
 from textvae.model.network import SentenceVae
 from textvae.model.posterior import Mixture, Posterior, prior_log_prob
 
-# Rows of one decoder call: as many as fill a GPU; a CPU is full with one batch.
-GPU_ROWS = 2048
+# Rows of one decoder call: as many as fill a GPU; a CPU is full with one draw of a batch.
+CPU_ROWS, GPU_ROWS = 1, 2048
 
 
 class Bounds(NamedTuple):
@@ -39,7 +39,7 @@ def bounds(
 ) -> Bounds:
     """(batch, time), (batch,) -> Bounds from `samples` draws of each posterior."""
     posterior = model.encode(tokens, lengths)
-    draws = max(1, GPU_ROWS // len(tokens)) if tokens.is_cuda else 1
+    draws = max(1, (GPU_ROWS if tokens.is_cuda else CPU_ROWS) // len(tokens))
     parts = []
     for first in range(0, samples, draws):
         count = min(draws, samples - first)
