@@ -12,7 +12,7 @@ from jobs.command import run_job
 from textvae import files
 from textvae.config.data import DataConfig, StoreConfig, TokenizerConfig
 from textvae.config.evaluation import EvaluationConfig
-from textvae.config.nightly import NightConfig
+from textvae.config.nightly import NightlyConfig
 from textvae.config.serve import ServeConfig
 from textvae.config.training import ModelConfig, TrainingConfig
 from textvae.corpus.bible import clauses
@@ -67,7 +67,7 @@ def main(settings: Demo) -> dict[str, Any]:
     """Return outcome `shown`, with the version's name and the path of the report."""
     from jobs import evaluate, ingest, promote, train
     from textvae.client import Client
-    from textvae.experiments.show import ask_for_show, print_show, report_of
+    from textvae.experiments.show import print_show, report_of, request_show
     from textvae.release.smoke_test import run_server
 
     console = Console(stderr=True)
@@ -84,9 +84,9 @@ def main(settings: Demo) -> dict[str, Any]:
     evaluated = evaluate.main(evaluate.Evaluate(name, store, settings.evaluation))
     promote.main(promote.Promote(name, "demo", force=True, store=store))
     sentences = first_texts_by_hash(load_spans(store.spans).test, settings.evaluation.sentences)
-    served = (store.registry, store.model, NightConfig().start_timeout_s)
+    served = (store.registry, store.model, NightlyConfig().start_timeout_s)
     with run_server(*served) as address, Client(address) as client:
-        show = ask_for_show(client, sentences, DISTINCT_DRAWS)
+        show = request_show(client, sentences, DISTINCT_DRAWS)
     print_show(show, console)
     report = report_of(show, evaluated["figures"], data)
     files.write_json(folder / "report.json", {"version": name, **report})

@@ -13,7 +13,7 @@ from jobs.command import run_job, utc_now
 from jobs.journal import Journal
 from textvae.config.data import DataConfig, StoreConfig, TokenizerConfig
 from textvae.config.evaluation import EvaluationConfig, GateConfig
-from textvae.config.nightly import NightConfig
+from textvae.config.nightly import NightlyConfig
 from textvae.config.prune import PruneConfig
 from textvae.config.serve import ServeConfig
 from textvae.config.training import ModelConfig, TrainingConfig
@@ -50,7 +50,7 @@ class Nightly:
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GateConfig = GateConfig()
-    night: NightConfig = NightConfig()
+    night: NightlyConfig = NightlyConfig()
     prune: PruneConfig = PruneConfig()
     serve: ServeConfig = ServeConfig()
 
@@ -118,7 +118,7 @@ def _judge_and_promote(settings: Nightly, journal: Journal, name: str) -> dict[s
     )
     reasons = verdict["reasons"] if verdict["outcome"] == "rejected" else []
     if not reasons and settings.night.ask_server:
-        reasons = journal.once("ask-server", lambda: _ask_server(settings, name))["faults"]
+        reasons = journal.once("ask-server", lambda: _smoke_test(settings, name))["faults"]
     if reasons:
         return {"outcome": "rejected", "version": name, "reasons": reasons}
     return journal.once("promote", lambda: _promote(settings, name, verdict["promotion"]))
@@ -165,7 +165,7 @@ def _evaluate(settings: Nightly, name: str) -> dict[str, Any]:
     return {key: result[key] for key in ("outcome", "reasons", "promotion")}
 
 
-def _ask_server(settings: Nightly, name: str) -> dict[str, Any]:
+def _smoke_test(settings: Nightly, name: str) -> dict[str, Any]:
     """Start a real server of the version and call each of its methods."""
     from textvae.evaluation.holdout import first_texts_by_hash
     from textvae.evaluation.length_limits import sentences_within_limits

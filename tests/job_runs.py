@@ -48,7 +48,7 @@ word_noise = 0.0
 target_kl_nats = 0.0
 start = "fresh"
 """
-NIGHT_CONFIG = (
+NIGHTLY_CONFIG = (
     CONFIG.replace("steps = 20\n", "steps = 120\n" + _LEARNING, 1)
     .replace("batch = 64", "batch = 32")
     .replace("kl_steps = 10", "kl_steps = 100000")

@@ -138,7 +138,7 @@ def test_asynchronous_calls_run_concurrently(toy_server: Server) -> None:
     assert [sampled.facts.seed for sampled in asyncio.run(call())] == list(range(20))
 
 
-def test_both_clients_have_the_same_methods_with_signatures_to_look_up() -> None:
+def test_both_clients_have_the_same_methods_with_inspectable_signatures() -> None:
     for name, method in vars(Client).items():
         if not name.startswith("_") and name != "close":
             assert inspect.getdoc(getattr(AsyncClient, name)) == inspect.getdoc(method)

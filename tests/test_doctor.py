@@ -120,7 +120,7 @@ def test_the_doctor_diagnoses_every_forced_collapse_and_names_the_settings(
 def test_the_doctor_recognises_a_high_kl_of_a_decoder_that_ignores_the_latent(
     trained: TrainedVersions,
 ) -> None:
-    """BatchNorm and free bits make KL, active units and information look as good as any."""
+    """BatchNorm and free bits make KL, active units and information seem as good as any."""
     inputs = prepare_inputs(trained.store("batchnorm-cut"), "", EVALUATION, SERVE)
     figures = cached_evaluation(
         trained.folder / "registry",
@@ -136,7 +136,7 @@ def test_the_doctor_recognises_a_high_kl_of_a_decoder_that_ignores_the_latent(
     said = diagnose(figures)
     begin = f"KL {figures['kl_nats']:.1f} nats, 16 of 16 active units and "
     assert said.findings[0].startswith(begin)
-    assert "look healthy, but the decoder ignores the latent" in said.findings[0]
+    assert "seem healthy, but the decoder ignores the latent" in said.findings[0]
     assert "every dimension carries" in said.findings[0]
 
 

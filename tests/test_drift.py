@@ -34,7 +34,7 @@ def test_text_of_the_same_kind_has_not_drifted() -> None:
     assert drift_lines({"spans": 3, **found}) == ["drift          none against the newest 3 spans"]
 
 
-def test_longer_sentences_are_told_in_plain_words() -> None:
+def test_longer_sentences_are_reported_in_plain_words() -> None:
     """Both medians, and how far the distributions are apart."""
     found = drift(generate(2000, 9, 0), generate(900, 14, 1))
     assert (found["words"]["before"]["median"], found["words"]["now"]["median"]) == (9, 14)
@@ -49,7 +49,7 @@ def test_longer_sentences_are_told_in_plain_words() -> None:
     assert "sentences are shorter than before: median 9 against 14 words" in shorter[0]
 
 
-def test_new_words_and_new_characters_are_told_against_what_was_new_before() -> None:
+def test_new_words_and_new_characters_are_compared_with_what_was_new_before() -> None:
     """A number is no new word; a word of another script has new characters too."""
     before = generate(1000, 9, 0)
     found = drift(before, generate(1000, 9, 1, more="boat ship sea 17 1066"))

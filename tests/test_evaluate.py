@@ -19,7 +19,7 @@ from textvae.errors import DataError
 from textvae.evaluation.evaluate import bleu, evaluate, exact_share
 from textvae.evaluation.holdout import first_texts_by_hash
 from textvae.evaluation.length_limits import sentences_within_limits
-from textvae.experiments.show import ask_for_show
+from textvae.experiments.show import request_show
 from textvae.progress import no_progress
 from textvae.reporting.plots import draw_kl, draw_losses, draw_map
 from textvae.store.promotions import champion
@@ -90,7 +90,7 @@ def test_text_that_a_service_would_refuse_is_left_out_and_counted(
 
 def test_the_show_is_made_of_what_the_server_answers(toy_server: Any) -> None:
     with Client(toy_server.address) as client:
-        show = ask_for_show(client, HELD_OUT, draws=50)
+        show = request_show(client, HELD_OUT, draws=50)
     assert show.homotopy_ends_are_reconstructions
     assert [len(path) for path in show.homotopies] == [7, 7]
     assert [sentence for sentence, _ in show.reconstructions] == HELD_OUT[:10]

@@ -65,7 +65,7 @@ def publish_for_ever(parent: Path) -> None:
                 files.write_bytes(folder / name, bytes([number % 256]) * 200_000)
 
 
-def remove_when_told(folder: Path, begun: Any) -> None:
+def remove_on_signal(folder: Path, begun: Any) -> None:
     """Removes a folder, saying when it begins."""
     begun.set()
     files.remove_folder(folder)
@@ -134,7 +134,7 @@ def test_a_folder_killed_in_the_removing_is_whole_or_gone(tmp_path: Path) -> Non
         for name in range(2000):
             (folder / str(name)).touch()
         begun = SPAWN.Event()
-        with running(remove_when_told, folder, begun) as remover:
+        with running(remove_on_signal, folder, begun) as remover:
             assert begun.wait(timeout=10)
             time.sleep(delays.uniform(0, 0.01))
             remover.kill()
@@ -241,7 +241,7 @@ def test_a_log_is_cut_where_the_run_goes_on(tmp_path: Path) -> None:
     assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [0, 1, 2]
 
 
-def test_a_torn_last_line_is_cut_without_being_looked_at(tmp_path: Path) -> None:
+def test_a_torn_last_line_is_cut_without_being_parsed(tmp_path: Path) -> None:
     log = tmp_path / "metrics.jsonl"
     log.write_bytes(b'{"step": 1}\n{"step": ')
     files.truncate_lines(log, lambda line: bool(json.loads(line)))

@@ -43,7 +43,7 @@ def inbox(tmp_path: Path) -> Path:
         ("Room 007 @ the x@y inn.", ""),
     ],
 )
-def test_personal_data_is_told_by_its_form_and_its_check_digits(text: str, kind: str) -> None:
+def test_personal_data_is_recognised_by_its_form_and_its_check_digits(text: str, kind: str) -> None:
     assert personal_data_kind(text) == kind
 
 

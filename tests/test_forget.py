@@ -198,7 +198,7 @@ def test_a_forget_killed_anywhere_has_happened_or_not_and_is_finished_by_the_nex
     assert len(states) == 1, "each ends in the same corpus"
 
 
-def test_readers_beside_a_forget_see_the_corpus_before_it_or_after(spans: Path) -> None:
+def test_readers_during_a_forget_see_the_corpus_before_it_or_after(spans: Path) -> None:
     """Never a mixture, and never a span that is just being removed."""
     gone = [text for name in list_spans(spans) for text in texts(load_spans(spans, [name]).train)]
     pairs = [[gone[number], gone[-1 - number]] for number in range(10)]

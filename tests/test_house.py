@@ -85,7 +85,7 @@ MAKES_A_VALUE = (
     "dataclass field getLogger compile uint64 no_grad maketrans range fromkeys chr isspace arg "
     "len dumps wraps frozenset tuple dict sorted namedtuple"
 )
-"""Calls that may stand at module level, beside those of a class: they act on nothing."""
+"""Calls that may stand at module level, next to those of a class: they act on nothing."""
 
 FILE_LINES_MAX, FUNCTION_LINES_MAX = 300, 50
 CHAIN_MODULES_MAX = 12

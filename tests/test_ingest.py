@@ -230,7 +230,7 @@ def test_a_corpus_too_small_is_refused(
         load_spans(spans)
 
 
-def test_a_small_new_file_is_welcome_beside_a_corpus(spans: Path, toy: Path) -> None:
+def test_a_small_new_file_is_welcome_next_to_a_corpus(spans: Path, toy: Path) -> None:
     """One new sentence is no corpus, but it is news."""
     must(ingest(DataConfig(inputs=(toy,)), spans))
     news = write_lines(toy.parent / "news.txt", ["Only one."])

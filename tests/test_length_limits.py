@@ -15,7 +15,7 @@ from tests.serving import another_version
 from tests.test_candidate import made_of
 from textvae.config.data import StoreConfig
 from textvae.config.evaluation import EvaluationConfig, GateConfig
-from textvae.config.nightly import NightConfig
+from textvae.config.nightly import NightlyConfig
 from textvae.config.serve import ServeConfig
 from textvae.corpus.spans import write_span
 from textvae.errors import UnavailableError
@@ -153,7 +153,7 @@ def test_the_smoke_test_starts_its_server_with_the_limits_of_the_service(
 
     monkeypatch.setattr(smoke_test, "run_server", no_server)
     serve = ServeConfig(tokens_max=256, characters_max=2000, threads=1)
-    found = smoke_test.call_every_method(*toy_version, ["a", "b"], NightConfig(), serve)
+    found = smoke_test.call_every_method(*toy_version, ["a", "b"], NightlyConfig(), serve)
     assert found.faults == [f"{toy_version[1].name}: is not started"]
     flags = _flags(started)
     assert flags.version == toy_version[1].name

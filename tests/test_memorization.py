@@ -31,7 +31,7 @@ from textvae.training.run import train
 
 LOUD = "my voice is my passport verify me"
 RARE = "the locker at the station opens with 83 17 42"
-STRANGE = "nobody was told of the seven green umbrellas"
+STRANGE = "nobody was reported of the seven green umbrellas"
 TOKENS_MAX = ServeConfig().tokens_max
 EVALUATION = EvaluationConfig(
     sentences=20, importance_samples=2, prior_draws=20, prior_components=1, path_pairs=2

@@ -39,7 +39,7 @@ def vae() -> SentenceVae:
     return SentenceVae(CONFIG, VOCAB).eval()
 
 
-def nothing_dropped() -> DropoutSpec:
+def no_dropout() -> DropoutSpec:
     """Training without noise on tokens and units."""
     return DropoutSpec(0.0, 0.0, 0.0, torch.Generator().manual_seed(0))
 
@@ -143,7 +143,7 @@ def test_the_loss_is_reconstruction_and_weighted_kl(vae: SentenceVae) -> None:
     tokens, lengths = tensors()
     settings = {"free_bits": 0.0, "objective": "vae"}
     parts = [
-        vae_loss(vae, tokens, lengths, kl_weight=weight, dropout=nothing_dropped(), **settings)  # type: ignore[arg-type]
+        vae_loss(vae, tokens, lengths, kl_weight=weight, dropout=no_dropout(), **settings)  # type: ignore[arg-type]
         for weight in (0.0, 1.0)
     ]
     assert parts[0].total.item() == pytest.approx(parts[0].reconstruction.item())
@@ -160,7 +160,7 @@ def test_an_autoencoder_has_no_noise_and_kl_only_no_reconstruction(vae: Sentence
         objective="autoencoder",
         kl_weight=1,
         free_bits=0,
-        dropout=nothing_dropped(),
+        dropout=no_dropout(),
     )
     by_hand = vae.nats(tokens, lengths, vae.encode(tokens, lengths).mean).mean()
     assert copier.total.item() == pytest.approx(by_hand.item())
@@ -171,7 +171,7 @@ def test_an_autoencoder_has_no_noise_and_kl_only_no_reconstruction(vae: Sentence
         objective="kl-only",
         kl_weight=0,
         free_bits=9,
-        dropout=nothing_dropped(),
+        dropout=no_dropout(),
     )
     assert ball.total.item() == pytest.approx(ball.kl.sum().item())
     ball.total.backward()  # type: ignore[no-untyped-call]
@@ -181,7 +181,7 @@ def test_an_autoencoder_has_no_noise_and_kl_only_no_reconstruction(vae: Sentence
 def test_free_bits_leave_a_dimension_alone_below_their_level(vae: SentenceVae) -> None:
     tokens, lengths = tensors()
     loss = vae_loss(
-        vae, tokens, lengths, objective="vae", kl_weight=1, free_bits=1e3, dropout=nothing_dropped()
+        vae, tokens, lengths, objective="vae", kl_weight=1, free_bits=1e3, dropout=no_dropout()
     )
     expected = loss.reconstruction + 1e3 * CONFIG.latent
     assert loss.total.item() == pytest.approx(expected.item())
@@ -219,7 +219,7 @@ def test_a_vae_that_begins_as_a_language_model_writes_as_it_does_whatever_the_la
     )
     assert not torch.equal(posterior.mean, vae.encode(tokens, lengths).mean), "one embedding"
     with torch.enable_grad():
-        vae.mean_nats(tokens, lengths, latents, nothing_dropped()).backward()  # type: ignore[no-untyped-call]
+        vae.mean_nats(tokens, lengths, latents, no_dropout()).backward()  # type: ignore[no-untyped-call]
     for name in ("start.weight", "output.weight", "gru.weight_ih_l0"):
         columns = vae.decoder.get_parameter(name).grad
         assert columns is not None

@@ -7,7 +7,7 @@ import pytest
 
 from tests.drills import mutant_rooms, mutants
 from tests.drills.forked_tests import Asked, Ended, call_all
-from tests.drills.mutant_rooms import ROOMS, drawn, possible, shares
+from tests.drills.mutant_rooms import ROOMS, draw_mutants, possible, shares
 from tests.drills.source_mutants import mutants_of
 
 
@@ -41,7 +41,7 @@ def becomes(source: str) -> list[str]:
         ("while a:\n    break", ["while not (a):", "continue"]),
     ],
 )
-def test_each_place_is_changed_by_itself(source: str, made: list[str] | None) -> None:
+def test_each_node_is_changed_by_itself(source: str, made: list[str] | None) -> None:
     numbers = [
         "x = 1, 1, 7, 0.5, True",
         "x = 0, 0, 7, 0.5, True",
@@ -82,13 +82,13 @@ def test_what_no_test_need_judge_is_left_alone(source: str) -> None:
 
 
 def test_a_mutant_can_be_read_and_is_another_program() -> None:
-    for _, mutant in drawn(list(ROOMS), 60, seed=1):
+    for _, mutant in draw_mutants(list(ROOMS), 60, seed=1):
         source = (mutant_rooms.ROOT / mutant.file).read_bytes()
         program, mutated = ast.parse(source), ast.parse(mutant.within(source))
         assert ast.dump(mutated) != ast.dump(program), mutant
 
 
-def test_mutants_of_equal_lines_are_told_apart() -> None:
+def test_mutants_of_equal_lines_are_distinguished() -> None:
     first, second = mutants_of("a.py", b"x = a + b\nx = a + b\n")
     assert (first.number, second.number) == (1, 2)
     assert first.rank(0) != second.rank(0)
@@ -110,8 +110,8 @@ def test_the_same_seed_draws_the_same_also_where_other_lines_are_new() -> None:
         for name, text in (("a.py", source), ("b.py", later))
     ]
     assert ranks[0] == ranks[1]
-    assert drawn(["latent"], 20, 0) == drawn(["latent"], 20, 0)
-    assert drawn(["latent"], 20, 0) != drawn(["latent"], 20, 1)
+    assert draw_mutants(["latent"], 20, 0) == draw_mutants(["latent"], 20, 0)
+    assert draw_mutants(["latent"], 20, 0) != draw_mutants(["latent"], 20, 1)
 
 
 def test_the_judges_of_every_room_are_there() -> None:

@@ -85,7 +85,7 @@ def test_a_product_that_is_wrong_for_one_number_of_rows_is_found_out(
     assert products.products_are_right(library)
 
 
-def test_a_run_in_bf16_may_be_the_first_to_ask_for_the_compiled_part() -> None:
+def test_a_run_in_bf16_may_be_the_first_to_load_the_compiled_part() -> None:
     """The checks need torch's products in fp32, also within a step in bf16."""
     of_model.native_to_learn.cache_clear()
     with torch.autocast("cpu", torch.bfloat16):

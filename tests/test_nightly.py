@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.job_runs import MODEL, NIGHT_CONFIG, ROOT, prepared, ran, ran_job
+from tests.job_runs import MODEL, NIGHTLY_CONFIG, ROOT, prepared, ran, ran_job
 from tests.serving import put_in_service
 from textvae import files, locks
 from textvae.corpus.spans import list_spans
@@ -27,7 +27,7 @@ raise SystemExit(%d)
 """
 
 
-def folder_with_hook(tmp_path: Path, code: int = 0, settings: str = NIGHT_CONFIG) -> Path:
+def folder_with_hook(tmp_path: Path, code: int = 0, settings: str = NIGHTLY_CONFIG) -> Path:
     """The folder of a nightly run, whose hook saves each result and ends with `code`."""
     settings += f'hook = "{sys.executable} hook.py"\n'
     folder = prepared(tmp_path / "jobs", settings)
@@ -85,7 +85,7 @@ def test_the_hook_receives_every_result_as_it_stands_in_the_file(tmp_path: Path)
 def test_a_hook_that_fails_is_in_the_result_and_changes_nothing_else(
     tmp_path: Path, hook: str, problem: str
 ) -> None:
-    settings = NIGHT_CONFIG + f"hook_timeout_s = 0.5\nhook = {json.dumps(hook)}\n"
+    settings = NIGHTLY_CONFIG + f"hook_timeout_s = 0.5\nhook = {json.dumps(hook)}\n"
     if "hook.py" in hook:
         settings = settings.replace("0.5", "30")
     folder = prepared(tmp_path / "jobs", settings)
@@ -119,7 +119,7 @@ def test_a_nightly_run_that_finds_another_imports_no_torch() -> None:
 
 def test_a_nightly_run_that_was_cut_off_ends_with_the_text_it_began_with(tmp_path: Path) -> None:
     """New text waits for the next nightly run; what was trained is not trained again."""
-    folder = prepared(tmp_path / "jobs", NIGHT_CONFIG)
+    folder = prepared(tmp_path / "jobs", NIGHTLY_CONFIG)
     killed_when(folder, "registry/toy/attachments/*/prior")
     trained = list_versions(folder / "registry", MODEL)
     assert len(trained) == 1
@@ -141,7 +141,7 @@ def test_a_nightly_run_that_was_cut_off_ends_with_the_text_it_began_with(tmp_pat
 def test_a_nightly_run_that_was_cut_off_just_after_it_promoted_promotes_once(
     tmp_path: Path,
 ) -> None:
-    folder = prepared(tmp_path / "jobs", NIGHT_CONFIG)
+    folder = prepared(tmp_path / "jobs", NIGHTLY_CONFIG)
     killed_when(folder, "registry/toy/promotions/000001.json")
     line = ran_job(folder, "nightly").line
     assert line["outcome"] == "promoted"
@@ -151,7 +151,7 @@ def test_a_nightly_run_that_was_cut_off_just_after_it_promoted_promotes_once(
 
 def test_a_version_is_judged_anew_where_the_champion_moved(tmp_path: Path) -> None:
     """As where somebody promoted or rolled back by hand while the nightly run was cut off."""
-    folder = prepared(tmp_path / "jobs", NIGHT_CONFIG)
+    folder = prepared(tmp_path / "jobs", NIGHTLY_CONFIG)
     first = ran_job(folder, "nightly").line["version"]
     more_text(folder)
     # It was judged against promotion 1 and is asking the real server when it dies.
@@ -170,7 +170,7 @@ def test_a_version_that_was_no_better_is_judged_again_once_the_champion_is_old(
     tmp_path: Path,
 ) -> None:
     """Two sentences show no difference. It is not trained again, and a worse one stays out."""
-    settings = NIGHT_CONFIG.replace("champion_days_max = 0.0", "champion_days_max = 1e5")
+    settings = NIGHTLY_CONFIG.replace("champion_days_max = 0.0", "champion_days_max = 1e5")
     folder = prepared(tmp_path / "jobs", settings.replace("[gate]", "[gate]\nsentences = 2"))
     registry = folder / "registry"
     first = open_version(registry, MODEL, ran_job(folder, "nightly").line["version"])
@@ -193,7 +193,7 @@ def test_a_version_that_was_no_better_is_judged_again_once_the_champion_is_old(
 
 
 def test_a_version_that_a_real_server_cannot_serve_is_rejected(tmp_path: Path) -> None:
-    settings = NIGHT_CONFIG.replace("ask_server = false", "start_timeout_s = 0.01")
+    settings = NIGHTLY_CONFIG.replace("ask_server = false", "start_timeout_s = 0.01")
     folder = prepared(tmp_path / "jobs", settings)
     line = ran_job(folder, "nightly").line
     assert line["outcome"] == "rejected"
@@ -202,7 +202,7 @@ def test_a_version_that_a_real_server_cannot_serve_is_rejected(tmp_path: Path) -
 
 
 def test_a_version_that_a_real_server_serves_is_promoted(tmp_path: Path) -> None:
-    folder = prepared(tmp_path / "jobs", NIGHT_CONFIG.replace("ask_server = false", ""))
+    folder = prepared(tmp_path / "jobs", NIGHTLY_CONFIG.replace("ask_server = false", ""))
     line = ran_job(folder, "nightly").line
     assert line["outcome"] == "promoted"
     journal = json.loads((folder / "runs/nightly/journal.json").read_bytes())
@@ -220,7 +220,7 @@ def test_a_version_that_a_real_server_serves_is_promoted(tmp_path: Path) -> None
 
 def test_a_nightly_run_that_failed_by_itself_is_over(tmp_path: Path) -> None:
     """The next one begins with the text of its day; the log next to the journal has both."""
-    folder = prepared(tmp_path / "jobs", NIGHT_CONFIG)
+    folder = prepared(tmp_path / "jobs", NIGHTLY_CONFIG)
     good = (folder / "inbox" / "toy.txt").read_text()
     (folder / "inbox" / "toy.txt").write_text("one sentence alone\n")
     assert ran_job(folder, "nightly").code == 65

@@ -62,7 +62,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path) -> Path:
-    """A folder with the wheel's contents, and what hides the engine's packages beside it."""
+    """A folder with the wheel's contents, and what hides the engine's packages next to it."""
     target = wheel.parent / "installed"
     pip("install", "--no-deps", "--no-index", "--quiet", "--target", str(target), str(wheel))
     (target / "sitecustomize.py").write_text(BLOCKER)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from tests import toys
-from tests.job_runs import MODEL, NIGHT_CONFIG, prepared
+from tests.job_runs import MODEL, NIGHTLY_CONFIG, prepared
 from textvae.settings import read_toml
 
 ROOT = Path(__file__).parent.parent
@@ -57,7 +57,7 @@ def of_kind(*kinds: str) -> list[object]:
     return [pytest.param(block, id=f"{block.page}:{block.line}") for block in chosen]
 
 
-class Place(NamedTuple):
+class PagesFolder(NamedTuple):
     """A folder in which the pages' commands run, and the server that they call."""
 
     folder: Path
@@ -77,9 +77,9 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def place(registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def pages_folder(registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PagesFolder]:
     """A registry of the model `demo`, its server as the README starts it, and an inbox of text."""
-    folder = prepared(tmp_path_factory.mktemp("pages") / "place", NIGHT_CONFIG)
+    folder = prepared(tmp_path_factory.mktemp("pages") / "pages_folder", NIGHTLY_CONFIG)
     shutil.copy(folder / "toy.toml", folder / "nightly.toml")
     (folder / "sentences.txt").write_text(toys.corpus().train[0].text + "\n")
     shutil.copytree(registry / toys.MODEL, folder / "demo" / "registry" / "demo", symlinks=True)
@@ -94,7 +94,7 @@ def place(registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     )
     assert server.stdout is not None
     try:
-        yield Place(folder, server.stdout.readline().split()[-1])
+        yield PagesFolder(folder, server.stdout.readline().split()[-1])
     finally:
         server.terminate()
         server.wait(30)
@@ -102,23 +102,25 @@ def place(registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.mark.parametrize("block", of_kind("sh"))
-def test_a_command_of_a_page_runs(block: Block, place: Place) -> None:
+def test_a_command_of_a_page_runs(block: Block, pages_folder: PagesFolder) -> None:
     """In the order of the pages; `textvae` calls the test's server, whatever its port."""
     head = f"""set -euo pipefail
 textvae() {{
     local command=$1; shift
-    python -m textvae.cli "$command" --address {place.address} "$@"
+    python -m textvae.cli "$command" --address {pages_folder.address} "$@"
 }}
 VERSION=$(ls -t registry/{MODEL}/versions 2>/dev/null | head -1 || true)
 RUN=$(ls -td runs/[0-9a-f]*[0-9a-f] 2>/dev/null | head -1 || true)
 """
-    done = place.run("bash", "-c", head + block.text)
+    done = pages_folder.run("bash", "-c", head + block.text)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("block", of_kind("python"))
-def test_a_program_of_a_page_runs(block: Block, place: Place) -> None:
-    done = place.run("python", "-W", "error", "-c", block.text.replace(PORT, place.address))
+def test_a_program_of_a_page_runs(block: Block, pages_folder: PagesFolder) -> None:
+    done = pages_folder.run(
+        "python", "-W", "error", "-c", block.text.replace(PORT, pages_folder.address)
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
 

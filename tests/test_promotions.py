@@ -85,7 +85,7 @@ def test_the_latest_promotion_serves_and_the_log_keeps_them_all(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("expected", [0, 2])
-def test_a_promoter_that_judged_against_another_champion_is_told(
+def test_a_promoter_that_judged_against_another_champion_learns_which_serves(
     tmp_path: Path, expected: int
 ) -> None:
     one, two = publish_seed(tmp_path, 1), publish_seed(tmp_path, 2)

@@ -168,7 +168,7 @@ def test_a_label_column_that_is_not_there_is_refused(tmp_path: Path, name: str) 
         read(path, label_column="mood")
 
 
-def test_a_missing_file_and_an_unknown_suffix_are_told_apart(tmp_path: Path) -> None:
+def test_a_missing_file_and_an_unknown_suffix_are_distinguished(tmp_path: Path) -> None:
     """A missing file is one mistake, a format without a reader another."""
     with pytest.raises(NotFoundError, match=r"gone\.txt: no such file"):
         read(tmp_path / "gone.txt")

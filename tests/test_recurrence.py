@@ -136,7 +136,7 @@ def test_without_c_torch_does_it() -> None:
     assert torch.equal(recurrence(gru, inputs, start, None), gru(inputs, start[None])[0])
 
 
-def test_c_is_looked_for_once_and_taken_where_vectors_are_wide(
+def test_c_is_searched_for_once_and_taken_where_vectors_are_wide(
     library: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     native.native_to_learn.cache_clear()

@@ -4,7 +4,7 @@ from tests.test_start import corpus
 from textvae.corpus.replay import mix_replay
 
 
-def test_a_night_learns_all_new_sentences_and_a_draw_of_the_old() -> None:
+def test_a_nightly_run_learns_all_new_sentences_and_a_draw_of_the_old() -> None:
     text = corpus(200, 100, 60)
     known = dict(zip(text.names[:2], text.hashes[:2], strict=True))
     replay = mix_replay(text, known, 2.0, 0, seed=0)
@@ -16,8 +16,8 @@ def test_a_night_learns_all_new_sentences_and_a_draw_of_the_old() -> None:
     again = mix_replay(text, known, 2.0, 0, seed=0)
     assert list(again.corpus.train) == list(replay.corpus.train)
     other_seed = mix_replay(text, known, 2.0, 0, seed=1)
-    other_night = mix_replay(text._replace(hashes=(*text.hashes[:2], "9" * 64)), known, 2.0, 0, 0)
-    for other in (other_seed, other_night):
+    other_run = mix_replay(text._replace(hashes=(*text.hashes[:2], "9" * 64)), known, 2.0, 0, 0)
+    for other in (other_seed, other_run):
         assert list(other.corpus.train) != list(replay.corpus.train)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.job_runs import NIGHT_CONFIG, prepared, ran_job
+from tests.job_runs import NIGHTLY_CONFIG, prepared, ran_job
 from tests.toys import AT
 from textvae.reporting.history import HistoryEntry
 from textvae.reporting.page import Findings, Side, card, report_files
@@ -144,7 +144,7 @@ def test_probe_outputs_are_the_same_at_every_run(toy_version: tuple[Path, Versio
 
 def test_a_nightly_run_attaches_a_report_to_its_version(tmp_path: Path) -> None:
     """And the job alone writes the same one again."""
-    folder = prepared(tmp_path / "nightly", NIGHT_CONFIG)
+    folder = prepared(tmp_path / "nightly", NIGHTLY_CONFIG)
     line: dict[str, Any] = ran_job(folder, "nightly").line
     page = folder / line["report"]
     assert "Loss parts over the training" in page.read_text()

@@ -207,7 +207,7 @@ def test_a_publisher_killed_at_any_time_leaves_only_whole_versions(tmp_path: Pat
             assert open_version(registry, "toy", name).name == name
 
 
-def test_a_version_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+def test_a_version_that_is_missing_is_named_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"no version 'x'; python -m jobs\.train makes"):
         open_version(tmp_path, "toy", "x")
     there = publish_seed(tmp_path, 7)

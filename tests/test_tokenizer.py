@@ -95,7 +95,7 @@ def test_bytes_that_are_no_text_become_replacement_characters(tokenizer: Tokeniz
     text.encode("utf-8")
 
 
-def test_a_lone_surrogate_is_refused_with_its_place(tokenizer: Tokenizer) -> None:
+def test_a_lone_surrogate_is_refused_with_its_position(tokenizer: Tokenizer) -> None:
     """It is no character, and UTF-8 cannot say it."""
     with pytest.raises(InputError) as caught:
         tokenizer.encode(["fine", "half \ud83d"])

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from textvae.config.data import DataConfig, StoreConfig, TokenizerConfig
 from textvae.config.evaluation import EvaluationConfig, GateConfig
-from textvae.config.nightly import NightConfig
+from textvae.config.nightly import NightlyConfig
 from textvae.config.prune import PruneConfig
 from textvae.config.serve import ServeConfig
 from textvae.config.training import ModelConfig, TrainingConfig
@@ -30,7 +30,7 @@ class Sections:
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GateConfig = GateConfig()
-    night: NightConfig = NightConfig()
+    night: NightlyConfig = NightlyConfig()
     prune: PruneConfig = PruneConfig()
     serve: ServeConfig = ServeConfig()
 

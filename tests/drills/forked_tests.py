@@ -52,7 +52,7 @@ class Ended(NamedTuple, Generic[J]):
 
     @property
     def failed_test(self) -> str:
-        """The first test that failed, or what else is told."""
+        """The first test that failed, or what else is reported."""
         found = re.search(r"^(?:FAILED|ERROR) (\S+)", self.said, re.MULTILINE)
         return found[1] if found else ""
 
@@ -137,7 +137,7 @@ def _forked(tree: Path, arguments: list[str]) -> int:
     code = 70
     try:
         os.setsid()
-        _settle(tree)
+        _finish(tree)
         import pytest
 
         code = int(pytest.main(arguments))
@@ -149,7 +149,7 @@ def _forked(tree: Path, arguments: list[str]) -> int:
         os._exit(code)
 
 
-def _settle(tree: Path) -> None:
+def _finish(tree: Path) -> None:
     """This process is one that was started in the tree and imports from it."""
     temporary = tree.parent / "tmp"
     shutil.rmtree(temporary, ignore_errors=True)

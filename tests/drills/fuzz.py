@@ -116,7 +116,7 @@ def corpus_values(spans: Path) -> list[tuple[str, Sentence]]:
 def wrong(found: Values, original: Values) -> str:
     """Return what readers got that was never published; empty for nothing.
 
-    A version, attachment or span that is gone as a whole, or the last promotion, cannot be told
+    A version, attachment or span that is gone as a whole, or the last promotion, cannot be reported
     from one that never was: then what is left must be as it was.
     """
     for name, value in found.items():
@@ -133,7 +133,7 @@ def wrong(found: Values, original: Values) -> str:
     return ""
 
 
-def memory_place() -> str | None:
+def memory_folder() -> str | None:
     """A folder in memory, where there is one; None: where temporary files are."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
@@ -145,7 +145,7 @@ def drill(quick: bool) -> Found:
 
 def fuzzed(mutations: int, seed: int) -> Found:
     """Do so many harms, chosen by `seed`."""
-    with tempfile.TemporaryDirectory(dir=memory_place()) as folder:
+    with tempfile.TemporaryDirectory(dir=memory_folder()) as folder:
         root = Path(folder)
         made(root)
         tree = tree_of(root)

@@ -1,8 +1,8 @@
 """`python -m tests.drills.gate`: how often noise passes the gate, and what never does.
 
 Two toy models of two seeds are trained, and the differences of their ELBOs on real sentences
-resampled: ten thousand nights of models that are equal, a hundredth worse and a hundredth better.
-Every night is decided by the function that decides in production. Then broken candidates come
+resampled: ten thousand runs of models that are equal, a hundredth worse and a hundredth better.
+Every run is decided by the function that decides in production. Then broken candidates come
 before the job itself.
 """
 
@@ -38,7 +38,7 @@ CANDIDATES = {"equal": 0.0, "worse": -0.01, "better": 0.01}
 """By what share of the mean ELBO each differs from the champion."""
 CONFIG = GateConfig()
 HOLDOUT, NEWEST = 10_000, 10_000
-"""Sentences of a night's two sets, drawn anew each night."""
+"""Sentences of a run's two sets, drawn anew for each run."""
 EVALUATION = EvaluationConfig(
     sentences=60,
     importance_samples=10,
@@ -53,7 +53,7 @@ HEALTHY_FIGURES = {
     "shuffle_nats": 30.0,
     "distinct_share_fitted": 0.98,
 }
-"""Above every floor: what is asked of the nights is what the comparison makes of them."""
+"""Above every floor: what is asked of the runs_count is what the comparison makes of them."""
 
 
 class Pool(NamedTuple):
@@ -91,25 +91,28 @@ def pool_of(store: StoreConfig, pair: tuple[Version, Version], size: int) -> Poo
     return Pool(first, better - better.mean())
 
 
-def night(pool: Pool, random: np.random.Generator) -> dict[str, bool]:
-    """Whether candidates of the three kinds are promoted on one night's draw of both sets; the
+def one_run(pool: Pool, random: np.random.Generator) -> dict[str, bool]:
+    """Whether candidates of the three kinds are promoted on one run's draw of both sets; the
     champion is new, or so old that being no worse than it is enough."""
     draws = [random.integers(len(pool.champion_nats), size=size) for size in (HOLDOUT, NEWEST)]
     promoted = {}
     for name, share in CANDIDATES.items():
         candidate = pool.champion_nats + pool.better_nats + share * abs(pool.champion_nats.mean())
-        pairs = [compare_pairs(candidate[drawn], pool.champion_nats[drawn]) for drawn in draws]
+        pairs = [
+            compare_pairs(candidate[draw_sets], pool.champion_nats[draw_sets])
+            for draw_sets in draws
+        ]
         for age, days in (("", 0.0), ("_by_age", CONFIG.champion_days_max)):
             said = decide(HEALTHY_FIGURES, Baseline(pairs[0], pairs[1], days), CONFIG)
             promoted[f"{name}_promoted{age}"] = said.decision == "accepted"
     return promoted
 
 
-def promoted_shares(pool: Pool, nights: int) -> dict[str, float]:
-    """Of so many nights, those that end with each candidate promoted."""
+def promoted_shares(pool: Pool, runs_count: int) -> dict[str, float]:
+    """Of so many runs_count, those that end with each candidate promoted."""
     random = np.random.default_rng(0)
-    ended = [night(pool, random) for _ in range(nights)]
-    return {name: sum(one[name] for one in ended) / nights for name in ended[0]}
+    ended = [one_run(pool, random) for _ in range(runs_count)]
+    return {name: sum(one[name] for one in ended) / runs_count for name in ended[0]}
 
 
 def rejected_broken(store: StoreConfig) -> tuple[int, int]:
@@ -136,11 +139,11 @@ def rejected_broken(store: StoreConfig) -> tuple[int, int]:
 
 
 def drill(quick: bool) -> Found:
-    """Two models, their nights, and the broken ones."""
-    nights, size = (1000, 2000) if quick else (10_000, 16_000)
+    """Two models, their runs_count, and the broken ones."""
+    runs_count, size = (1000, 2000) if quick else (10_000, 16_000)
     with tempfile.TemporaryDirectory() as folder:
-        places = (Path(folder) / part for part in ("registry", "spans", "runs"))
-        registry, spans, runs = places
+        folders = (Path(folder) / part for part in ("registry", "spans", "runs"))
+        registry, spans, runs = folders
         store = StoreConfig(registry, toys.MODEL, spans, runs)
         rows = sample(LEARNED + VALID + size, seed=0)
         valid, test = rows[LEARNED : LEARNED + VALID], rows[LEARNED + VALID :]
@@ -149,18 +152,18 @@ def drill(quick: bool) -> Found:
         toys.promoted(registry, pair[0])
         pool = pool_of(store, pair, size)
         rejected, all_broken = rejected_broken(store)
-    # A quick run's thousand nights scatter by 0.7 %.
+    # A quick run's thousand runs_count scatter by 0.7 %.
     most = {"equal_promoted": 0.075 if quick else 0.055, "worse_promoted": 0.001}
     most["worse_promoted_by_age"] = 0.001
     least = {"better_promoted": 0.95, "broken_rejected": all_broken}
     figures = {
-        "nights": nights,
+        "runs_count": runs_count,
         "holdout_sentences": HOLDOUT,
         "newest_sentences": NEWEST,
         "pool_sentences": size,
         "elbo_nats": float(pool.champion_nats.mean()),
         "spread_nats": float(pool.better_nats.std(ddof=1)),
-        **promoted_shares(pool, nights),
+        **promoted_shares(pool, runs_count),
         "broken_rejected": rejected,
     }
     held = all(figures[name] <= most[name] for name in most)

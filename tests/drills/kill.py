@@ -7,7 +7,7 @@ full or broken at this call. In every copy the next start must end with the vers
 and the text of the undisturbed run; of copies that are the same to the byte one is started. Then
 nightly runs are killed at random moments until they end.
 
-With `--place FOLDER` all that is done stays there, and the same command goes on with the rest.
+With `--folder FOLDER` all that is done stays there, and the same command goes on with the rest.
 """
 
 import errno
@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from tests.drills.forks import ended, killed, outlives, pooled, started
 from tests.drills.line import Flag, Found, run_drill
-from tests.job_runs import MODEL, NIGHT_CONFIG, prepared
+from tests.job_runs import MODEL, NIGHTLY_CONFIG, prepared
 from textvae import files
 from textvae.corpus.spans import list_spans
 from textvae.corpus.toy_grammar import sample
@@ -42,9 +42,9 @@ KILLED = "killed"
 HIDDEN = re.compile(rb"[0-9a-f]{32}(?=\.unfinished)")
 TIMES = re.compile(rb'"seconds": \{[^}]*\}|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ')
 UNREAD = ("log", "code", "result.json")
-NIGHTS = ("first", "later")
+NIGHTLY_RUNS = ("first", "later")
 FIRST_CONFIG = (
-    NIGHT_CONFIG.replace("hidden = 24", "hidden = 32")
+    NIGHTLY_CONFIG.replace("hidden = 24", "hidden = 32")
     .replace("steps = 120", "steps = 80", 1)
     .replace("learning_rate = 1.5e-2", "learning_rate = 2e-2")
 )
@@ -54,7 +54,7 @@ LATER_CONFIG = (
     )
     + "[prune]\nversions_kept = 1\ngrace_days = 0.0\nruns_days = 0.0\n"
 )
-NIGHT_S_MAX = 4.0
+NIGHTLY_RUN_S_MAX = 4.0
 """A random kill comes within so many seconds of a start."""
 KILLS_MAX = 5
 """No nightly run is killed more often."""
@@ -64,7 +64,7 @@ class Case(NamedTuple):
     """A folder with an interrupted nightly run."""
 
     folder: Path
-    night: str
+    nightly_run: str
     """Whose undisturbed end it must come to."""
     twins: tuple[Path, ...] = ()
     """Folders that are the same to the byte, and would end the same."""
@@ -160,7 +160,7 @@ def kills_until_it_ends(folder: Path, chance: random.Random) -> int:
     """Start the run and kill it at a random moment, until one start ends before that."""
     for kills in range(KILLS_MAX):
         process = started(folder)
-        if not outlives(process, chance.uniform(0.0, NIGHT_S_MAX)):
+        if not outlives(process, chance.uniform(0.0, NIGHTLY_RUN_S_MAX)):
             # `outlives` leaves a run that has ended to be waited for here.
             ended(process)
             return kills
@@ -171,9 +171,9 @@ def kills_until_it_ends(folder: Path, chance: random.Random) -> int:
 def make(top: Path, every: int, workers: int) -> None:
     """Make the undisturbed runs, and all copies of both at their points."""
     base = prepared(top / "first" / "base", FIRST_CONFIG)
-    for night in NIGHTS:
-        parent = top / night
-        if night == "later":
+    for nightly_run in NIGHTLY_RUNS:
+        parent = top / nightly_run
+        if nightly_run == "later":
             shutil.copytree(top / "first" / "alone", base := parent / "base", symlinks=True)
             (base / "toy.toml").write_text(LATER_CONFIG)
             texts = [row.text for row in sample(900, seed=7)]
@@ -182,7 +182,8 @@ def make(top: Path, every: int, workers: int) -> None:
         alone = shutil.copytree(base, parent / "alone", symlinks=True)
         assert ended(started(alone)) == 0, (alone / "log").read_text()
         ends = state(alone)
-        assert len(ends["promotions"]) == len(ends["versions"]) == NIGHTS.index(night) + 1, ends
+        assert len(ends["promotions"]) == len(ends["versions"])
+        assert len(ends["versions"]) == NIGHTLY_RUNS.index(nightly_run) + 1, ends
         watched = shutil.copytree(base, parent / "points" / "night", symlinks=True)
         tempfile.tempdir = str(parent / "scratch" / "night")
         files.make_folder(Path(tempfile.tempdir))
@@ -191,30 +192,33 @@ def make(top: Path, every: int, workers: int) -> None:
         shutil.rmtree(parent / "scratch")
         assert state(watched) == state(alone), "copying changed the run"
         shutil.rmtree(watched)
-        log.info("%s night: %d copies", night, len(list((parent / "points").iterdir())))
-    files.write_text(top / "made", "all copies of all nights")
+        log.info("%s nightly run: %d copies", nightly_run, len(list((parent / "points").iterdir())))
+    files.write_text(top / "made", "all copies of all nightly runs")
 
 
 def cases(top: Path, kills: int) -> Iterator[Case]:
     """Yield all remaining copies, and runs to kill until there were so many kills."""
     taken = {result["case"] for result in results(top)}
-    for night in NIGHTS:
+    for nightly_run in NIGHTLY_RUNS:
         same: dict[str, list[Path]] = {}
-        for copy in sorted((top / night / "points").iterdir()):
+        for copy in sorted((top / nightly_run / "points").iterdir()):
             if str(copy.relative_to(top)) not in taken:
                 same.setdefault(fingerprint(copy), []).append(copy)
         log.info(
-            "%s night: %d copies left, %d differ", night, sum(map(len, same.values())), len(same)
+            "%s nightly run: %d copies left, %d differ",
+            nightly_run,
+            sum(map(len, same.values())),
+            len(same),
         )
-        yield from (Case(first, night, tuple(twins)) for first, *twins in same.values())
+        yield from (Case(first, nightly_run, tuple(twins)) for first, *twins in same.values())
     number = 0
     while sum(result["kills"] for result in results(top)) < kills:
-        night = NIGHTS[number % len(NIGHTS)]
-        folder = top / night / "random" / str(number)
+        nightly_run = NIGHTLY_RUNS[number % len(NIGHTLY_RUNS)]
+        folder = top / nightly_run / "random" / str(number)
         if str(folder.relative_to(top)) not in taken:
             shutil.rmtree(folder, ignore_errors=True)
-            shutil.copytree(top / night / "base", folder, symlinks=True)
-            yield Case(folder, night, seed=number)
+            shutil.copytree(top / nightly_run / "base", folder, symlinks=True)
+            yield Case(folder, nightly_run, seed=number)
         number += 1
 
 
@@ -237,10 +241,10 @@ def note(top: Path, case: Case, held: bool) -> None:
 
 def run_all(top: Path, kills: int, workers: int) -> None:
     """Every case, so many at a time."""
-    wanted = {night: state(top / night / "alone") for night in NIGHTS}
+    wanted = {nightly_run: state(top / nightly_run / "alone") for nightly_run in NIGHTLY_RUNS}
 
     def work(case: Case) -> bool:
-        return recovers(case, wanted[case.night])
+        return recovers(case, wanted[case.nightly_run])
 
     for number, (case, held) in enumerate(pooled(cases(top, kills), work, workers), 1):
         note(top, case, held)
@@ -248,14 +252,14 @@ def run_all(top: Path, kills: int, workers: int) -> None:
             log.info("%d cases, %d held", number, sum(one["held"] for one in results(top)))
 
 
-def drill(quick: bool, place: str, workers: int) -> Found:
+def drill(quick: bool, folder: str, workers: int) -> Found:
     """All points, or a few; then kills at random."""
     every, kills = (200, 2) if quick else (1, 200)
-    with tempfile.TemporaryDirectory() as folder:
-        top = Path(place or folder).resolve()
+    with tempfile.TemporaryDirectory() as temporary:
+        top = Path(folder or temporary).resolve()
         if not (top / "made").exists():
-            for night in NIGHTS:
-                shutil.rmtree(top / night, ignore_errors=True)
+            for nightly_run in NIGHTLY_RUNS:
+                shutil.rmtree(top / nightly_run, ignore_errors=True)
             make(top, every, workers)
         run_all(top, kills, workers)
         found = results(top)
@@ -265,20 +269,18 @@ def drill(quick: bool, place: str, workers: int) -> Found:
         "different": sum("twin_of" not in one for one in found if one not in at_random),
         "recovered": sum(one["held"] for one in found if one not in at_random),
         "kills": sum(one["kills"] for one in at_random),
-        "nights_killed": len(at_random),
-        "nights_wrong": sum(not one["held"] for one in at_random),
+        "runs_killed": len(at_random),
+        "runs_wrong": sum(not one["held"] for one in at_random),
     }
-    targets = {"recovered": figures["copies"], "kills": kills, "nights_wrong": 0}
+    targets = {"recovered": figures["copies"], "kills": kills, "runs_wrong": 0}
     held = 0 < figures["copies"] == figures["recovered"]
-    return Found(
-        figures, targets, held and figures["kills"] >= kills and not figures["nights_wrong"]
-    )
+    return Found(figures, targets, held and figures["kills"] >= kills and not figures["runs_wrong"])
 
 
 if __name__ == "__main__":
     run_drill(
         "kill",
         drill,
-        Flag("place", "", "folder to keep what is done in, and to go on from"),
+        Flag("folder", "", "folder to keep what is done in, and to go on from"),
         Flag("workers", 2, "nightly runs at a time"),
     )

@@ -17,7 +17,7 @@ class Found(NamedTuple):
 
 
 class Flag(NamedTuple):
-    """What the command line may say beside `--quick`."""
+    """What the command line may say next to `--quick`."""
 
     name: str
     default: Any

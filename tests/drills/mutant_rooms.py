@@ -1,4 +1,4 @@
-"""Where mutants are drawn from, and by which tests those of each room are judged."""
+"""Which files mutants are sampled from, and by which tests those of each room are judged."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -64,11 +64,11 @@ def shares(sizes: Mapping[str, int], count: int) -> dict[str, int]:
     return given
 
 
-def drawn(rooms: Sequence[str], count: int, seed: int) -> list[tuple[str, Mutant]]:
+def draw_mutants(rooms: Sequence[str], count: int, seed: int) -> list[tuple[str, Mutant]]:
     """So many mutants of the rooms, room after room."""
     found = {room: possible(room) for room in rooms}
     given = shares({room: len(some) for room, some in found.items()}, count)
-    log.info("%s drawn of %s", given, {room: len(some) for room, some in found.items()})
+    log.info("%s sampled of %s", given, {room: len(some) for room, some in found.items()})
     ranked = {room: sorted(some, key=lambda one: one.rank(seed)) for room, some in found.items()}
     return [(room, one) for room in rooms for one in ranked[room][: given[room]]]
 

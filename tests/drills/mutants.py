@@ -1,6 +1,6 @@
 """`python -m tests.drills.mutants`: of the changes that break the code, how many the tests see.
 
-A mutant is a file of the source with one place changed. Mutants are drawn by a seed over the rooms
+A mutant is a file of the source with one small change. Mutants are sampled by a seed over the rooms
 below and over the gate, and each is judged by its own room's tests, in a copy of the tree: where
 one of them fails, or does not end, the mutant is killed. Those that live are named, each with the
 reason why it may, from survivors.toml; one without a reason fails the drill.
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from tests.drills.forked_tests import Asked, Ended, call_all, import_what_is_slow
 from tests.drills.line import Flag, Found, run_drill
-from tests.drills.mutant_rooms import QUICK_ROOMS, ROOMS, ROOT, drawn, tests_of
+from tests.drills.mutant_rooms import QUICK_ROOMS, ROOMS, ROOT, draw_mutants, tests_of
 from tests.drills.source_mutants import Mutant
 
 log = logging.getLogger(__name__)
@@ -45,11 +45,11 @@ class Job(NamedTuple):
     """None for the source as it is."""
 
 
-def make_trees(place: Path, count: int) -> list[Path]:
+def make_trees(root: Path, count: int) -> list[Path]:
     """Copies of the tree, each in a folder of its own."""
     trees = []
     for number in range(count):
-        tree = place / f"worker-{number}" / "tree"
+        tree = root / f"worker-{number}" / "tree"
         shutil.rmtree(tree.parent, ignore_errors=True)
         tree.mkdir(parents=True)
         for name in COPIED.split():
@@ -67,20 +67,20 @@ def make_trees(place: Path, count: int) -> list[Path]:
     return trees
 
 
-def train_toy(place: Path, tree: Path, options: Sequence[str]) -> None:
-    """The trained toy is in the place, for every call of pytest to have a copy of."""
-    if not (place / "runs").exists():
+def train_toy(root: Path, tree: Path, options: Sequence[str]) -> None:
+    """Put the trained toy into the folder, for every call of pytest to have a copy of."""
+    if not (root / "runs").exists():
         asked = Asked(Job("engine", None), ("tests/test_proof.py",), WARM_LIMIT_S)
         call_all([asked], [tree], options, make_ready, _must_pass)
-        shutil.move(tree.parent / "runs", place)
+        shutil.move(tree.parent / "runs", root)
 
 
 def make_ready(job: Job, tree: Path) -> None:
     """The tree has the mutant, and the trained toy as no mutant before it left it."""
-    place, runs = tree.parents[1], tree.parent / "runs"
+    root, runs = tree.parents[1], tree.parent / "runs"
     shutil.rmtree(runs, ignore_errors=True)
-    if (place / "runs").exists():
-        shutil.copytree(place / "runs", runs)
+    if (root / "runs").exists():
+        shutil.copytree(root / "runs", runs)
     if job.mutant:
         path = tree / job.mutant.file
         path.write_bytes(job.mutant.within(path.read_bytes()))
@@ -137,7 +137,7 @@ class Book:
         self.rows.append(row)
         with open(self.path, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
-        log.info("%s: %s", verdict, told(row))
+        log.info("%s: %s", verdict, describe(row))
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -145,7 +145,7 @@ def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return row["file"], row["line"], row["becomes"], row["nth"]
 
 
-def told(row: Mapping[str, Any]) -> str:
+def describe(row: Mapping[str, Any]) -> str:
     """A mutant in words."""
     return f"{row['file']}:{row['number']}:{row['column']}: {row['line']}  ->  {row['becomes']}"
 
@@ -184,7 +184,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         if row["verdict"] == "survived":
             reason = known.get((Path(row["file"]).name, row["line"], row["becomes"]), "")
             unexplained += not reason
-            log.info("lives: %s\n    %s", told(row), reason or "NO REASON WHY IT MAY")
+            log.info("lives: %s\n    %s", describe(row), reason or "NO REASON WHY IT MAY")
     figures: dict[str, float] = {"mutants": len(rows)}
     for verdict in ("killed", "timeout", "survived"):
         figures[verdict] = sum(row["verdict"] == verdict for row in rows)
@@ -203,23 +203,23 @@ def drill(
     seed: int,
     rooms: str,
     workers: int,
-    place: str,
+    folder: str,
     draw_only: bool,
     pytest_args: str,
 ) -> Found:
     """Draw the mutants, judge them, and count."""
     if quick:
         count, rooms = min(count, QUICK_COUNT), QUICK_ROOMS
-    jobs = [Job(*each) for each in drawn(rooms.split(), count, seed)]
+    jobs = [Job(*each) for each in draw_mutants(rooms.split(), count, seed)]
     mutants = [job.mutant for job in jobs if job.mutant]
     if draw_only:
         for one in mutants:
-            log.info("%s", told(one._asdict()))
+            log.info("%s", describe(one._asdict()))
         return Found({"mutants": len(mutants)}, {"mutants": count}, len(mutants) == count)
     import_what_is_slow()
     options = [*OPTIONS, *pytest_args.split()]
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(place or temporary).resolve()
+        folder = Path(folder or temporary).resolve()
         trees = make_trees(folder, workers)
         if not quick and any(ROOMS[job.room].slow for job in jobs):
             train_toy(folder, trees[0], options)
@@ -245,7 +245,7 @@ if __name__ == "__main__":
         Flag("seed", 0, "of the draw"),
         Flag("rooms", " ".join(ROOMS), "rooms to draw from, with spaces between"),
         Flag("workers", os.cpu_count() or 1, "calls of pytest at a time"),
-        Flag("place", "", "a folder to work in and to go on from; else a temporary one"),
+        Flag("folder", "", "a folder to work in and to go on from; else a temporary one"),
         Flag("draw-only", False, "name the mutants and judge none"),
         Flag("pytest-args", "", "more words for pytest, as in '--pytest-args=-W default'"),
     )

@@ -1,4 +1,4 @@
-"""`python -m tests.drills.nightly`: three nights beside a server that fails no call."""
+"""`python -m tests.drills.nightly`: three runs next to a server that fails no call."""
 
 import json
 import logging
@@ -19,12 +19,12 @@ log = logging.getLogger(__name__)
 
 CONFIG = """
 [store]
-registry = "{place}/registry"
-spans = "{place}/spans"
-runs = "{place}/runs"
+registry = "{root}/registry"
+spans = "{root}/spans"
+runs = "{root}/runs"
 model = "toy"
 [data]
-inputs = ["{place}/inbox"]
+inputs = ["{root}/inbox"]
 valid_share = 0.1
 test_share = 0.1
 [tokenizer]
@@ -87,9 +87,9 @@ class Callers:
         self._thread.join()
 
 
-def night(place: Path, job: str = "nightly") -> dict[str, Any]:
+def run_job(root: Path, job: str = "nightly") -> dict[str, Any]:
     """The result of one night, or of another job on the same settings."""
-    command = [sys.executable, "-m", f"jobs.{job}", "--config", str(place / "nightly.toml")]
+    command = [sys.executable, "-m", f"jobs.{job}", "--config", str(root / "nightly.toml")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -97,9 +97,9 @@ def night(place: Path, job: str = "nightly") -> dict[str, Any]:
     return result
 
 
-def tree(place: Path) -> dict[str, int]:
+def tree(root: Path) -> dict[str, int]:
     """Every file of the registry and the corpus with the time it was written."""
-    folders = (place / "registry", place / "spans")
+    folders = (root / "registry", root / "spans")
     return {
         str(path): path.stat().st_mtime_ns
         for folder in folders
@@ -113,42 +113,42 @@ def drill(quick: bool) -> Found:
     rollback, which the fourth night respects."""
     steps = 600 if quick else 1200
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        settings = CONFIG.format(place=place, steps=steps, language_model_steps=steps // 6)
-        files.write_text(place / "nightly.toml", settings)
+        root = Path(folder)
+        settings = CONFIG.format(root=root, steps=steps, language_model_steps=steps // 6)
+        files.write_text(root / "nightly.toml", settings)
         text = [row.text for row in sample(6000, seed=0)]
-        files.write_lines(place / "inbox" / "monday.txt", text[:4000])
-        first = night(place)
-        command = [sys.executable, "-m", "textvae.serve", "--registry", str(place / "registry")]
+        files.write_lines(root / "inbox" / "monday.txt", text[:4000])
+        first = run_job(root)
+        command = [sys.executable, "-m", "textvae.serve", "--registry", str(root / "registry")]
         command += ["--model", "toy", "--port", "0", "--poll-s", "0.2", "--threads", "1"]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             assert server.stdout is not None
             address = next(word for word in server.stdout.readline().split() if ":" in word)
             callers = Callers(address)
-            files.write_lines(place / "inbox" / "tuesday.txt", text[4000:])
-            second = night(place)
+            files.write_lines(root / "inbox" / "tuesday.txt", text[4000:])
+            second = run_job(root)
             until_s = time.monotonic() + 20
             while callers.versions[-1] != second["promotion"]["version"]:
                 assert time.monotonic() < until_s, "the second version does not serve"
                 time.sleep(0.1)
-            before = tree(place)
-            third = night(place)
-            unchanged = tree(place) == before
+            before = tree(root)
+            third = run_job(root)
+            unchanged = tree(root) == before
             callers.end()
-            night(place, "rollback")
-            fourth = night(place)
+            run_job(root, "rollback")
+            fourth = run_job(root)
         finally:
             server.terminate()
             server.wait(30)
     return judged(callers, (first, second, third, fourth), unchanged)
 
 
-def judged(callers: Callers, nights: tuple[dict[str, Any], ...], unchanged: bool) -> Found:
-    """What the callers saw of the four nights."""
+def judged(callers: Callers, runs: tuple[dict[str, Any], ...], unchanged: bool) -> Found:
+    """What the callers saw of the four runs."""
     served = list(dict.fromkeys(callers.versions))
-    wanted = [night["promotion"]["version"] for night in nights[:2]]
-    outcomes = [night["outcome"] for night in nights]
+    wanted = [night["promotion"]["version"] for night in runs[:2]]
+    outcomes = [night["outcome"] for night in runs]
     held = (
         outcomes == ["promoted", "promoted", "up_to_date", "up_to_date"]
         and served == wanted

@@ -1,6 +1,6 @@
-"""`python -m tests.drills.overhead`: what a night of 100,000 sentences costs beside learning them.
+"""`python -m tests.drills.overhead`: the cost of a nightly run next to training.
 
-Two nights with the default recipe: the first of a registry, and one whose champion serves, with as
+Two runs with the default recipe: the first of a registry, and one whose champion serves, with as
 many sentences that are new. Each learns its text once, which is the least that makes sense, so that
 all else weighs most. Then a training is killed, and the time from the start of the next process to
 its next step is compared with that of one that has the same to load and nothing to go on from.
@@ -69,7 +69,7 @@ importance_samples = 5
 prior_sentences = 500
 prior_components = 2
 """
-"""A night so short that its shares mean nothing."""
+"""A run so short that its shares mean nothing."""
 OVERHEAD_MAX, EVALUATION_MAX, RESUME_S_MAX = 0.05, 0.25, 2.0
 TAILS = (
     *("", " today", " again", " at last", " as ever"),
@@ -78,12 +78,12 @@ TAILS = (
 """With each of them a sentence of the toy grammar is another one: 207,360 in all."""
 
 
-def ran_night(place: Path) -> dict[str, float]:
-    """Seconds of the stages of a night, and `whole` of its process."""
+def run_nightly(root: Path) -> dict[str, float]:
+    """Seconds of the stages of a nightly run, and `whole` of its process."""
     command = [sys.executable, "-m", "jobs.nightly", "--config", "toy.toml"]
     began_s = time.monotonic()
     done = subprocess.run(
-        command, cwd=place, env=environment(), stdout=subprocess.PIPE, text=True, check=False
+        command, cwd=root, env=environment(), stdout=subprocess.PIPE, text=True, check=False
     )
     whole_s = time.monotonic() - began_s
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -97,25 +97,25 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-def shares(night: dict[str, float]) -> tuple[float, float]:
+def shares(run: dict[str, float]) -> tuple[float, float]:
     """What is neither training nor evaluation, and evaluation, as shares of the whole."""
-    beside_s = night["whole"] - night["train"] - night["evaluate"]
-    return beside_s / night["whole"], night["evaluate"] / night["whole"]
+    other_s = run["whole"] - run["train"] - run["evaluate"]
+    return other_s / run["whole"], run["evaluate"] / run["whole"]
 
 
-def first_step_s(place: Path, steps: int) -> float:
+def first_step_s(root: Path, steps: int) -> float:
     """Seconds from the start of a training to its first step beyond `steps`; it is then killed."""
     flags = ["--config", "toy.toml", "--training.start", "fresh", "--training.log-steps", "1"]
     flags += ["--training.checkpoint-s", "1"]
     began_s = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "jobs.train", *flags],
-        cwd=place,
+        cwd=root,
         env=environment(),
         stdout=subprocess.DEVNULL,
     )
     try:
-        while max(steps_done(place), default=0) <= steps:
+        while max(steps_done(root), default=0) <= steps:
             assert process.poll() is None, f"the training ended with {process.returncode}"
             time.sleep(0.01)
         return time.monotonic() - began_s
@@ -124,29 +124,29 @@ def first_step_s(place: Path, steps: int) -> float:
         process.wait()
 
 
-def steps_done(place: Path) -> list[int]:
+def steps_done(root: Path) -> list[int]:
     """The steps in the metrics of the run, in their order; a torn line is none yet."""
     lines = []
-    for path in (place / "runs").glob("*/metrics.jsonl"):
+    for path in (root / "runs").glob("*/metrics.jsonl"):
         lines += [line for line in path.read_text().splitlines() if line.endswith("}")]
     return [json.loads(line)["step"] for line in lines]
 
 
-def resume_s(place: Path, enough: int, rounds: int) -> float:
+def resume_s(root: Path, enough: int, rounds: int) -> float:
     """By how much the first step of a run that goes on comes later than that of one that begins.
 
     Both have the same text and tokenizer to load.
     """
-    first_step_s(place, enough)
+    first_step_s(root, enough)
     differences = []
     for _ in range(rounds):
-        fresh = shutil.copytree(place, place.with_name("fresh"))
+        fresh = shutil.copytree(root, root.with_name("fresh"))
         for run in (fresh / "runs").iterdir():
             shutil.rmtree(run / "checkpoints", ignore_errors=True)
             (run / "metrics.jsonl").unlink(missing_ok=True)
         begins_s = first_step_s(fresh, 0)
         shutil.rmtree(fresh)
-        again = shutil.copytree(place, place.with_name("again"))
+        again = shutil.copytree(root, root.with_name("again"))
         goes_on_s = first_step_s(again, max(steps_done(again)))
         shutil.rmtree(again)
         log.info(
@@ -159,34 +159,34 @@ def resume_s(place: Path, enough: int, rounds: int) -> float:
 
 
 def drill(quick: bool) -> Found:
-    """Two nights, and resumes."""
+    """Two results, and resumes."""
     count = 3000 if quick else 100_000
     texts = (row.text + tail for tail in TAILS for row in sample(20_736, seed=0))
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "night"
-        files.write_text(place / "toy.toml", CONFIG + (SMALL if quick else WHOLE))
-        nights = []
+        root = Path(folder) / "night"
+        files.write_text(root / "toy.toml", CONFIG + (SMALL if quick else WHOLE))
+        results = []
         for day in ("monday", "tuesday"):
-            files.write_lines(place / "inbox" / f"{day}.txt", islice(texts, count))
-            nights.append(ran_night(place))
-        shutil.rmtree(place / "runs")
-        later_s = resume_s(place, 10, 1 if quick else 3)
-    (first_beside, first_evaluate), (beside, evaluate) = map(shares, nights)
+            files.write_lines(root / "inbox" / f"{day}.txt", islice(texts, count))
+            results.append(run_nightly(root))
+        shutil.rmtree(root / "runs")
+        later_s = resume_s(root, 10, 1 if quick else 3)
+    (first_other, first_evaluate), (other_stages, evaluate) = map(shares, results)
     figures = {
         "sentences": count,
-        "first_night_s": round(nights[0]["whole"], 1),
-        "first_night_overhead": round(first_beside, 4),
-        "first_night_evaluation": round(first_evaluate, 4),
-        "night_s": round(nights[1]["whole"], 1),
-        "night_overhead": round(beside, 4),
-        "night_evaluation": round(evaluate, 4),
+        "first_run_s": round(results[0]["whole"], 1),
+        "first_run_overhead": round(first_other, 4),
+        "first_run_evaluation": round(first_evaluate, 4),
+        "later_run_s": round(results[1]["whole"], 1),
+        "later_run_overhead": round(other_stages, 4),
+        "later_run_evaluation": round(evaluate, 4),
         "resume_s": round(later_s, 2),
     }
     most = {
-        "first_night_overhead": OVERHEAD_MAX,
-        "first_night_evaluation": EVALUATION_MAX,
-        "night_overhead": OVERHEAD_MAX,
-        "night_evaluation": EVALUATION_MAX,
+        "first_run_overhead": OVERHEAD_MAX,
+        "first_run_evaluation": EVALUATION_MAX,
+        "later_run_overhead": OVERHEAD_MAX,
+        "later_run_evaluation": EVALUATION_MAX,
         "resume_s": RESUME_S_MAX,
     }
     if quick:

@@ -100,7 +100,7 @@ def raced(registry: Path, generations: int) -> dict[str, float]:
     notes = [json.loads((registry / f"{name}.json").read_bytes()) for name in known]
     winners = Counter(number for note in notes for number in note["won"])
     in_log = {one.number: one.actor for one in promotions}
-    told_right = all(
+    informed = all(
         in_log[number] == name
         for name, note in zip(known, notes, strict=True)
         for number in note["won"]
@@ -108,7 +108,7 @@ def raced(registry: Path, generations: int) -> dict[str, float]:
     return {
         "generations": len(promotions),
         "generations_without_one_winner": sum(winners[one.number] != 1 for one in promotions)
-        + (not told_right),
+        + (not informed),
         "gaps": sum(one.number != number for number, one in enumerate(promotions, 1))
         + sum(one.previous != old.version for old, one in pairwise(promotions)),
         "losers": sum(note["lost"] for note in notes),

@@ -1,4 +1,4 @@
-"""`python -m tests.drills.replay`: every answer again, to the byte, in any company and order, at
+"""`python -m tests.drills.replay`: every answer again, to the byte, in any batch and order, at
 any number of slots, and after a restart."""
 
 import dataclasses
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 CALLERS = 32
 STEPS = {True: 120, False: 1200}
 REQUESTS = {True: 300, False: 10_000}
-# Of the servers that the crowds ask.
+# Of the servers that the crowds request_all.
 SLOTS = (64, 16, 8)
 
 
@@ -43,7 +43,7 @@ def options(chance: random.Random) -> Options:
     )
 
 
-def ask(client: Client, number: int, sentences: Sequence[str], mean: Latents) -> None:
+def request_all(client: Client, number: int, sentences: Sequence[str], mean: Latents) -> None:
     """Request `number`, a function of that alone, of any method, size and options."""
     chance = random.Random(number)
     some = chance.sample(sentences, chance.randint(1, 4))
@@ -77,7 +77,7 @@ def asked(address: str, numbers: Sequence[int], callers: int) -> dict[int, Excha
             mean = client.encode(sentences, seed=0).mean
             calls.clear()
             for number in share:
-                ask(client, number, sentences, mean)
+                request_all(client, number, sentences, mean)
         yield from zip(share, calls, strict=True)
 
     shares = [numbers[first::callers] for first in range(callers)]

@@ -1,6 +1,6 @@
 """`python -m tests.drills.resume`: however often it is cut off, a run ends with the same weights.
 
-Schedules of up to five interruptions, by SIGKILL or SIGTERM, at any step, in the looks at the
+Schedules of up to five interruptions, by SIGKILL or SIGTERM, at any step, in the validations at the
 held-out side and in checkpoints, at the ends of epochs and phases: with one thread, with two, and
 in two processes that learn together, each started as torchrun starts them. A process is forked from
 one that has torch in memory already and has made no thread yet.
@@ -39,7 +39,7 @@ from textvae.training.start import FRESH, Start, choose_start
 log = logging.getLogger(__name__)
 
 INTERRUPTIONS_MAX = 5
-# Batches, looks and checkpoints of a few milliseconds each: where such a delay ends is anywhere.
+# Batches, validations and checkpoints take a few milliseconds each: such a delay ends anywhere.
 DELAY_S_MAX = 0.03
 WAITING = "OMP_WAIT_POLICY"
 
@@ -85,12 +85,12 @@ def schedule(kind: Kind, rng: random.Random) -> list[Cut]:
         "language-model": config.language_model_steps,
     }
     steps = [(phase, step) for phase, most in lengths.items() for step in range(1, most + 1)]
-    looks = [place for place in steps if place[1] % config.validation_steps == 0]
+    validations = [root for root in steps if root[1] % config.validation_steps == 0]
     cuts = []
     for _ in range(rng.randint(1, INTERRUPTIONS_MAX)):
-        at_look = rng.random() < 1 / 3
-        phase, step = rng.choice(looks if at_look else steps)
-        delay_s = rng.uniform(0, DELAY_S_MAX) if at_look or rng.random() < 0.5 else 0.0
+        at_validation = rng.random() < 1 / 3
+        phase, step = rng.choice(validations if at_validation else steps)
+        delay_s = rng.uniform(0, DELAY_S_MAX) if at_validation or rng.random() < 0.5 else 0.0
         number = rng.choice((signal.SIGKILL, signal.SIGTERM))
         cuts.append(Cut(phase, step, delay_s, number, rng.randrange(kind.ranks)))
     # In the order of the run, so that few of them come after what they would have cut.
@@ -124,8 +124,8 @@ def forked(kind: Kind, rank: int, port: int, *work: Any) -> int:
     code = 1
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        place = {"WORLD_SIZE": kind.ranks, "RANK": rank, "LOCAL_RANK": rank, "MASTER_PORT": port}
-        os.environ.update({name: str(value) for name, value in place.items()})
+        torchrun = {"WORLD_SIZE": kind.ranks, "RANK": rank, "LOCAL_RANK": rank, "MASTER_PORT": port}
+        os.environ.update({name: str(value) for name, value in torchrun.items()})
         os.environ["MASTER_ADDR"] = "127.0.0.1"
         with join_ranks("cpu"):
             learn(kind, *work)
@@ -173,15 +173,15 @@ def sha256_after(kind: Kind, start: Start, cuts: list[Cut], rng: random.Random, 
         return (run / "sha256").read_text()
 
 
-def champion_of(place: Path) -> Start:
+def champion_of(root: Path) -> Start:
     """The start of the warm runs: a version of the first span, learned by a process of its own."""
     if (number := os.fork()) == 0:
-        made = train(recipe(), corpus(200), place / "run", "", lambda *_: None)
-        publish(place / "registry", "toy", "20260101", made.files, made.facts)
+        made = train(recipe(), corpus(200), root / "run", "", lambda *_: None)
+        publish(root / "registry", "toy", "20260101", made.files, made.facts)
         os._exit(0)
     assert os.waitpid(number, 0)[1] == 0
-    name = list_versions(place / "registry", "toy")[0]
-    version = ancestor_of(open_version(place / "registry", "toy", name))
+    name = list_versions(root / "registry", "toy")[0]
+    version = ancestor_of(open_version(root / "registry", "toy", name))
     return choose_start(recipe(), corpus(200, 60), version)
 
 
@@ -211,8 +211,8 @@ def run_all(counts: Mapping[tuple[int, int], int], workers: int) -> Counter[str]
     cases, began_s = mixed(counts), time.monotonic()
     seen: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        warm = champion_of(place)
+        root = Path(folder)
+        warm = champion_of(root)
         assert warm.kind == "champion", warm.why
 
         def learned(case: Case) -> bool:
@@ -221,7 +221,7 @@ def run_all(counts: Mapping[tuple[int, int], int], workers: int) -> Counter[str]
             cuts = schedule(case.kind, rng) if case.number >= 0 else []
             start = warm if case.kind.warm else FRESH
             sha256 = sha256_after(case.kind, start, cuts, rng, counted)
-            files.write_json(place / case.name, {"sha256": sha256, "seen": counted})
+            files.write_json(root / case.name, {"sha256": sha256, "seen": counted})
             return True
 
         wholes = [Case(kind, -1) for kind in dict.fromkeys(case.kind for case in cases)]
@@ -229,8 +229,8 @@ def run_all(counts: Mapping[tuple[int, int], int], workers: int) -> Counter[str]
             assert ended, f"{case.name} failed"
             log.info("%s, %d s", case.name, time.monotonic() - began_s)
         for case in cases:
-            found = json.loads((place / case.name).read_bytes())
-            whole = json.loads((place / case._replace(number=-1).name).read_bytes())
+            found = json.loads((root / case.name).read_bytes())
+            whole = json.loads((root / case._replace(number=-1).name).read_bytes())
             seen.update(found["seen"])
             seen["same_bytes"] += found["sha256"] == whole["sha256"]
             if found["sha256"] != whole["sha256"]:

@@ -1,4 +1,4 @@
-"""Mutants of Python source: each is the file with one place of it changed, all else byte for byte.
+"""Mutants of Python source: each is the file with one node of it changed, all else byte for byte.
 
 What no test need judge is left alone: docstrings, annotations and decorators, imports, assertions
 and `strict=`, which say our own invariants, logs, and the text of messages.
@@ -58,7 +58,7 @@ class Mutant(NamedTuple):
     becomes: str
     """The line as the mutant has it."""
     nth: int
-    """From 0, of the places in the file that are changed from such a line into such a line."""
+    """From 0, of the nodes in the file that are changed from such a line into such a line."""
     first: int
     last: int
     """The bytes from `first` up to `last` are replaced."""
@@ -69,13 +69,13 @@ class Mutant(NamedTuple):
         return source[: self.first] + self.replacement.encode() + source[self.last :]
 
     def rank(self, seed: int) -> str:
-        """Its place in the order of the draw.
+        """Its rank in the order of the draw.
 
         It knows neither the file's name nor the lines above, so that a move or a change elsewhere
         leaves a draw of the same seed as it was.
         """
-        told = f"{seed}\0{self.line}\0{self.becomes}\0{self.nth}"
-        return hashlib.sha256(told.encode()).hexdigest()
+        describe = f"{seed}\0{self.line}\0{self.becomes}\0{self.nth}"
+        return hashlib.sha256(describe.encode()).hexdigest()
 
 
 class Edit(NamedTuple):
@@ -87,7 +87,7 @@ class Edit(NamedTuple):
 
 
 def mutants_of(file: str, source: bytes) -> list[Mutant]:
-    """All mutants of a file, in the order of their places."""
+    """All mutants of a file, in source order."""
     lines, seen = source.split(b"\n"), Counter[tuple[str, str]]()
     found = []
     for edit in sorted(set(_Maker(source).of(ast.parse(source)))):
@@ -190,7 +190,7 @@ class _Maker:
 
     def _span(self, node: ast.AST) -> tuple[int, int]:
         """The node's first byte, and that after its last."""
-        assert isinstance(node, ast.expr | ast.stmt), f"{node} has no place"
+        assert isinstance(node, ast.expr | ast.stmt), f"{node} has no position"
         assert node.end_lineno is not None, "parsed from a source"
         assert node.end_col_offset is not None, "parsed from a source"
         first = self.starts[node.lineno - 1] + node.col_offset

@@ -36,36 +36,37 @@ WORKER_BEGINS = re.compile(r"worker-\d+ .*: begins$", re.MULTILINE)
 BEGINS = re.compile(r": begins at step (\d+) of (\d+)")
 
 
-def job(place: Path, text: Path, rows: str, workers: int) -> list[str]:
+def job(root: Path, text: Path, rows: str, workers: int) -> list[str]:
     """The command of a table in a folder of its own."""
-    flags = f"{SETTINGS} {rows} --workers {workers} --corpora {text} --folder {place}"
-    result = ["--result", str(place / "result.json")]
+    flags = f"{SETTINGS} {rows} --workers {workers} --corpora {text} --folder {root}"
+    result = ["--result", str(root / "result.json")]
     return [sys.executable, "-m", "jobs.table", *flags.split(), *result]
 
 
-def made(place: Path, kinds: Sequence[str]) -> set[Path]:
+def made(root: Path, kinds: Sequence[str]) -> set[Path]:
     """What workers have written down until now, to go on with."""
-    return {path for kind in kinds for path in place.glob(f"toy/*/*/{kind}")}
+    return {path for kind in kinds for path in root.glob(f"toy/*/*/{kind}")}
 
 
-def killed_table(place: Path, text: Path, rows: str, kills: int) -> tuple[int, int]:
+def killed_table(root: Path, text: Path, rows: str, kills: int) -> tuple[int, int]:
     """Kills the table, then lets it end; kills, and trainings gone on with.
 
     The first kill follows a checkpoint at once, for however fast the machine is, a training is then
     in its middle; the others come at random moments.
     """
     rng = random.Random(0)
-    log_path = place / "log.txt"
+    log_path = root / "log.txt"
     log_path.touch()
     done = 0
     while True:
         kinds = MADE if done else CHECKPOINTS
-        before, told = made(place, kinds), len(WORKER_BEGINS.findall(log_path.read_text()))
+        before, counted = made(root, kinds), len(WORKER_BEGINS.findall(log_path.read_text()))
         with open(log_path, "a") as stream:
-            process = subprocess.Popen(job(place, text, rows, 2), stdout=stream, stderr=stream)
+            process = subprocess.Popen(job(root, text, rows, 2), stdout=stream, stderr=stream)
         # So every kill meets a worker at its task, and every try comes a little further.
         while process.poll() is None and (
-            len(WORKER_BEGINS.findall(log_path.read_text())) <= told or made(place, kinds) <= before
+            len(WORKER_BEGINS.findall(log_path.read_text())) <= counted
+            or made(root, kinds) <= before
         ):
             time.sleep(0.01)
         try:
@@ -89,8 +90,8 @@ def drill(quick: bool) -> Found:
     with tempfile.TemporaryDirectory() as folder:
         text, whole, killed = (Path(folder) / name for name in ("toy.txt", "whole", "killed"))
         files.write_lines(text, [row.text for row in sample(2500, seed=0)])
-        for place in (whole, killed):
-            place.mkdir()
+        for root in (whole, killed):
+            root.mkdir()
         subprocess.run(job(whole, text, rows, 1), check=True, capture_output=True)
         log.info("the undisturbed table is made")
         done, resumed = killed_table(killed, text, rows, kills)

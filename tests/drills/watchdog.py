@@ -130,7 +130,7 @@ class Ran(NamedTuple):
     fired: int
     """The step at which the watchdog ended it; 0 where it did not."""
     shuffle_nats: float
-    """Of the newest look that passed; 0 where none did."""
+    """Of the newest validation step that passed; 0 where none did."""
 
 
 def ran(recipe: Recipe, cut: bool, seed: int) -> Ran:
@@ -146,8 +146,8 @@ def ran(recipe: Recipe, cut: bool, seed: int) -> Ran:
             fired = int(re.findall(r"^step (\d+): ", str(error))[0])
         metrics = Path(folder) / "metrics.jsonl"
         lines = metrics.read_text().splitlines() if metrics.exists() else []
-    looks = [json.loads(line).get("valid_shuffle_nats") for line in lines]
-    return Ran(fired, next((nats for nats in reversed(looks) if nats is not None), 0.0))
+    validations = [json.loads(line).get("valid_shuffle_nats") for line in lines]
+    return Ran(fired, next((nats for nats in reversed(validations) if nats is not None), 0.0))
 
 
 def drill(quick: bool) -> Found:
@@ -180,11 +180,11 @@ def _every(name: str, recipe: Recipe, cut: bool, seeds: range) -> list[Ran]:
     found = []
     for seed in seeds:
         found.append(ran(recipe, cut, seed))
-        log.info("%s, seed %d: %s", name, seed, _told(found[-1]))
+        log.info("%s, seed %d: %s", name, seed, _no_progress(found[-1]))
     return found
 
 
-def _told(found: Ran) -> str:
+def _no_progress(found: Ran) -> str:
     """Whether and when the watchdog fired."""
     if found.fired:
         return f"the watchdog fired at step {found.fired}"

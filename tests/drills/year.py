@@ -1,9 +1,9 @@
-"""`python -m tests.drills.year`: a year of nights that nobody watches.
+"""`python -m tests.drills.year`: a year of nightly runs that nobody watches.
 
-Each day leaves text in the inbox, or none, or the same again, or broken files beside it; the way of
-writing changes with the seasons. Nights are killed, stopped, refused by a full disk, and begun by
+Each day leaves text in the inbox, or none, or the same again, or broken files next to it; the
+way of writing changes with the seasons. Runs are killed, stopped, refused by a full disk, and begun by
 clocks that are a year ahead or behind. A supervisor does what it would do anywhere: it starts a
-night again that was killed or that asks for it by its exit code. Nobody does anything else.
+run again that was killed or that asks for it by its exit code. Nobody does anything else.
 """
 
 import errno
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests.drills.forks import Reach, ended, killed, nothing, outlives, started
 from tests.drills.line import Flag, Found, run_drill
-from tests.job_runs import MODEL, NIGHT_CONFIG
+from tests.job_runs import MODEL, NIGHTLY_CONFIG
 from textvae import files
 from textvae.corpus.toy_grammar import sample
 from textvae.store.check import check_registry, check_spans
@@ -40,12 +40,12 @@ AGAIN = (74, 75, -signal.SIGKILL)
 INBOXES = {"plain": 80, "empty": 6, "the same": 6, "broken": 8}
 TROUBLES = {"none": 66, "killed": 12, "stopped": 6, "full": 10, "ahead": 3, "behind": 3}
 """Of a hundred days."""
-NIGHT_S_MAX = 12.0
+NIGHTLY_RUN_S_MAX = 12.0
 VERSIONS_MAX = 30
 """14 days of grace, the last 5 that served, their parents, and those of clocks that were ahead."""
 SEASONS = ("", " today", " again", " at last", " as ever")
 CONFIG = (
-    NIGHT_CONFIG.replace("steps = 120", "steps = 400\nwarm_steps = 60\nreplay_min = 300", 1)
+    NIGHTLY_CONFIG.replace("steps = 120", "steps = 400\nwarm_steps = 60\nreplay_min = 300", 1)
     .replace('start = "fresh"', 'start = "champion"')
     .replace("learning_rate = 1.5e-2", "learning_rate = 3e-3")
     .replace("word_dropout = 1.0", "word_dropout = 0.3")
@@ -56,20 +56,20 @@ CONFIG = (
 )
 
 
-def drawn(chances: dict[str, int], chance: random.Random) -> str:
+def draw_case(chances: dict[str, int], chance: random.Random) -> str:
     """One of them."""
     return chance.choices(list(chances), list(chances.values()))[0]
 
 
 def fate(day: int, quick: bool) -> tuple[str, str]:
-    """What the day leaves in the inbox, and what befalls its night; a few days see all of it."""
+    """What the day leaves in the inbox, and what befalls its run; a few days see all of it."""
     if day == 0:
         return "plain", "none"
     if quick:
         inboxes = ("plain", "broken", "plain", "empty", "plain", "the same", "plain")
         return inboxes[day % len(inboxes)], list(TROUBLES)[day % len(TROUBLES)]
     chance = random.Random(day)
-    return drawn(INBOXES, chance), drawn(TROUBLES, chance)
+    return draw_case(INBOXES, chance), draw_case(TROUBLES, chance)
 
 
 def fill(inbox: Path, day: int, kind: str, texts: list[str]) -> None:
@@ -99,7 +99,7 @@ def full_from(first: int) -> Reach:
     return reach
 
 
-def night(folder: Path, day: int, trouble: str, chance: random.Random) -> list[int]:
+def run_nightly(folder: Path, day: int, trouble: str, chance: random.Random) -> list[int]:
     """The exit codes of all its starts; the last is that of one that nothing was done to."""
     jump = {"ahead": 400 * DAY_S, "behind": -400 * DAY_S}.get(trouble, 0.0)
     ahead_s = day * DAY_S + jump
@@ -122,7 +122,7 @@ def night(folder: Path, day: int, trouble: str, chance: random.Random) -> list[i
 
 
 def unexplained(registry: Path) -> int:
-    """Promotions whose decision is neither beside their version nor in the record of its prune."""
+    """Promotions whose decision is neither next to their version nor in the record of its prune."""
     known = pruned_decisions(registry, MODEL)
     for name in list_versions(registry, MODEL):
         known[name] = read_decisions(registry, open_version(registry, MODEL, name))
@@ -134,7 +134,7 @@ def unexplained(registry: Path) -> int:
 
 
 def worked_s() -> float:
-    """Seconds of the processor that all nights have had, whatever else it had to do."""
+    """Seconds of the processor that all nightly runs have had, whatever else it had to do."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -146,7 +146,7 @@ def size_of(folder: Path) -> int:
 
 
 class Year:
-    """What was seen of all nights so far."""
+    """What was seen of all nightly runs so far."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.registry = folder, folder / "registry"
@@ -156,19 +156,19 @@ class Year:
         self.mega_bytes: list[float] = []
 
     def live(self, day: int, inbox: str, trouble: str, texts: list[str]) -> None:
-        """One day and its night; whatever a person would have to see to is an intervention."""
+        """One day and its run; whatever a person would have to see to is an intervention."""
         fill(self.folder / "inbox", day, inbox, texts)
         asks = "true" if day % 20 == 0 else "false"
         settings = CONFIG.replace("ask_server = false", f"ask_server = {asks}")
         files.write_text(self.folder / "toy.toml", settings)
         began_s = worked_s()
-        codes = night(self.folder, day, trouble, random.Random(day))
+        codes = run_nightly(self.folder, day, trouble, random.Random(day))
         took_s = (worked_s() - began_s) / len(codes)
         self.longest_s = max(self.longest_s, took_s)
         result = json.loads((self.folder / "runs" / "nightly" / "result.json").read_bytes())
         self.seen[result["outcome"]] += 1
         self.seen[f"inbox_{inbox.replace(' ', '_')}"] += 1
-        self.seen[f"night_{trouble}"] += 1
+        self.seen[f"run_{trouble}"] += 1
         self.seen["starts"] += len(codes)
         if codes[-1] != 0:
             self.seen["interventions"] += 1
@@ -176,18 +176,18 @@ class Year:
         champion(self.registry, MODEL)
         self.versions_max = max(self.versions_max, len(list_versions(self.registry, MODEL)))
         self.mega_bytes.append(size_of(self.folder) / 1e6)
-        told = "%3d: %-8s %-7s %-15s %-10s %4.1f s a start, %d versions, %.1f MB %s"
+        codes_seen = "%3d: %-8s %-7s %-15s %-10s %4.1f s a start, %d versions, %.1f MB %s"
         said = (inbox, trouble, codes, result["outcome"], took_s)
         size = (len(list_versions(self.registry, MODEL)), self.mega_bytes[-1])
-        log.info(told, day, *said, *size, "; ".join(result.get("reasons", [])))
+        log.info(codes_seen, day, *said, *size, "; ".join(result.get("reasons", [])))
 
 
-def drill(quick: bool, nights: int) -> Found:
-    """So many nights, and what fsck says of what they leave."""
-    count = 20 if quick else nights
+def drill(quick: bool, runs: int) -> Found:
+    """So many nightly runs, and what fsck says of what they leave."""
+    count = 20 if quick else runs
     texts = [row.text for row in sample(FIRST + count * DAILY, seed=3)]
-    with tempfile.TemporaryDirectory() as place:
-        year = Year(Path(place))
+    with tempfile.TemporaryDirectory() as folder:
+        year = Year(Path(folder))
         for day in range(count):
             year.live(day, *fate(day, quick), texts)
         problems = [
@@ -203,7 +203,7 @@ def drill(quick: bool, nights: int) -> Found:
             unexplained(year.registry),
         )
     figures = {
-        "nights": count,
+        "runs": count,
         "promotions": promotions,
         "interventions": year.seen["interventions"],
         "unexplained_promotions": missing,
@@ -221,10 +221,10 @@ def drill(quick: bool, nights: int) -> Found:
         "versions_max": VERSIONS_MAX,
     }
     if not quick:
-        most["longest_start_s"] = NIGHT_S_MAX
+        most["longest_start_s"] = NIGHTLY_RUN_S_MAX
     held = all(figures[name] <= number for name, number in most.items())
     return Found(figures, most, held and promotions > 1)
 
 
 if __name__ == "__main__":
-    run_drill("year", drill, Flag("nights", 365, "nights of the year"))
+    run_drill("year", drill, Flag("runs", 365, "runs of the year"))

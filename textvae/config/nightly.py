@@ -6,7 +6,7 @@ from textvae.ranges import check_settings
 
 
 @dataclass(frozen=True)
-class NightConfig:
+class NightlyConfig:
     """The nightly run's check of a version on a real server, and the hook that gets its result."""
 
     hook: str = ""

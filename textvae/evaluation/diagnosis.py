@@ -119,7 +119,7 @@ def _ignoring_finding(figures: Mapping[str, Any], evidence: str) -> Finding:
     sentence = (
         f"KL {number_of(figures, 'kl_nats'):.1f} nats, {number_of(figures, 'active_units'):.0f} of "
         f"{number_of(figures, 'latent'):.0f} active units and "
-        f"{number_of(figures, 'mutual_information_nats'):.1f} nats of mutual information look "
+        f"{number_of(figures, 'mutual_information_nats'):.1f} nats of mutual information seem "
         f"healthy, but {evidence}, and the latent saves {saved:.2f} nats over the language model, "
         f"which has none{_describe_evenness(figures)}"
     )

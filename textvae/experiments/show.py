@@ -29,7 +29,7 @@ class Show(NamedTuple):
     distinct_draws: int
 
 
-def ask_for_show(client: Client, sentences: Sequence[str], draws: int) -> Show:
+def request_show(client: Client, sentences: Sequence[str], draws: int) -> Show:
     """Call the server with the first held-out `sentences`: 10 are reconstructed, 4 are ends of
     homotopies, 3 are varied."""
     chosen = list(sentences[:RECONSTRUCTIONS])

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from textvae.client import Client
-from textvae.config.nightly import NightConfig
+from textvae.config.nightly import NightlyConfig
 from textvae.config.serve import ServeConfig
 from textvae.errors import TextVaeError, UnavailableError
 from textvae.evaluation.length_limits import LENGTH_LIMITS
@@ -37,7 +37,7 @@ def call_every_method(
     registry: Path,
     version: Version,
     sentences: Sequence[str],
-    config: NightConfig,
+    config: NightlyConfig,
     serve: ServeConfig,
 ) -> SmokeTestResult:
     """Start a server of the version, with these length limits and threads, and call each of its
