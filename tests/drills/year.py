@@ -1,8 +1,8 @@
 """`python -m tests.drills.year`: a year of nightly runs that nobody watches.
 
 Each day leaves text in the inbox, or none, or the same again, or broken files next to it; the
-way of writing changes with the seasons. Runs are killed, stopped, refused by a full disk, and begun by
-clocks that are a year ahead or behind. A supervisor does what it would do anywhere: it starts a
+way of writing changes with the seasons. Runs are killed, stopped, refused by a full disk, and begun
+by clocks that are a year ahead or behind. A supervisor does what it would do anywhere: it starts a
 run again that was killed or that asks for it by its exit code. Nobody does anything else.
 """
 
