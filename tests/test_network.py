@@ -176,3 +176,20 @@ def test_a_batch_of_sentences_of_all_lengths_has_the_nats_of_each_alone(vae: Sen
     for row, sentence in enumerate(SENTENCES):
         alone = vae.nats(*tensors([sentence]), latents[row : row + 1])
         torch.testing.assert_close(alone[0], together[row])
+
+
+@torch.no_grad()
+def test_posteriors_and_nats_are_the_same_by_torch_as_in_c(
+    vae: SentenceVae, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens, lengths = tensors()
+    latents = torch.randn(4, CONFIG.latent, generator=torch.Generator().manual_seed(0))
+
+    def results() -> list[torch.Tensor]:
+        mean_nats = vae.mean_nats(tokens, lengths, latents, nothing_dropped())
+        return [*vae.encode(tokens, lengths), vae.nats(tokens, lengths, latents), mean_nats]
+
+    by_default = results()
+    monkeypatch.setattr("textvae.model.network.native_to_learn", lambda: None)
+    for one, other in zip(by_default, results(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
