@@ -8,6 +8,7 @@ import pytest
 
 from tests.job_runs import NIGHT_CONFIG, prepared, ran_job
 from tests.toys import AT
+from textvae.config.serve import ServeConfig
 from textvae.reporting.history import HistoryEntry
 from textvae.reporting.page import Findings, Side, card, report_files
 from textvae.reporting.probes import STEPS, probe_outputs
@@ -27,7 +28,7 @@ PROBES = ("the dog runs", "a <b>bold</b> cat sleeps", "we see a bird")
 def found(toy_version: tuple[Path, Version]) -> Findings:
     """The toy version against itself, which speaks otherwise here and there."""
     registry, version = toy_version
-    voice = probe_outputs(registry, version, PROBES)
+    voice = probe_outputs(registry, version, PROBES, ServeConfig())
     old = voice._replace(reconstructions=["the dog sings", *voice.reconstructions[1:]])
     return Findings(
         Side(version, FIGURES, [-20.0, -21.0, -20.5], voice),
@@ -132,8 +133,8 @@ def test_a_card_has_front_matter_and_the_facts_of_the_manifest(found: Findings) 
 
 def test_a_voice_is_the_same_every_night(toy_version: tuple[Path, Version]) -> None:
     registry, version = toy_version
-    voice = probe_outputs(registry, version, PROBES[:2])
-    assert voice == probe_outputs(registry, version, PROBES[:2])
+    voice = probe_outputs(registry, version, PROBES[:2], ServeConfig())
+    assert voice == probe_outputs(registry, version, PROBES[:2], ServeConfig())
     assert len(voice.reconstructions) == 2
     assert (len(voice.homotopy), voice.homotopy[0]) == (STEPS, voice.reconstructions[0])
     assert voice.homotopy[-1] == voice.reconstructions[1]
