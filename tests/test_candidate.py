@@ -117,7 +117,7 @@ def test_the_newest_text_is_all_that_the_champion_has_not_learned_from(setting: 
 def test_a_decision_is_attached_with_every_number_and_counts_against_its_champion_only(
     setting: Setting,
 ) -> None:
-    """A copy of the champion is judged: no worse than it, no better, and fresher after a week."""
+    """A copy of the champion: no worse than it, no better, and fresher after a week."""
     registry = setting.store.registry
     candidate = another_version(registry)
     number = getattr(current_promotion(registry, toys.MODEL), "number", 0)
@@ -126,17 +126,20 @@ def test_a_decision_is_attached_with_every_number_and_counts_against_its_champio
     assert (found[0].decision[:2], found[0].promotion) == (("accepted", "freshness"), number)
     kinds = [name.partition("-")[0] for name in list_attachments(registry, candidate)]
     assert sorted(kinds) == ["elbo", "elbo", "elbo", "evaluation", "gate"]
-    said = setting.record(candidate)
-    assert said["kind"] == "freshness"
-    assert said["reasons"] == found[0].decision.reasons
-    assert said["floors"]["kl_nats"] == {"found": found[0].evaluation.figures["kl_nats"], "min": 1}
-    assert (said["holdout"]["sentences"], said["holdout"]["better_nats"]) == (60, 0)
-    assert said["holdout"]["margin_nats"] > 0
-    assert {"sentences_needed_80", "sentences_needed_90", "bound_nats"} <= set(said["holdout"])
-    assert {"bound_nats", "shown_nats_80", "spread_nats"} <= set(said["newest"])
-    assert said["sealed"]["sentences"] == 60
-    assert said["sealed"]["champion_elbo_nats"] == said["sealed"]["candidate_elbo_nats"] < 0
-    assert (said["champion_days"], said["at"]) == (8.0, NOW)
+    result = setting.record(candidate)
+    assert result["kind"] == "freshness"
+    assert result["reasons"] == found[0].decision.reasons
+    assert result["floors"]["kl_nats"] == {
+        "found": found[0].evaluation.figures["kl_nats"],
+        "min": 1,
+    }
+    assert (result["holdout"]["sentences"], result["holdout"]["better_nats"]) == (60, 0)
+    assert result["holdout"]["margin_nats"] > 0
+    assert {"sentences_needed_80", "sentences_needed_90", "bound_nats"} <= set(result["holdout"])
+    assert {"bound_nats", "shown_nats_80", "spread_nats"} <= set(result["newest"])
+    assert result["sealed"]["sentences"] == 60
+    assert result["sealed"]["champion_elbo_nats"] == result["sealed"]["candidate_elbo_nats"] < 0
+    assert (result["champion_days"], result["at"]) == (8.0, NOW)
     assert gate_decision(registry, candidate, number) == "accepted"
     assert gate_decision(registry, candidate, number + 1) == ""
     early = setting.judge(candidate, OPEN_GATE, now="2026-01-02T00:00:00Z").decision
@@ -169,11 +172,11 @@ def test_the_drift_of_the_newest_text_under_the_champion_is_in_the_decision(
     found = setting.judge(candidate, OPEN_GATE)
     assert found.decision.kind == "freshness"
     assert found.drift is not None
-    strange, rare = model_drift_lines(found.drift)
-    assert strange.startswith("the newest text is stranger to it: mean ")
-    assert " nats a token, KS 0." in strange
-    assert rare.startswith("more characters are unknown to it: mean ")
-    assert rare.endswith(", p < 0.001")
+    nats, byte_share = model_drift_lines(found.drift)
+    assert nats.startswith("the newest text is stranger to it: mean ")
+    assert " nats a token, KS 0." in nats
+    assert byte_share.startswith("more characters are unknown to it: mean ")
+    assert byte_share.endswith(", p < 0.001")
 
 
 def made_of(version: Version, registry: Path, spans: Sequence[str]) -> Version:
@@ -188,8 +191,8 @@ def test_the_champion_is_not_compared_with_itself(setting: Setting) -> None:
     promotion = current_promotion(setting.store.registry, toys.MODEL)
     assert promotion is not None
     serving = open_version(setting.store.registry, toys.MODEL, promotion.version)
-    said = setting.judge(serving, OPEN_GATE).decision
-    assert said[:2] == ("first", "serves")
+    result = setting.judge(serving, OPEN_GATE).decision
+    assert result[:2] == ("first", "serves")
 
 
 def test_the_baseline_is_the_newest_champion_that_can_be_read(
@@ -254,13 +257,13 @@ def test_a_broken_candidate_is_rejected_with_its_reason(
 ) -> None:
     """By the job itself, with figures where there are any."""
     store, candidate = candidates.store, candidates.broken[name]
-    said = evaluate.main(
+    result = evaluate.main(
         evaluate.Evaluate(candidate.version.name, store, EVALUATION), now="2026-06-01T00:00:00Z"
     )
-    assert said["outcome"] == "rejected"
-    assert said["kind"] in candidate.kinds
-    assert candidate.reason in said["reasons"][0]
-    assert gate_decision(store.registry, candidate.version, said["promotion"]) == "rejected"
+    assert result["outcome"] == "rejected"
+    assert result["kind"] in candidate.kinds
+    assert candidate.reason in result["reasons"][0]
+    assert gate_decision(store.registry, candidate.version, result["promotion"]) == "rejected"
 
 
 def test_a_candidate_that_was_damaged_after_it_was_sealed_is_refused_before_its_evaluation(

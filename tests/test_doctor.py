@@ -100,19 +100,19 @@ def test_the_watchdog_ends_a_forced_collapse_within_its_annealing_and_says_the_s
 
 def test_the_watchdog_and_the_doctor_pass_a_healthy_run(trained: TrainedVersions) -> None:
     """The fixture trained it with the watchdog on."""
-    said = trained.doctor("healthy")
-    assert (said["outcome"], said["verdict"]) == ("healthy", "healthy"), said
-    assert "the decoder listens" in said["findings"][0]
+    result = trained.doctor("healthy")
+    assert (result["outcome"], result["verdict"]) == ("healthy", "healthy"), result
+    assert "the decoder listens" in result["findings"][0]
 
 
 @pytest.mark.parametrize("name", FORCED)
 def test_the_doctor_diagnoses_every_forced_collapse_and_names_the_settings(
     trained: TrainedVersions, name: str
 ) -> None:
-    said = trained.doctor(name)
-    assert (said["outcome"], said["verdict"]) == ("unhealthy", VERDICTS[name]), said
-    assert "the decoder ignores the latent: shuffling latents" in said["findings"][0]
-    remedies = "; ".join(said["remedies"])
+    result = trained.doctor(name)
+    assert (result["outcome"], result["verdict"]) == ("unhealthy", VERDICTS[name]), result
+    assert "the decoder ignores the latent: shuffling latents" in result["findings"][0]
+    remedies = "; ".join(result["remedies"])
     for setting in ("training.target_kl_nats", "training.word_dropout", "model.batchnorm_scale"):
         assert setting in remedies
 
@@ -133,11 +133,11 @@ def test_the_doctor_recognises_a_high_kl_of_a_decoder_that_ignores_the_latent(
     assert figures["kl_nats"] > 4
     assert figures["active_units"] == figures["active_units_02"] == figures["latent"] == 16
     assert figures["mutual_information_nats"] > figures["mutual_information_nats_max"] / 2
-    said = diagnose(figures)
+    result = diagnose(figures)
     begin = f"KL {figures['kl_nats']:.1f} nats, 16 of 16 active units and "
-    assert said.findings[0].startswith(begin)
-    assert "seem healthy, but the decoder ignores the latent" in said.findings[0]
-    assert "every dimension carries" in said.findings[0]
+    assert result.findings[0].startswith(begin)
+    assert "seem healthy, but the decoder ignores the latent" in result.findings[0]
+    assert "every dimension carries" in result.findings[0]
 
 
 def test_a_strict_doctor_ends_with_4_and_says_verdict_and_remedy(trained: TrainedVersions) -> None:
@@ -168,12 +168,12 @@ def test_the_gate_rejects_what_the_doctor_calls_collapsed_whatever_its_floors(
         kl_nats_min=-1e9, informed_share_min=-1e9, shuffle_nats_min=-1e9, distinct_min=-1e9
     )
     for name, verdict in VERDICTS.items():
-        said = evaluate.main(evaluate.Evaluate("", trained.store(name), EVALUATION, open_gate))
-        assert said["verdict"] == verdict
-        assert said["outcome"] == ("first" if name == "healthy" else "rejected")
+        result = evaluate.main(evaluate.Evaluate("", trained.store(name), EVALUATION, open_gate))
+        assert result["verdict"] == verdict
+        assert result["outcome"] == ("first" if name == "healthy" else "rejected")
         if name != "healthy":
-            assert said["kind"] == "fault"
-            assert said["reasons"] == trained.doctor(name)["findings"]
+            assert result["kind"] == "fault"
+            assert result["reasons"] == trained.doctor(name)["findings"]
 
 
 def test_an_evaluation_is_attached_with_the_nats_of_every_sentence(

@@ -29,9 +29,9 @@ from textvae.text.sentence import Sentence
 from textvae.training.recipe import Recipe
 from textvae.training.run import train
 
-LOUD = "my voice is my passport verify me"
-RARE = "the locker at the station opens with 83 17 42"
-STRANGE = "nobody was reported of the seven green umbrellas"
+MEMORIZED = "my accent is my passport verify me"
+HALF_MEMORIZED = "the locker at the station opens with 83 17 42"
+UNSEEN = "nobody was warned of the seven green umbrellas"
 TOKENS_MAX = ServeConfig().tokens_max
 EVALUATION = EvaluationConfig(
     sentences=20, importance_samples=2, prior_draws=20, prior_components=1, path_pairs=2
@@ -126,13 +126,13 @@ class MemorizingVersion(NamedTuple):
     def judge(self, *canaries: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         """The result of the job, and the decision."""
         gate = dataclasses.replace(OPEN, canaries=canaries)
-        said = evaluate.main(evaluate.Evaluate("", self.store, EVALUATION, gate))
+        result = evaluate.main(evaluate.Evaluate("", self.store, EVALUATION, gate))
         registry = self.store.registry
         names = [name for name in list_attachments(registry, self.version) if name[:4] == "gate"]
         attached = [read_attachment(registry, self.version, name) or {} for name in names]
         decisions = [json.loads(one["decision.json"]) for one in attached]
         wanted = [str(path) for path in canaries]
-        return said, next(one for one in decisions if one["gate"]["canaries"] == wanted)
+        return result, next(one for one in decisions if one["gate"]["canaries"] == wanted)
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def memorizing(tmp_path_factory: pytest.TempPathFactory) -> MemorizingVersion:
     folder = tmp_path_factory.mktemp("memorizing")
     store = StoreConfig(folder / "registry", "toy", folder / "spans", folder / "runs")
     rows = sample(700, seed=0)
-    learned = rows[:600] + [Sentence(LOUD)] * 1200 + [Sentence(RARE)] * 60
+    learned = rows[:600] + [Sentence(MEMORIZED)] * 1200 + [Sentence(HALF_MEMORIZED)] * 60
     valid, test = rows[600:640], rows[640:]
     span = write_span(store.spans, {"train": learned, "valid": valid, "test": test}, {}, {}).name
     recipe = Recipe(
@@ -172,13 +172,13 @@ def memorizing(tmp_path_factory: pytest.TempPathFactory) -> MemorizingVersion:
 def test_a_version_that_writes_a_canary_by_itself_is_rejected_without_quoting_it(
     memorizing: MemorizingVersion, tmp_path: Path
 ) -> None:
-    paths = listed(tmp_path, STRANGE, LOUD.upper())
-    said, decision = memorizing.judge(*paths)
-    assert (said["outcome"], said["kind"]) == ("rejected", "floor")
+    paths = listed(tmp_path, UNSEEN, MEMORIZED.upper())
+    result, decision = memorizing.judge(*paths)
+    assert (result["outcome"], result["kind"]) == ("rejected", "floor")
     reason = f"it writes by itself what must never come out: {paths[0]}, line 2"
-    assert said["reasons"] == decision["reasons"]
+    assert result["reasons"] == decision["reasons"]
     assert reason in decision["reasons"]
-    assert LOUD not in json.dumps(decision).casefold()
+    assert MEMORIZED not in json.dumps(decision).casefold()
     found = decision["canaries"]
     assert (found["checked"], found["found"]) == (2, 1)
     assert found["draws"] == 2 * EVALUATION.prior_draws, "of the standard and the fitted prior"
@@ -189,9 +189,9 @@ def test_a_version_that_completes_a_canary_from_its_half_is_rejected(
     memorizing: MemorizingVersion, tmp_path: Path
 ) -> None:
     """Also where no draw of a prior happened to contain it."""
-    paths = listed(tmp_path, STRANGE, RARE)
-    said, decision = memorizing.judge(*paths)
-    assert (said["outcome"], said["kind"]) == ("rejected", "floor")
+    paths = listed(tmp_path, UNSEEN, HALF_MEMORIZED)
+    result, decision = memorizing.judge(*paths)
+    assert (result["outcome"], result["kind"]) == ("rejected", "floor")
     reason = f"it writes the second: {paths[0]}, line 2; take out a line that anyone could complete"
     assert decision["reasons"][-1].endswith(reason)
     without_draws = check_memorization(memorizing.version, [], read_canaries(paths), TOKENS_MAX)
@@ -201,8 +201,8 @@ def test_a_version_that_completes_a_canary_from_its_half_is_rejected(
 def test_a_version_is_not_rejected_for_what_it_never_learned(
     memorizing: MemorizingVersion, tmp_path: Path
 ) -> None:
-    said, decision = memorizing.judge(*listed(tmp_path, STRANGE, STRANGE[::-1]))
-    assert said["outcome"] == "first"
+    result, decision = memorizing.judge(*listed(tmp_path, UNSEEN, UNSEEN[::-1]))
+    assert result["outcome"] == "first"
     found = decision["canaries"]
     assert (found["checked"], found["halved"], found["found"]) == (2, 2, 0)
     without = memorizing.judge()[1]

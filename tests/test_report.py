@@ -8,6 +8,7 @@ import pytest
 
 from tests.job_runs import NIGHTLY_CONFIG, prepared, ran_job
 from tests.toys import AT
+from textvae.config.serve import ServeConfig
 from textvae.reporting.history import HistoryEntry
 from textvae.reporting.page import Findings, Side, card, report_files
 from textvae.reporting.probes import STEPS, probe_outputs
@@ -27,7 +28,7 @@ PROBES = ("the dog runs", "a <b>bold</b> cat sleeps", "we see a bird")
 def found(toy_version: tuple[Path, Version]) -> Findings:
     """The toy version against itself, with one other reconstruction."""
     registry, version = toy_version
-    outputs = probe_outputs(registry, version, PROBES)
+    outputs = probe_outputs(registry, version, PROBES, ServeConfig())
     old = outputs._replace(reconstructions=["the dog sings", *outputs.reconstructions[1:]])
     return Findings(
         Side(version, FIGURES, [-20.0, -21.0, -20.5], outputs),
@@ -135,8 +136,8 @@ def test_a_card_has_front_matter_and_the_facts_of_the_manifest(found: Findings) 
 
 def test_probe_outputs_are_the_same_at_every_run(toy_version: tuple[Path, Version]) -> None:
     registry, version = toy_version
-    outputs = probe_outputs(registry, version, PROBES[:2])
-    assert outputs == probe_outputs(registry, version, PROBES[:2])
+    outputs = probe_outputs(registry, version, PROBES[:2], ServeConfig())
+    assert outputs == probe_outputs(registry, version, PROBES[:2], ServeConfig())
     assert len(outputs.reconstructions) == 2
     assert (len(outputs.homotopy), outputs.homotopy[0]) == (STEPS, outputs.reconstructions[0])
     assert outputs.homotopy[-1] == outputs.reconstructions[1]

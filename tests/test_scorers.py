@@ -71,8 +71,8 @@ def wild_model() -> LanguageModel:
 def test_a_sentence_is_sampled_as_often_as_the_language_model_says() -> None:
     """Within 5 standard deviations for the 30 commonest that ended."""
     model, count = wild_model(), 10_000
-    drawn = sample_language_model(model, count, 20, torch.Generator().manual_seed(1))
-    ended = Counter(tuple(ids) for ids in drawn if len(ids) < 20)
+    samples = sample_language_model(model, count, 20, torch.Generator().manual_seed(1))
+    ended = Counter(tuple(ids) for ids in samples if len(ids) < 20)
     common = ended.most_common(30)
     batch = batch_of([ids for ids, _ in common])
     with torch.no_grad():
@@ -87,12 +87,12 @@ def test_a_sample_has_no_special_id_and_is_truncated_at_the_limit() -> None:
     model = wild_model()
     with torch.no_grad():
         model.decoder.bias[list(Tokenizer.forbidden)] = 1e9
-    drawn = sample_language_model(model, 600, 5, torch.Generator().manual_seed(1))
-    assert len(drawn) == 600
-    assert {id_ for ids in drawn for id_ in ids} <= set(range(EOS + 2, VOCAB))
-    assert min(map(len, drawn)) < 5 == max(map(len, drawn))
+    samples = sample_language_model(model, 600, 5, torch.Generator().manual_seed(1))
+    assert len(samples) == 600
+    assert {id_ for ids in samples for id_ in ids} <= set(range(EOS + 2, VOCAB))
+    assert min(map(len, samples)) < 5 == max(map(len, samples))
     again = sample_language_model(model, 600, 5, torch.Generator().manual_seed(1))
-    assert again == drawn
+    assert again == samples
 
 
 def test_a_low_temperature_samples_the_likeliest_tokens() -> None:

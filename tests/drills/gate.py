@@ -1,9 +1,8 @@
 """`python -m tests.drills.gate`: how often noise passes the gate, and what never does.
 
 Two toy models of two seeds are trained, and the differences of their ELBOs on real sentences
-resampled: ten thousand runs of models that are equal, a hundredth worse and a hundredth better.
-Every run is decided by the function that decides in production. Then broken candidates come
-before the job itself.
+resampled: ten thousand releases of models that are equal, a hundredth worse and a hundredth better.
+The function of production decides on each. Then the job itself evaluates broken candidates.
 """
 
 import dataclasses
@@ -22,10 +21,12 @@ from tests.drills.watchdog import HEALTHY
 from tests.serving import another_version
 from textvae.config.data import StoreConfig
 from textvae.config.evaluation import EvaluationConfig, GateConfig
+from textvae.config.serve import ServeConfig
 from textvae.corpus.spans import load_spans, write_span
 from textvae.corpus.toy_grammar import sample
 from textvae.errors import CorruptError
 from textvae.evaluation.cache import cached_elbo_nats
+from textvae.progress import no_progress
 from textvae.release.gate import Baseline, decide
 from textvae.release.paired_test import compare_pairs
 from textvae.store.versions import Version, publish
@@ -38,7 +39,7 @@ CANDIDATES = {"equal": 0.0, "worse": -0.01, "better": 0.01}
 """By what share of the mean ELBO each differs from the champion."""
 CONFIG = GateConfig()
 HOLDOUT, NEWEST = 10_000, 10_000
-"""Sentences of a run's two sets, drawn anew for each run."""
+"""Sentences of a release's two sets, resampled for each."""
 EVALUATION = EvaluationConfig(
     sentences=60,
     importance_samples=10,
@@ -53,31 +54,33 @@ HEALTHY_FIGURES = {
     "shuffle_nats": 30.0,
     "distinct_share_fitted": 0.98,
 }
-"""Above every floor: what is asked of the runs_count is what the comparison makes of them."""
+"""Figures above every floor, so that the comparison decides."""
 
 
 class Pool(NamedTuple):
-    """(sentences,) ELBOs of both models on real sentences that neither has seen."""
+    """(sentences,) ELBOs of both models on real sentences that neither has learned from."""
 
     champion_nats: np.ndarray
     better_nats: np.ndarray
-    """The second model's less the first's, recentred to a mean of 0."""
+    """Differences of the second model and the first, recentred to a mean of 0."""
 
 
-def trained(store: StoreConfig, seed: int) -> Version:
-    """A version of the toy grammar by this seed."""
+def train_version(store: StoreConfig, seed: int) -> Version:
+    """Train a version of the toy grammar by this seed."""
     training = dataclasses.replace(HEALTHY.training, language_model_steps=200, seed=seed)
     recipe = HEALTHY._replace(training=training)
     corpus = load_spans(store.spans)
-    made = train(recipe, corpus, store.runs / str(seed), "", lambda *_: None)
-    return publish(store.registry, store.model, "20260101", made.files, made.facts)
+    candidate = train(recipe, corpus, store.runs / str(seed), "", no_progress)
+    return publish(store.registry, store.model, "20260101", candidate.files, candidate.facts)
 
 
 def pool_of(store: StoreConfig, pair: tuple[Version, Version], size: int) -> Pool:
-    """Both versions on the first sentences of the test side."""
+    """Measure both versions on the first sentences of the test side."""
     texts = [row.text for row in load_spans(store.spans).test][:size]
     first, second = (
-        np.array(cached_elbo_nats(store.registry, version, texts, EVALUATION, lambda *_: None))
+        np.array(
+            cached_elbo_nats(store.registry, version, texts, EVALUATION, ServeConfig(), no_progress)
+        )
         for version in pair
     )
     better = second - first
@@ -91,39 +94,38 @@ def pool_of(store: StoreConfig, pair: tuple[Version, Version], size: int) -> Poo
     return Pool(first, better - better.mean())
 
 
-def one_run(pool: Pool, random: np.random.Generator) -> dict[str, bool]:
-    """Whether candidates of the three kinds are promoted on one run's draw of both sets; the
+def decide_release(pool: Pool, random: np.random.Generator) -> dict[str, bool]:
+    """Return whether candidates of the three kinds are promoted on one resample of both sets; the
     champion is new, or so old that being no worse than it is enough."""
-    draws = [random.integers(len(pool.champion_nats), size=size) for size in (HOLDOUT, NEWEST)]
+    resamples = [random.integers(len(pool.champion_nats), size=size) for size in (HOLDOUT, NEWEST)]
     promoted = {}
     for name, share in CANDIDATES.items():
         candidate = pool.champion_nats + pool.better_nats + share * abs(pool.champion_nats.mean())
-        pairs = [
-            compare_pairs(candidate[draw_sets], pool.champion_nats[draw_sets])
-            for draw_sets in draws
-        ]
+        pairs = [compare_pairs(candidate[rows], pool.champion_nats[rows]) for rows in resamples]
         for age, days in (("", 0.0), ("_by_age", CONFIG.champion_days_max)):
-            said = decide(HEALTHY_FIGURES, Baseline(pairs[0], pairs[1], days), CONFIG)
-            promoted[f"{name}_promoted{age}"] = said.decision == "accepted"
+            decision = decide(HEALTHY_FIGURES, Baseline(pairs[0], pairs[1], days), CONFIG)
+            promoted[f"{name}_promoted{age}"] = decision.decision == "accepted"
     return promoted
 
 
-def promoted_shares(pool: Pool, runs_count: int) -> dict[str, float]:
-    """Of so many runs_count, those that end with each candidate promoted."""
+def promoted_shares(pool: Pool, releases: int) -> dict[str, float]:
+    """Return the share of so many releases that promote each candidate."""
     random = np.random.default_rng(0)
-    ended = [one_run(pool, random) for _ in range(runs_count)]
-    return {name: sum(one[name] for one in ended) / runs_count for name in ended[0]}
+    decided = [decide_release(pool, random) for _ in range(releases)]
+    return {name: sum(one[name] for one in decided) / releases for name in decided[0]}
 
 
-def rejected_broken(store: StoreConfig) -> tuple[int, int]:
-    """Broken candidates that were rejected with their reason, or refused; and all there were."""
+def count_rejected_broken(store: StoreConfig) -> tuple[int, int]:
+    """Count the broken candidates that are rejected with their reason, or refused; and all."""
     candidates, rejected = broken(store.registry), 0
     gate = dataclasses.replace(CONFIG, sentences=300)
     for name, (version, reason, kinds) in candidates.items():
-        said = evaluate.main(evaluate.Evaluate(version.name, store, EVALUATION, gate))
-        log.info("%s: %s (%s): %s", name, said["outcome"], said["kind"], said["reasons"][0])
+        result = evaluate.main(evaluate.Evaluate(version.name, store, EVALUATION, gate))
+        log.info("%s: %s (%s): %s", name, result["outcome"], result["kind"], result["reasons"][0])
         rejected += (
-            said["outcome"] == "rejected" and said["kind"] in kinds and reason in said["reasons"][0]
+            result["outcome"] == "rejected"
+            and result["kind"] in kinds
+            and reason in result["reasons"][0]
         )
     torn = another_version(store.registry, config=b"# cut short after it was sealed\n")
     weights = torn.folder / "model.safetensors"
@@ -139,31 +141,30 @@ def rejected_broken(store: StoreConfig) -> tuple[int, int]:
 
 
 def drill(quick: bool) -> Found:
-    """Two models, their runs_count, and the broken ones."""
-    runs_count, size = (1000, 2000) if quick else (10_000, 16_000)
+    """Decide on releases of two models, and on the broken candidates."""
+    releases, size = (1000, 2000) if quick else (10_000, 16_000)
     with tempfile.TemporaryDirectory() as folder:
-        folders = (Path(folder) / part for part in ("registry", "spans", "runs"))
-        registry, spans, runs = folders
+        registry, spans, runs = (Path(folder) / part for part in ("registry", "spans", "runs"))
         store = StoreConfig(registry, toys.MODEL, spans, runs)
         rows = sample(LEARNED + VALID + size, seed=0)
         valid, test = rows[LEARNED : LEARNED + VALID], rows[LEARNED + VALID :]
         write_span(spans, {"train": rows[:LEARNED], "valid": valid, "test": test}, {}, {})
-        pair = trained(store, 0), trained(store, 1)
+        pair = train_version(store, 0), train_version(store, 1)
         toys.promoted(registry, pair[0])
         pool = pool_of(store, pair, size)
-        rejected, all_broken = rejected_broken(store)
-    # A quick run's thousand runs_count scatter by 0.7 %.
+        rejected, all_broken = count_rejected_broken(store)
+    # The shares of a quick run's thousand releases scatter by 0.7 %.
     most = {"equal_promoted": 0.075 if quick else 0.055, "worse_promoted": 0.001}
     most["worse_promoted_by_age"] = 0.001
     least = {"better_promoted": 0.95, "broken_rejected": all_broken}
     figures = {
-        "runs_count": runs_count,
+        "releases": releases,
         "holdout_sentences": HOLDOUT,
         "newest_sentences": NEWEST,
         "pool_sentences": size,
         "elbo_nats": float(pool.champion_nats.mean()),
         "spread_nats": float(pool.better_nats.std(ddof=1)),
-        **promoted_shares(pool, runs_count),
+        **promoted_shares(pool, releases),
         "broken_rejected": rejected,
     }
     held = all(figures[name] <= most[name] for name in most)

@@ -170,9 +170,10 @@ def is_rejected(
     number = champion.number if champion else 0
     if gate_decision(registry, version, number) != "rejected":
         return False
-    days = days_served(champion.at, now) if champion else 0.0
+    if champion is None:
+        return True
     kinds = {record["kind"] for record in read_decisions(registry, version, number)[number]}
-    return champion is None or kinds != {"not-better"} or not _is_old(days, config)
+    return kinds != {"not-better"} or not _is_old(days_served(champion.at, now), config)
 
 
 def _is_old(days: float | None, config: GateConfig) -> bool:
