@@ -52,7 +52,7 @@ class Steps(list[tuple[str, int]]):
         self.calls = 0
         """Of any kind."""
 
-    def __call__(self, what: str, done: int, parts: int, figures: object) -> None:
+    def __call__(self, what: str, done: int, parts: int, figures: object = None) -> None:
         """Only a step of a training has figures."""
         self.calls += 1
         if figures:
