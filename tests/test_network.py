@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from tests.test_model import CONFIG, SENTENCES, VOCAB, nothing_dropped, tensors
+from tests.test_model import CONFIG, SENTENCES, VOCAB, no_dropout, tensors
 from textvae.model.exact import bucket_of, pad_rows
 from textvae.model.losses import vae_loss
 from textvae.model.network import (
@@ -126,7 +126,7 @@ def test_the_loss_floors_each_dimensions_mean_kl_at_the_free_bits(vae: SentenceV
         objective="vae",
         kl_weight=0.25,
         free_bits=free_bits,
-        dropout=nothing_dropped(),
+        dropout=no_dropout(),
     )
     torch.testing.assert_close(found.kl.detach(), kl)
     wanted = found.reconstruction.detach() + 0.25 * sum(max(free_bits, float(each)) for each in kl)
@@ -148,7 +148,7 @@ def test_an_objective_of_one_part_reports_both_and_minimizes_its_own(
         objective=objective,  # type: ignore[arg-type]
         kl_weight=0.5,
         free_bits=0.0,
-        dropout=nothing_dropped(),
+        dropout=no_dropout(),
     )
     torch.testing.assert_close(found.kl, vae.encode(tokens, lengths).kl().mean(0))
     if reconstructs:
@@ -186,7 +186,7 @@ def test_posteriors_and_nats_are_the_same_by_torch_as_in_c(
     latents = torch.randn(4, CONFIG.latent, generator=torch.Generator().manual_seed(0))
 
     def results() -> list[torch.Tensor]:
-        mean_nats = vae.mean_nats(tokens, lengths, latents, nothing_dropped())
+        mean_nats = vae.mean_nats(tokens, lengths, latents, no_dropout())
         return [*vae.encode(tokens, lengths), vae.nats(tokens, lengths, latents), mean_nats]
 
     by_default = results()
