@@ -86,7 +86,7 @@ def test_all_arms_count_the_same_tokens_of_the_same_sentences() -> None:
 
 
 def test_the_published_loss_of_a_batch_is_that_of_its_sentences_alone() -> None:
-    """Sorting, packing and padding lose no token and add none; nothing is dropped or drawn."""
+    """Sorting, packing and padding lose no token and add none; there is no dropout and no noise."""
     torch.manual_seed(0)
     model = PublishedVae(CONFIG, VOCAB).eval()
     torch.nn.init.constant_(model.logvar.weight, 0.0)
@@ -143,7 +143,7 @@ def test_arms_take_turns_after_a_round_that_does_not_count() -> None:
 
 
 def test_a_peak_is_work_over_the_fastest_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever else the machine does meanwhile: its clock is not asked."""
+    """By a fixed clock, so that a busy machine changes nothing."""
     timed = []
 
     def repeat(work: Callable[[], object], **_: int) -> list[float]:

@@ -156,9 +156,9 @@ def test_changed_text_is_read_again_and_its_rows_are_done_again(tmp_path: Path) 
     keys = [one.key for one in prepared]
     assert keys[0] == keys[1]
     assert len(set(keys)) == 4
-    whole = prepared[-1].load()
+    complete = prepared[-1].load()
     assert len(prepared[3].load().train) == 100
-    assert len(whole.train) + len(whole.valid) + len(whole.test) == 600
+    assert len(complete.train) + len(complete.valid) + len(complete.test) == 600
 
 
 def line_of(text: str, row: str) -> str:

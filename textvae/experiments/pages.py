@@ -192,7 +192,7 @@ def _legend(legend: Mapping[str, str]) -> list[str]:
         "",
         "- `language-model`: the same decoder without a latent, at the dropout that is best on the "
         "validation side; its NLL is exact",
-        *(f"- `{row}`: {says}" for row, says in legend.items()),
+        *(f"- `{row}`: {description}" for row, description in legend.items()),
         "",
         "## Columns",
         "",
