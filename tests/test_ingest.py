@@ -220,7 +220,7 @@ def test_explicit_held_out_files_take_no_share_of_the_inputs(spans: Path, toy: P
 def test_a_corpus_too_small_is_refused(
     spans: Path, tmp_path: Path, lines: list[str], problem: str
 ) -> None:
-    """Told before hours of training, with the path and what would help; nothing is left behind."""
+    """It is refused before training, with the path and a remedy; nothing is left behind."""
     path = write_lines(tmp_path / "small.txt", lines)
     with pytest.raises(DataError) as caught:
         ingest(DataConfig(inputs=(path,)), spans)

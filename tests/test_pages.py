@@ -134,8 +134,8 @@ def test_settings_of_a_page_are_settings(block: Block, tmp_path: Path) -> None:
 def test_every_block_of_commands_says_whether_it_is_run() -> None:
     for block in blocks():
         assert block.kind in KINDS, f"{block.page}:{block.line}: {block.kind!r}"
-        told = block.kind != "" or not COMMANDS.search(block.text)
-        assert told, f"{block.page}:{block.line} holds commands and is neither run nor long"
+        marked = block.kind != "" or not COMMANDS.search(block.text)
+        assert marked, f"{block.page}:{block.line} holds commands and is neither run nor long"
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -184,8 +184,8 @@ def make(top: Path, every: int, workers: int) -> None:
         ends = state(alone)
         assert len(ends["promotions"]) == len(ends["versions"])
         assert len(ends["versions"]) == NIGHTLY_RUNS.index(nightly_run) + 1, ends
-        watched = shutil.copytree(base, parent / "points" / "night", symlinks=True)
-        tempfile.tempdir = str(parent / "scratch" / "night")
+        watched = shutil.copytree(base, parent / "points" / "nightly", symlinks=True)
+        tempfile.tempdir = str(parent / "scratch" / "nightly")
         files.make_folder(Path(tempfile.tempdir))
         assert ended(started(watched, Points(every, workers))) == 0, (watched / "log").read_text()
         tempfile.tempdir = None
@@ -229,7 +229,7 @@ def results(top: Path) -> list[dict[str, Any]]:
 
 
 def note(top: Path, case: Case, held: bool) -> None:
-    """One more case has ended; its folders go, unless there is something to look into."""
+    """One more case has ended; its folders go, unless there is something to examine."""
     kills = int((case.folder / "kills").read_text()) if case.seed >= 0 else 0
     for folder in (case.folder, *case.twins):
         said = {"case": str(folder.relative_to(top)), "held": held, "kills": kills}

@@ -49,7 +49,7 @@ importance_samples = 5
 prior_draws = 50
 prior_sentences = 1000
 prior_components = 2
-# A night of seconds learns little; what is proved here is the chain and not the model.
+# A run of seconds learns little; what is proved here is the chain and not the model.
 [gate]
 informed_share_min = -100.0
 distinct_min = 0.02
@@ -78,7 +78,7 @@ class Callers:
                     self.versions.append(client.sample(2).facts.version)
                 except Exception as error:  # whatever it is, it is a failed call
                     self.failures.append(repr(error))
-                # A pause leaves the night its half of the machine.
+                # A pause leaves the nightly run its half of the machine.
                 time.sleep(0.05)
 
     def end(self) -> None:
@@ -88,7 +88,7 @@ class Callers:
 
 
 def run_job(root: Path, job: str = "nightly") -> dict[str, Any]:
-    """The result of one night, or of another job on the same settings."""
+    """The result of one nightly run, or of another job on the same settings."""
     command = [sys.executable, "-m", f"jobs.{job}", "--config", str(root / "nightly.toml")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -109,8 +109,8 @@ def tree(root: Path) -> dict[str, int]:
 
 
 def drill(quick: bool) -> Found:
-    """First version, server up; second version under load; a third night without new text; a
-    rollback, which the fourth night respects."""
+    """First version, server up; second version under load; a third run without new text; a
+    rollback, which the fourth run respects."""
     steps = 600 if quick else 1200
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -147,8 +147,8 @@ def drill(quick: bool) -> Found:
 def judged(callers: Callers, runs: tuple[dict[str, Any], ...], unchanged: bool) -> Found:
     """What the callers saw of the four runs."""
     served = list(dict.fromkeys(callers.versions))
-    wanted = [night["promotion"]["version"] for night in runs[:2]]
-    outcomes = [night["outcome"] for night in runs]
+    wanted = [run["promotion"]["version"] for run in runs[:2]]
+    outcomes = [run["outcome"] for run in runs]
     held = (
         outcomes == ["promoted", "promoted", "up_to_date", "up_to_date"]
         and served == wanted

@@ -163,7 +163,7 @@ def drill(quick: bool) -> Found:
     count = 3000 if quick else 100_000
     texts = (row.text + tail for tail in TAILS for row in sample(20_736, seed=0))
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "night"
+        root = Path(folder) / "nightly"
         files.write_text(root / "toy.toml", CONFIG + (SMALL if quick else WHOLE))
         results = []
         for day in ("monday", "tuesday"):

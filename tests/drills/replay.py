@@ -86,7 +86,9 @@ def asked(address: str, numbers: Sequence[int], callers: int) -> dict[int, Excha
         return dict(itertools.chain.from_iterable(each.result() for each in answered))
 
 
-def company(registry: Path, numbers: Sequence[int], slots: int, crowd: int) -> dict[int, Exchange]:
+def call_server(
+    registry: Path, numbers: Sequence[int], slots: int, crowd: int
+) -> dict[int, Exchange]:
     """The calls of these numbers to a server of its own; crowd 0 is one caller, in order."""
     order = random.Random(crowd).sample(numbers, len(numbers)) if crowd else numbers
     with serving(registry, "--slots", str(slots)) as server:
@@ -94,7 +96,7 @@ def company(registry: Path, numbers: Sequence[int], slots: int, crowd: int) -> d
 
 
 def drill(quick: bool) -> Found:
-    """Each request alone, then each again in crowds, of other servers of the same version."""
+    """Each request alone, then again among many, to other servers of the same version."""
     recipe = toys.recipe()
     short = dataclasses.replace(recipe.training, steps=STEPS[quick], collapse_stops=False)
     numbers = list(range(REQUESTS[quick]))
@@ -103,9 +105,9 @@ def drill(quick: bool) -> Found:
         registry = Path(folder) / "registry"
         version = toys.published(registry, Path(folder) / "run", recipe._replace(training=short))
         toys.promoted(registry, version)
-        alone = company(registry, numbers, SLOTS[0], 0)
+        alone = call_server(registry, numbers, SLOTS[0], 0)
         for crowd, slots in enumerate(SLOTS, 1):
-            found = company(registry, numbers, slots, crowd)
+            found = call_server(registry, numbers, slots, crowd)
             wrong = [
                 number
                 for number in numbers

@@ -77,7 +77,7 @@ def kinds(threads: int, ranks: int) -> list[Kind]:
 
 
 def schedule(kind: Kind, rng: random.Random) -> list[Cut]:
-    """One to five interruptions; a third of them at a step after which there is a look."""
+    """One to five interruptions; a third of them right after a validation step."""
     config = kind.recipe.training
     lengths = {
         "autoencoder": config.autoencoder_steps,
