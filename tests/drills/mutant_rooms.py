@@ -26,20 +26,28 @@ class Room(NamedTuple):
 ROOMS = {
     "model": Room(
         "textvae/model/*.py",
-        "model gates softmax recurrence schedules bounds native diagnosis products decode beam",
-        "proof engine traps",
+        "model network gates softmax recurrence schedules bounds native diagnosis products decode "
+        "beam",
+        "batch_invariance engine traps",
     ),
-    "latent": Room("textvae/latent/*.py", "latent", "traps measure generation"),
-    "decode": Room("textvae/decode/*.py", "pick decode beam native", "engine proof turns"),
+    "latent": Room(
+        "textvae/latent/*.py", "latent gaussian paths", "plans traps evaluate generation"
+    ),
+    "decode": Room(
+        "textvae/decode/*.py",
+        "pick decode beam native counter",
+        "slots engine batch_invariance turns",
+    ),
     "engine": Room(
         "textvae/engine/*.py textvae/engine/operations/*.py",
-        "",
-        "engine proof turns precision bad_requests serve measure generation",
+        "limits",
+        "engine_jobs plans load engine batch_invariance turns quantization bad_requests serve "
+        "evaluate generation",
     ),
     "gate": Room(
         "textvae/release/gate.py textvae/release/paired_test.py",
-        "gate",
-        "judgement timeline",
+        "gate paired",
+        "candidate history",
     ),
 }
 """Of each room its mutants and their judges."""

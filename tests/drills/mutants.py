@@ -70,7 +70,7 @@ def make_trees(root: Path, count: int) -> list[Path]:
 def train_toy(root: Path, tree: Path, options: Sequence[str]) -> None:
     """Put the trained toy into the folder, for every call of pytest to have a copy of."""
     if not (root / "runs").exists():
-        asked = Asked(Job("engine", None), ("tests/test_proof.py",), WARM_LIMIT_S)
+        asked = Asked(Job("engine", None), ("tests/test_batch_invariance.py",), WARM_LIMIT_S)
         call_all([asked], [tree], options, make_ready, _must_pass)
         shutil.move(tree.parent / "runs", root)
 
