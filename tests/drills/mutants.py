@@ -30,7 +30,7 @@ COPIED = "textvae jobs tests protos pyproject.toml README.md constraints.txt"
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 COUNT, QUICK_COUNT = 300, 10
 KILLED_SHARE_MIN, QUICK_SHARE_MIN = 0.9, 0.5
-WARM_LIMIT_S, UNCHANGED_LIMIT_S = 400.0, 200.0
+WARM_LIMIT_S, UNCHANGED_LIMIT_S = 400.0, 400.0
 OPTIONS = [
     *("-x", "-q", "--tb=short", "-o", "addopts=", "--basetemp=../pytest"),
     *("-p", "no:cacheprovider", "-p", "pytest_timeout", "-p", "_hypothesis_pytestplugin"),
