@@ -17,6 +17,19 @@ from textvae.store.promotions import champion
 from textvae.store.versions import Version
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each file's tests run in one process, which trains and starts once what they share.
+
+    Drills share nothing, so each may start anywhere. The doctor's are first: they train models of
+    their own while another process trains the toy that all others wait for.
+    """
+    items.sort(key=lambda item: item.path.name != "test_doctor.py")
+    for item in items:
+        if item.path.name != "test_drills.py":
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def runs(request: pytest.FixtureRequest) -> Path:
     """Finished training runs of this very source, kept between two calls of pytest.

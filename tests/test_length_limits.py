@@ -19,6 +19,7 @@ from textvae.config.nightly import NightlyConfig
 from textvae.config.serve import ServeConfig
 from textvae.corpus.spans import write_span
 from textvae.errors import UnavailableError
+from textvae.evaluation import quantization
 from textvae.evaluation.holdout import digest, first_texts_by_hash
 from textvae.evaluation.length_limits import (
     filter_by_length,
@@ -75,7 +76,7 @@ def test_the_gate_sees_a_sentence_of_more_than_128_tokens_where_it_is_served(
     store: StoreConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Under the default limit it is left out, and attachments have the names of earlier ones."""
-    monkeypatch.setattr(evaluate, "check_int8", lambda *_: None)
+    monkeypatch.setattr(quantization, "check_int8", lambda *_: None)
     version = another_version(store.registry)
     default = decision_of(store, version, DEFAULT)
     assert default["sentences"] == default["holdout"]["sentences"] == len(TEST)
@@ -108,17 +109,17 @@ def test_an_engine_that_measures_has_the_limits_of_length_and_the_threads_of_the
 def test_a_sentence_at_a_limit_is_measured_and_a_longer_one_is_not(registry: Path) -> None:
     version = champion(registry, toys.MODEL)
     texts = [LONG.text]
-    assert filter_by_length(texts, [version], DEFAULT) == []
+    assert filter_by_length(texts, [version.folder], DEFAULT) == []
     longest = len(LONG.text)
     for characters_max, measured in ((longest, texts), (longest - 1, [])):
         serve = ServeConfig(characters_max=characters_max, tokens_max=256)
-        assert filter_by_length(texts, [version], serve) == measured
+        assert filter_by_length(texts, [version.folder], serve) == measured
     tokens = next(
         limit
         for limit in range(129, 257)
-        if filter_by_length(texts, [version], ServeConfig(tokens_max=limit))
+        if filter_by_length(texts, [version.folder], ServeConfig(tokens_max=limit))
     )
-    assert sentences_within_limits(texts, [version], ServeConfig(tokens_max=tokens)) == texts
+    assert sentences_within_limits(texts, [version.folder], ServeConfig(tokens_max=tokens)) == texts
 
 
 @pytest.mark.parametrize("kind", [evaluate.Evaluate, doctor.Doctor, report.Report, nightly.Nightly])

@@ -101,7 +101,7 @@ def test_a_decode_has_a_row_per_latent(loaded: LoadedVersion) -> None:
     options = Options(0.5, tokens_max=9)
     plan = planned(loaded, DecodeRequest(latents, options, SEED, FIRST))
     assert addresses(plan) == [(0, FIRST, 0), (1, FIRST + 1, 0), (2, FIRST + 2, 0)]
-    assert {(row.tokens_max, row.options, row.given) for row in plan.rows} == {(9, options, None)}
+    assert {(row.tokens_max, row.options, row.targets) for row in plan.rows} == {(9, options, None)}
     assert np.array_equal([row.latent for row in plan.rows], latents.astype(np.float32))
     assert plan.tokens_read == 0
     texts = (SHORT, LONG, SHORT)
@@ -238,7 +238,7 @@ def test_scores_are_those_of_the_formulas(loaded: LoadedVersion) -> None:
     """By torch's own distributions, for made-up log-likelihoods of the rows."""
     plan = planned(loaded, ScoreRequest((SHORT, LONG), 3, SEED, FIRST))
     encoded = ids(loaded, SHORT, LONG)
-    assert [row.given for row in plan.rows] == [tuple(one) for one in encoded for _ in range(3)]
+    assert [row.targets for row in plan.rows] == [tuple(one) for one in encoded for _ in range(3)]
     assert addresses(plan)[1:5] == [(n, FIRST + n // 3, n % 3) for n in range(1, 5)]
     likelihood = torch.tensor([[-20.0, -25.5, -21.0], [-40.0, -38.5, -60.0]], dtype=torch.float64)
     pairs = zip(plan.rows, likelihood.flatten().tolist(), strict=True)

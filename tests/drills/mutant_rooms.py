@@ -46,7 +46,7 @@ ROOMS = {
     ),
     "gate": Room(
         "textvae/release/gate.py textvae/release/paired_test.py",
-        "gate paired",
+        "gate paired decisions",
         "candidate history",
     ),
 }

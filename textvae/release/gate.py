@@ -227,11 +227,11 @@ def _describe_replacement(baseline: Baseline | None, config: GateConfig) -> str:
 def _describe_holdout(holdout: Comparison, config: GateConfig) -> str:
     """Describe the comparison on the holdout: the difference, the margin, and the power."""
     margin = margin_nats(holdout, config)
-    needed = [sentences_needed(holdout.spread_nats, margin, power) for power in (0.8, 0.9)]
-    size = "no number is enough for that margin"
-    if needed[0] and needed[1]:
-        size = f"an equal one passes 8 times in 10 with {needed[0]}, 9 times with {needed[1]}"
-    few = needed[0] is None or holdout.sentences < needed[0]
+    needed, more = (sentences_needed(holdout.spread_nats, margin, power) for power in (0.8, 0.9))
+    size = f"an equal one passes 8 times in 10 with {needed}, 9 times with {more}"
+    if needed is None:
+        size = "no number is enough for that margin"
+    few = needed is None or holdout.sentences < needed
     passed = is_not_worse(holdout, config)
     undecided = few and not passed and holdout.better_nats >= -margin
     remedy = "; raise gate.sentences and data.test_share" if undecided else ""

@@ -15,9 +15,7 @@ from textvae.config.serve import ServeConfig
 from textvae.errors import TextVaeError
 from textvae.pipes import ignore_closed_pipes
 from textvae.settings import read_toml
-from textvae.threads import configure_threads, core_limits, threads_words
-
-log = logging.getLogger(__name__)
+from textvae.threads import configure_threads
 
 
 @dataclass(frozen=True)
@@ -44,8 +42,6 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         flags = _flags(sys.argv[1:] if arguments is None else arguments)
         configure_threads()
-        limits = core_limits()
-        log.info("%s", threads_words(flags.serve.threads or limits.cores, limits))
         # Imports torch, which reads how its threads wait.
         from textvae.serve.server import serve
 

@@ -17,6 +17,7 @@ from textvae.serve.champion import Champion
 from textvae.serve.firewall import Firewall
 from textvae.serve.models import ModelService
 from textvae.serve.service import TextVaeService
+from textvae.threads import core_limits, threads_words
 from textvae.v1 import model_pb2, model_pb2_grpc, textvae_pb2, textvae_pb2_grpc
 from textvae.wire import RESPONSE_BYTES_MAX
 
@@ -56,6 +57,8 @@ async def serve(registry: Path, model: str, version: str, config: ServeConfig) -
     await server.start()
     try:
         await champion.load()
+        limits = core_limits()
+        _log.info("%s", threads_words(config.threads or limits.cores, limits))
         following = asyncio.create_task(champion.follow(stop))
         await _set_health(checks, health_pb2.HealthCheckResponse.SERVING)
         ready = f"textvae serves {champion.engine.version.name} of {model} at {address}"
