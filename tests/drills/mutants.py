@@ -80,7 +80,7 @@ def make_ready(job: Job, tree: Path) -> None:
     root, runs = tree.parents[1], tree.parent / "runs"
     shutil.rmtree(runs, ignore_errors=True)
     if (root / "runs").exists():
-        shutil.copytree(root / "runs", runs)
+        shutil.copytree(root / "runs", runs, symlinks=True)
     if job.mutant:
         path = tree / job.mutant.file
         path.write_bytes(job.mutant.within(path.read_bytes()))
