@@ -110,7 +110,7 @@ textvae() {{
     python -m textvae.cli "$command" --address {pages_folder.address} "$@"
 }}
 VERSION=$(ls -t registry/{MODEL}/versions 2>/dev/null | head -1 || true)
-RUN=$(ls -td runs/[0-9a-f]*[0-9a-f] 2>/dev/null | head -1 || true)
+RUN=$(ls -td runs/???????????? 2>/dev/null | head -1 || true)
 """
     done = pages_folder.run("bash", "-c", head + block.text)
     assert done.returncode == 0, done.stdout + done.stderr
