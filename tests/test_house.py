@@ -194,7 +194,7 @@ def test_arrows_point_down() -> None:
             if other in {room, "errors"}:
                 continue
             if not room or not other or HOUSE[other].floor >= HOUSE[room].floor:
-                broken.append(f"{module} looks up or sideways at {target}")
+                broken.append(f"{module} imports upwards or sideways: {target}")
             elif other in HOUSE[room].never.split():
                 broken.append(f"{module} must never know {target}")
     assert not broken, "\n".join(broken)

@@ -43,7 +43,7 @@ def alone(what: Recipe, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
 
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every call looks for a new checkpoint."""
+    """Every call checks for a new checkpoint."""
     monkeypatch.setattr(interim, "SECONDS_BETWEEN_CHECKS", 0.0)
 
 
