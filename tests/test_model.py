@@ -239,6 +239,7 @@ def test_batchnorm_holds_the_kl_up_and_folds_away() -> None:
         means.detach().std(0, correction=0), torch.full((5,), 0.6), rtol=0.05, atol=0
     )
     assert not model.encoder.batchnorm.weight.requires_grad  # type: ignore[union-attr]
+    torch.nn.init.normal_(model.encoder.batchnorm.bias)  # type: ignore[union-attr]
     before = model.eval().encode(tokens, lengths).mean
     fold_batchnorm(model)
     assert model.encoder.batchnorm is None

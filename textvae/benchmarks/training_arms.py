@@ -139,8 +139,8 @@ class PublishedVae(nn.Module):
         """(batch, time) -> the same with a share of the words unknown, while training."""
         if not self.training:
             return tokens
-        hidden = torch.rand(tokens.shape, generator=generator) < WORD_DROPOUT
-        return tokens.masked_fill(hidden & (tokens != BOS) & (tokens != PAD), UNKNOWN)
+        unknown = torch.rand(tokens.shape, generator=generator) < WORD_DROPOUT
+        return tokens.masked_fill(unknown & (tokens != BOS) & (tokens != PAD), UNKNOWN)
 
 
 def published_loss(
