@@ -193,3 +193,18 @@ def test_posteriors_and_nats_are_the_same_by_torch_as_in_c(
     monkeypatch.setattr("textvae.model.network.native_to_learn", lambda: None)
     for one, other in zip(by_default, results(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_units_before_the_softmax_are_dropped_for_all_tokens_of_a_sentence(
+    vae: SentenceVae,
+) -> None:
+    tokens, lengths = tensors()
+    targets = targets_of(tokens, lengths)
+    latents = torch.zeros(len(tokens), CONFIG.latent)
+    dropout = no_dropout()._replace(units=0.5)
+    dropped = vae._outputs(tokens, targets, latents, dropout) == 0
+    for sentence in range(len(tokens)):
+        rows = dropped[targets.owner == sentence]
+        assert (rows == rows[0]).all()
+    assert 0.2 < dropped.double().mean() < 0.8
