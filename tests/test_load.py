@@ -10,7 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests import toys
-from textvae.engine.load import load_networks, load_version
+from textvae.config.serve import ServeConfig
+from textvae.engine import start
+from textvae.engine.batch_invariance import BatchInvariance, check_batch_invariance
+from textvae.engine.load import LoadedVersion, load_networks, load_version
 from textvae.errors import CorruptError
 from textvae.store.promotions import champion
 from textvae.store.versions import Version
@@ -82,3 +85,24 @@ def test_weights_that_are_torn_foreign_or_not_finite_are_refused_by_name(
         with pytest.raises(CorruptError, match=problem) as caught:
             load(version)
         assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_a_version_is_checked_with_the_threads_of_its_engine(
+    registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Products of two threads are rounded otherwise than those of one."""
+    threads = []
+
+    def check(loaded: LoadedVersion) -> BatchInvariance:
+        threads.append(torch.get_num_threads())
+        return check_batch_invariance(loaded)
+
+    monkeypatch.setattr(start, "check_batch_invariance", check)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        config = ServeConfig(threads=2, precision="fp32")
+        start.start_engine(registry, champion(registry, toys.MODEL), config).close()
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [2]
