@@ -27,7 +27,7 @@ DISTINCT_DRAWS = 200
 INTERIM_SENTENCES = 3
 """Held-out sentences whose reconstruction is shown while the model trains."""
 
-# What makes the show convincing in four minutes: about 25 nats are enough to rebuild most of a
+# What makes the show convincing in so little time: about 25 nats are enough to rebuild most of a
 # clause of seven words, and the fitted prior mends what that rate costs the standard one. Little
 # more than one epoch is seen, so units need no dropout.
 TOKENIZER = TokenizerConfig(vocab=4000)
@@ -52,7 +52,7 @@ EVALUATION = EvaluationConfig(
 
 @dataclass(frozen=True)
 class Demo:
-    """Ingests text, trains for about four minutes on two cores, evaluates, serves and shows."""
+    """Ingests text, trains for two to four minutes on two cores, evaluates, serves and shows."""
 
     input: Path | None = None
     """Your own text: .txt, .jsonl, .csv or .parquet; none: clauses of two public-domain Bibles."""
