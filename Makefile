@@ -8,7 +8,7 @@ demo: .venv/demo
 	$(BIN)/python -m jobs.demo
 
 # A process a core; each computes with one thread, and what is trained is trained once for all.
-TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --no-loadscope-reorder
 
 test: .venv/dev
 	$(TEST)

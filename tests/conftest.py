@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 import textvae
 from tests import toys
@@ -16,18 +18,31 @@ from textvae import files
 from textvae.store.promotions import champion
 from textvae.store.versions import Version
 
+FIRST = ("test_doctor", "test_drills", "test_pages", "test_explain", "test_training")
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each file's tests run in one process, which trains and starts once what they share.
 
-    Drills share nothing, so each may start anywhere. The doctor's are first: they train models of
-    their own while another process trains the toy that all others wait for.
+class OneProcessPerFile(LoadScopeScheduling):
+    """Runs the tests of a file in one process, which trains and starts once what they share.
+
+    Drills share nothing, so each of them may run in any process.
     """
-    items.sort(key=lambda item: item.path.name != "test_doctor.py")
-    for item in items:
-        if item.path.name != "test_drills.py":
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return nodeid if file.endswith("test_drills.py") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneProcessPerFile:
+    return OneProcessPerFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the longest files, so that no process ends long before the other.
+
+    The doctor's train models of their own while another process trains the toy that most wait for.
+    """
+    items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else 9)
 
 
 @pytest.fixture(scope="session")

@@ -121,6 +121,7 @@ def test_picks_that_are_wrong_for_one_kind_of_row_are_found_out(
 
     def wrong(logits: Tensor, picking: Picking, uniforms: np.ndarray, library: Any) -> np.ndarray:
         assert not logits[:, 1].isfinite().any(), "a forbidden token is part of the check"
+        assert uniforms.max() < 1, "a number that no row is given would hide a wrong edge"
         return right(logits, picking, uniforms, library) + KINDS[kind](picking)
 
     assert pick.picks_are_right(library)
