@@ -18,7 +18,7 @@ from textvae import files
 from textvae.store.promotions import champion
 from textvae.store.versions import Version
 
-FIRST = ("test_doctor", "test_drills", "test_pages", "test_explain", "test_training")
+FIRST = ("test_training", "test_doctor", "test_drills", "test_nightly", "test_pages")
 
 
 class OneProcessPerFile(LoadScopeScheduling):
@@ -40,7 +40,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneProc
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the longest files, so that no process ends long before the other.
 
-    The doctor's train models of their own while another process trains the toy that most wait for.
+    The first file trains the toy that most wait for; the next ones do without it.
     """
     items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else 9)
 

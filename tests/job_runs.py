@@ -1,9 +1,11 @@
 """Jobs as processes, in a folder of their own, on text of the toy grammar."""
 
 import json
+import multiprocessing
 import os
-import subprocess
+import runpy
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +13,12 @@ from textvae.corpus.toy_grammar import sample
 
 ROOT = Path(__file__).parent.parent
 MODEL = "toy"
+LIMIT_S = 120
+SLOW_TO_IMPORT = (
+    "torch torch._dynamo numpy scipy.special scipy.stats sklearn.mixture safetensors.torch "
+    "sentencepiece tyro rich.console filelock sacrebleu threadpoolctl matplotlib.figure "
+    "matplotlib.backends.backend_svg"
+)
 CONFIG = """
 [store]
 model = "toy"
@@ -94,16 +102,36 @@ def prepared(folder: Path, config: str = CONFIG) -> Path:
 
 
 def ran(folder: Path, module: str, *flags: str) -> Ended:
-    """A module, run in `folder` until it ended."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *flags],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    return Ended(done.returncode, done.stdout, done.stderr)
+    """A module, run in `folder` until it ended, as a process of its own.
+
+    The process is a fork of one that has imported what is slow to import and nothing of ours, for
+    most of a job of seconds would be these imports.
+    """
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(SLOW_TO_IMPORT.split())
+    with tempfile.TemporaryDirectory() as written:
+        paths = [str(Path(written, name)) for name in ("stdout", "stderr")]
+        process = forks.Process(target=_run, args=(str(folder), module, flags, paths))
+        process.start()
+        process.join(LIMIT_S)
+        if process.exitcode is None:
+            process.kill()
+        assert process.exitcode is not None, f"{module} did not end within {LIMIT_S} s"
+        said = [Path(path).read_text() for path in paths]
+        return Ended(process.exitcode, *said)
+
+
+def _run(folder: str, module: str, flags: tuple[str, ...], paths: list[str]) -> None:
+    """Become the module: its folder, its arguments, and files for what it prints."""
+    import torch
+
+    for number, path in enumerate(paths, 1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    os.chdir(folder)
+    os.environ |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    torch.set_num_threads(1)
+    sys.argv = [module, *flags]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def ran_job(folder: Path, job: str, *flags: str) -> Ended:

@@ -142,7 +142,7 @@ def count_rejected_broken(store: StoreConfig) -> tuple[int, int]:
 
 def drill(quick: bool) -> Found:
     """Decide on releases of two models, and on the broken candidates."""
-    releases, size = (1000, 2000) if quick else (10_000, 16_000)
+    releases, size = (1000, 1000) if quick else (10_000, 16_000)
     with tempfile.TemporaryDirectory() as folder:
         registry, spans, runs = (Path(folder) / part for part in ("registry", "spans", "runs"))
         store = StoreConfig(registry, toys.MODEL, spans, runs)

@@ -57,8 +57,8 @@ hidden = 64
 latent = 8
 dropout = 0.0
 [training]
-steps = 600
-language_model_steps = 100
+steps = 150
+language_model_steps = 50
 batch = 64
 learning_rate = 5e-3
 kl_steps = 100
@@ -160,7 +160,7 @@ def resume_s(root: Path, enough: int, rounds: int) -> float:
 
 def drill(quick: bool) -> Found:
     """Two results, and resumes."""
-    count = 3000 if quick else 100_000
+    count = 1000 if quick else 100_000
     texts = (row.text + tail for tail in TAILS for row in sample(20_736, seed=0))
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "nightly"

@@ -27,7 +27,7 @@ SETTINGS = (
     "--evaluation.prior-draws 10 --evaluation.prior-sentences 100 --evaluation.path-pairs 3 "
     "--evaluation.prior-components 1"
 )
-QUICK = "--rows plain lm --seeds 0 --steps 80 --language-model-steps 80"
+QUICK = "--rows plain --seeds 0 --steps 80 --language-model-steps 40"
 LONG = "--rows plain lm edit --seeds 0 1 --steps 120 --language-model-steps 80"
 KILL_WITHIN_S = 1.0
 CHECKPOINTS = ("checkpoints/*/[0-9]*",)
