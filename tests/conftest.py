@@ -20,6 +20,8 @@ from textvae.store.versions import Version
 
 FIRST = ("test_training", "test_doctor", "test_drills", "test_nightly", "test_pages")
 
+THREADS = torch.get_num_threads()
+
 
 class OneProcessPerFile(LoadScopeScheduling):
     """Runs the tests of a file in one process, which trains and starts once what they share.
@@ -63,7 +65,7 @@ def runs(request: pytest.FixtureRequest) -> Path:
         if {"model", "text", "corpus", "training", "tests"} & set(path.parts[-2:-1])
     ]
     # Under other conditions a run is not gone on with.
-    learning.append(f"{torch.__version__} {torch.get_num_threads()}".encode())
+    learning.append(f"{torch.__version__} {THREADS}".encode())
     key = hashlib.sha256(b"\0".join(learning)).hexdigest()[:12]
     return request.config.cache.mkdir(f"runs-{key}")
 
@@ -77,6 +79,7 @@ def toy_version(tmp_path_factory: pytest.TempPathFactory, runs: Path) -> tuple[P
     made = runs / "registry"
     with FileLock(runs / "registry.lock"):
         if not made.exists():
+            torch.set_num_threads(THREADS)  # an engine of an earlier test may have changed it
             with files.new_folder(made) as unfinished:
                 version = toys.published(unfinished, runs / "vae", toys.recipe())
                 toys.promoted(unfinished, version)

@@ -15,10 +15,27 @@ from tests.job_runs import MODEL, ROOT, prepared
 from textvae.client import Client
 from textvae.experiments.workers import threads_of
 from textvae.store.versions import list_versions
-from textvae.threads import SPIN_COUNT, CoreLimits, configure_threads, core_limits
+from textvae.threads import (
+    SPIN_COUNT,
+    CoreLimits,
+    available_cores,
+    available_threads,
+    configure_threads,
+    core_limits,
+)
 
 CORE = min(os.sched_getaffinity(0))
 JOBS = sorted(path.stem for path in (ROOT / "jobs").glob("*.py") if path.stem != "__init__")
+
+
+@pytest.mark.parametrize(("said", "threads"), [("1", 1), ("3", 3), (" 4 , 2", 4)])
+def test_as_many_threads_compute_as_the_environment_says(said: str, threads: int) -> None:
+    assert available_threads({"OMP_NUM_THREADS": said}) == threads
+
+
+@pytest.mark.parametrize("said", [{}, {"OMP_NUM_THREADS": ""}, {"OMP_NUM_THREADS": "0"}])
+def test_a_thread_a_core_computes_where_the_environment_says_nothing(said: dict[str, str]) -> None:
+    assert available_threads(said) == available_cores()
 
 
 def on_one_core(folder: Path, *words: str) -> subprocess.Popen[str]:

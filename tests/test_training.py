@@ -1,7 +1,6 @@
 """Training: what it learns, what it records, and what a kill does to it."""
 
 import dataclasses
-import json
 import shutil
 from pathlib import Path
 
@@ -10,9 +9,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests import toys
-from textvae.config.data import TokenizerConfig
+from tests.tiny_runs import KilledError, learn, lines, tiny
 from textvae.config.serve import ServeConfig
-from textvae.config.training import ModelConfig, TrainingConfig
 from textvae.corpus.spans import Corpus
 from textvae.corpus.toy_grammar import parse
 from textvae.engine.operations.decode import DecodeRequest
@@ -22,50 +20,7 @@ from textvae.engine.start import load_engine
 from textvae.errors import CollapsedError, DataError, InputError
 from textvae.model.native import native_to_learn
 from textvae.store.versions import Version
-from textvae.training.recipe import Recipe
-from textvae.training.run import Candidate, run_name, train
-
-
-def tiny(**settings: object) -> Recipe:
-    """A recipe of seconds."""
-    return Recipe(
-        TokenizerConfig(vocab=600, kind="bpe"),
-        ModelConfig(embed=16, hidden=24, latent=4, dropout=0.1, batchnorm_scale=0.5),
-        dataclasses.replace(
-            TrainingConfig(
-                steps=24,
-                language_model_steps=12,
-                batch=64,
-                kl_steps=10,
-                log_steps=4,
-                validation_steps=12,
-                checkpoint_s=0.0,
-                collapse_stops=False,
-            ),
-            **settings,  # type: ignore[arg-type]
-        ),
-    )
-
-
-def learn(recipe: Recipe, run: Path, stop: tuple[str, int] | None = None) -> Candidate:
-    """Train on the toy grammar; `stop` ends the process's part of it after a phase's step."""
-
-    def on_progress(what: str, done: int, steps: int, figures: object) -> None:
-        if (what, done) == stop:
-            raise KilledError
-
-    whole = toys.corpus()
-    few = whole._replace(train=whole.train[:2000], valid=whole.valid[:300])
-    return train(recipe, few, run, "", on_progress)
-
-
-class KilledError(Exception):
-    """Stands for the end of a process between two steps."""
-
-
-def lines(run: Path) -> list[dict[str, float | str]]:
-    """What metrics.jsonl says."""
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+from textvae.training.run import run_name, train
 
 
 def steps_of(run: Path) -> list[tuple[object, object, bool]]:

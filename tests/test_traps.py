@@ -24,7 +24,8 @@ from textvae.text.batches import store_tokens
 from textvae.training import phases as training_phases
 from textvae.training import validation
 from textvae.training.recipe import Recipe
-from textvae.training.run import TokenizedCorpus, tokenize_corpus, train_vae
+from textvae.training.run import train_vae
+from textvae.training.tokenized_corpus import TokenizedCorpus, tokenize_corpus
 
 VOCAB = 40
 STEPS, WARMUP = 12, 3

@@ -6,7 +6,7 @@ it imports what needs torch.
 
 import math
 import os
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,6 +48,12 @@ class CoreLimits(NamedTuple):
 def available_cores() -> int:
     """Return how many threads of this process can compute at the same time, at least 1."""
     return core_limits().cores
+
+
+def available_threads(environment: Mapping[str, str] = os.environ) -> int:
+    """Return how many threads compute: OMP_NUM_THREADS where it is a number, else one a core."""
+    chosen = environment.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(chosen) if chosen.isdecimal() and int(chosen) else available_cores()
 
 
 def core_limits(root: Path = Path("/")) -> CoreLimits:

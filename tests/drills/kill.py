@@ -254,7 +254,7 @@ def run_all(top: Path, kills: int, workers: int) -> None:
 
 def drill(quick: bool, folder: str, workers: int) -> Found:
     """All points, or a few; then kills at random."""
-    every, kills = (400, 1) if quick else (1, 200)
+    every, kills = (200, 1) if quick else (1, 200)
     with tempfile.TemporaryDirectory() as temporary:
         top = Path(folder or temporary).resolve()
         if not (top / "made").exists():

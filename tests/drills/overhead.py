@@ -57,9 +57,9 @@ hidden = 64
 latent = 8
 dropout = 0.0
 [training]
-steps = 150
+steps = 400
 language_model_steps = 50
-batch = 64
+batch = 32
 learning_rate = 5e-3
 kl_steps = 100
 target_kl_nats = 6.0

@@ -76,6 +76,8 @@ class TrainingConfig:
     """Share of the decoder's input tokens replaced by <unk> (Bowman et al. 2016), 0 to 1."""
     word_noise: float = 0.1
     """Share of the encoder's input tokens replaced by <unk>, 0 to 1."""
+    sibling_share: float = 0.0
+    """Of the sentences of groups, the share whose encoder reads another member, 0 to 1."""
     kl_schedule: Literal["linear", "logistic", "cyclical"] = "linear"
     """Shape of the KL weight's rise."""
     kl_start: float = 0.0
@@ -105,7 +107,7 @@ class TrainingConfig:
         """Raise InputError for a value out of its range."""
         counts = ("steps", "language_model_steps", "batch", "tokens_max", "log_steps")
         check_settings(self, "training", counts, 1)
-        shares = ("word_dropout", "word_noise", "kl_start", "shrink", "perturb")
+        shares = ("word_dropout", "word_noise", "kl_start", "shrink", "perturb", "sibling_share")
         check_settings(self, "training", shares, 0, 1)
         check_settings(self, "training", ("warm_steps", "replay", "replay_min"), 0)
         spans = ("autoencoder_steps", "warmup_steps", "kl_steps", "validation_steps")

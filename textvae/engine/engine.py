@@ -19,7 +19,7 @@ from textvae.engine.plan import Plan, Planning
 from textvae.errors import BusyError, InputError
 from textvae.store.versions import Version
 from textvae.text.tokenizer import BOS, EOS, Tokenizer
-from textvae.threads import available_cores
+from textvae.threads import available_threads
 
 Answer = TypeVar("Answer")
 
@@ -297,4 +297,4 @@ def _is_cancelled(owner: object) -> bool:
 
 def threads_of(config: ServeConfig) -> int:
     """Return the number of threads of the engine's arithmetic."""
-    return config.threads or available_cores()
+    return config.threads or available_threads()

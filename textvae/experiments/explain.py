@@ -30,7 +30,8 @@ from textvae.reporting.plots import Panel
 from textvae.text.sentence import Sentence
 from textvae.text.tokenizer import BOS, EOS, Tokenizer
 from textvae.training.recipe import Recipe
-from textvae.training.run import TokenizedCorpus, run_name, tokenize_corpus, train_vae
+from textvae.training.run import run_name, train_vae
+from textvae.training.tokenized_corpus import TokenizedCorpus, tokenize_corpus
 
 log = logging.getLogger(__name__)
 

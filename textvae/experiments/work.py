@@ -45,13 +45,8 @@ from textvae.store.versions import publish
 from textvae.text.sentence import Sentence
 from textvae.text.tokenizer import Tokenizer
 from textvae.training.recipe import Recipe
-from textvae.training.run import (
-    TokenizedCorpus,
-    build_candidate,
-    tokenize_corpus,
-    train_language_model,
-    train_vae,
-)
+from textvae.training.run import build_candidate, train_language_model, train_vae
+from textvae.training.tokenized_corpus import TokenizedCorpus, tokenize_corpus
 from textvae.training.validation import validate_language_model
 from textvae.version_files import TOKENIZER_FILE
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from textvae.errors import TextVaeError
 from textvae.experiments.tasks import Plan, Task, dependencies, result_of
 from textvae.progress import ProgressCallback
-from textvae.threads import available_cores
+from textvae.threads import available_threads
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def threads_of(threads: int, workers: int, device: str) -> int:
     if threads:
         return threads
     several = workers > 1 and device == "cpu"
-    return 1 if several else max(1, available_cores() // workers)
+    return 1 if several else max(1, available_threads() // workers)
 
 
 def _run_in_workers(

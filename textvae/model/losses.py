@@ -27,13 +27,16 @@ def vae_loss(
     kl_weight: float,
     free_bits: float,
     dropout: DropoutSpec,
+    read: tuple[Tensor, Tensor] | None = None,
 ) -> Loss:
     """(batch, time), (batch,) -> Loss: -E_q log p(x|z) + kl_weight * KL, or one of the two alone.
 
+    q is the posterior of x itself or, where `read` is given, of the tokens (batch, time) and
+    lengths (batch,) there: a sibling of each sentence.
     With free bits lambda the KL is sum_d max(lambda, mean KL_d), so a dimension below `free_bits`
     nats has no gradient (Kingma et al. 2016, appendix C.8).
     """
-    posterior = model.encode(tokens, lengths, dropout)
+    posterior = model.encode(*(read or (tokens, lengths)), dropout)
     kl = posterior.kl().mean(0)
     if objective == "kl-only":
         return Loss(kl.sum(), kl.new_zeros(()), kl)

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from textvae.text.tokenizer import BOS, EOS, PAD
+from textvae.text.siblings import REBUILD, REPHRASE, Rephrasing
+from textvae.text.tokenizer import EOS, PAD
 
 Ints = npt.NDArray[np.integer[Any]]
 
@@ -19,6 +20,8 @@ Ints = npt.NDArray[np.integer[Any]]
 POOL_BATCHES = 50
 # Sentences that are lists of ids at the same time; as arrays they are a twentieth of the size.
 CHUNK_SENTENCES = 10_000
+# The last word of the seed of pairs; an order's is the number of a pool, or none.
+PAIRS = 2**32 - 1
 
 
 class TokenStore(NamedTuple):
@@ -58,11 +61,18 @@ class Batch(NamedTuple):
     """Sentences as one rectangle of tokens."""
 
     tokens: npt.NDArray[np.int64]
-    """(batch, time): BOS, the sentence, EOS, then PAD."""
+    """(batch, time): BOS (REPHRASE where another sentence is read), the sentence, EOS, then PAD."""
     lengths: npt.NDArray[np.int64]
     """(batch,) tokens of each sentence, BOS and EOS counted."""
     rows: npt.NDArray[np.int64]
     """(batch,) the row of each sentence in the store."""
+    read: "Batch | None" = None
+    """What the encoder reads for each; None for the sentences themselves."""
+
+    def take(self, part: slice) -> "Batch":
+        """Return the batch of these sentences alone."""
+        read = self.read.take(part) if self.read else None
+        return Batch(self.tokens[part], self.lengths[part], self.rows[part], read)
 
 
 class StoredTokens(NamedTuple):
@@ -104,7 +114,7 @@ def gather(store: TokenStore, rows: Ints) -> Batch:
     counts = store.offsets[numbers + 1] - starts
     longest = int(counts.max(initial=0))
     tokens = np.full((len(numbers), longest + 2), PAD, dtype=np.int64)
-    tokens[:, 0] = BOS
+    tokens[:, 0] = REBUILD
     inside = np.arange(longest) < counts[:, None]  # (batch, longest)
     tokens[:, 1:-1][inside] = store.tokens[(starts[:, None] + np.arange(longest))[inside]]
     tokens[np.arange(len(numbers)), counts + 1] = EOS
@@ -117,6 +127,20 @@ def batch_of(sentences: Sequence[Sequence[int]]) -> Batch:
     return gather(store, np.arange(len(sentences)))
 
 
+def pair(batch: Batch, source: TokenSource, rephrasing: Rephrasing, seeds: Sequence[int]) -> Batch:
+    """Return the batch with what the encoder reads for each of its sentences.
+
+    That is a function of `seeds` and the rows. The decoder is told by its first token.
+    """
+    # Marked, so that no draw of a pair is one of an order.
+    random = np.random.default_rng([*seeds, PAIRS])
+    rows = rephrasing.draw(batch.rows, random)
+    tokens = batch.tokens.copy()
+    tokens[:, 0] = np.where(rows == batch.rows, REBUILD, REPHRASE)
+    read = gather(source.take(rows), np.arange(len(rows)))._replace(rows=rows)
+    return batch._replace(tokens=tokens, read=read)
+
+
 class Batches:
     """The batches of a training run; each epoch sees every sentence once.
 
@@ -124,12 +148,15 @@ class Batches:
     (unless the whole corpus is smaller) and none sees more. A batch holds sentences of like length.
     """
 
-    def __init__(self, source: TokenSource, batch: int, seed: int) -> None:
-        """`batch`: sentences per step, at most."""
+    def __init__(
+        self, source: TokenSource, batch: int, seed: int, rephrasing: Rephrasing | None = None
+    ) -> None:
+        """`batch`: sentences per step, at most; `rephrasing`: what the encoder reads instead."""
         assert batch >= 1, f"batch must be positive, got {batch}"
         assert source.sentences >= 1, "no sentence to batch; ingest refuses such a corpus"
         self.source = source
         self.seed = seed
+        self.rephrasing = rephrasing
         self.per_epoch = -(-source.sentences // batch)
         """Steps of one epoch, at least 1."""
         pools = -(-self.per_epoch // POOL_BATCHES)
@@ -145,7 +172,10 @@ class Batches:
         pool = int(np.searchsorted(self._pools, step, side="right")) - 1
         if self._pool[:2] != (epoch, pool):
             self._pool = (epoch, pool, self._batches(epoch, pool))
-        return self._pool[2][step - int(self._pools[pool])]
+        batch = self._pool[2][step - int(self._pools[pool])]
+        if self.rephrasing is None:
+            return batch
+        return pair(batch, self.source, self.rephrasing, [self.seed, epoch, step])
 
     def _batches(self, epoch: int, pool: int) -> list[Batch]:
         """Return a pool of the epoch's shuffled sentences: sorted by length, cut, batches shuffled.

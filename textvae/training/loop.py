@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from textvae.config.training import TrainingConfig
 from textvae.errors import InputError
 from textvae.model.schedules import RATE_STEPS, KLController
-from textvae.model.tensors import tensors_of
+from textvae.model.tensors import PairTensors, pair_tensors_of
 from textvae.progress import ProgressCallback
 from textvae.text.batches import Batch, Batches
 from textvae.training.checkpoint import (
@@ -61,9 +61,8 @@ class Phase(NamedTuple):
     """The network, trained in place."""
     steps: int
     """Steps of the whole phase."""
-    training_step: Callable[[Tensor, Tensor, int, float, torch.Generator], StepLoss]
-    """(tokens (batch, time), lengths (batch,), step, factor of the KL weight, generator) ->
-    StepLoss."""
+    training_step: Callable[[PairTensors, int, float, torch.Generator], StepLoss]
+    """(batch, step, factor of the KL weight, generator) -> StepLoss."""
     kl_control: Callable[[KLController], KLController] | None = None
     """The controller's update from the held-out KL, every RATE_STEPS steps; None: no control."""
     validation: Callable[[int], Mapping[str, float]] | None = None
@@ -199,8 +198,8 @@ def _differentiate(
     """Return the loss of this process' share of a batch of so many sentences; each parameter then
     has the gradient of the whole batch, on all ranks."""
     with autocast(config.precision, config.device):
-        tensors = tensors_of(share, config.device)
-        result = phase.training_step(*tensors, progress.step, progress.controller.factor, generator)
+        tensors = pair_tensors_of(share, config.device)
+        result = phase.training_step(tensors, progress.step, progress.controller.factor, generator)
     result.loss.backward()  # type: ignore[no-untyped-call]  # torch's own annotation is missing
     current_ranks().average(phase.model, len(share.rows) / sentences)
     return result

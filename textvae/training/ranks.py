@@ -42,7 +42,7 @@ class Ranks(NamedTuple):
             counts = f"a batch has {len(batch.rows)} sentences for {self.world} processes"
             raise InputError("training.batch", f"must give each process one, {counts}")
         part = slice(self.number, None, self.world)
-        return Batch(batch.tokens[part], batch.lengths[part], batch.rows[part])
+        return batch.take(part)
 
     def average(self, model: nn.Module, share: float) -> None:
         """Replace each gradient by that of the full batch, of which this rank had `share`.

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from textvae import files
 from textvae.corpus.spans import Corpus
-from textvae.errors import DataError
 from textvae.model.native import native_to_learn
 from textvae.model.network import (
     LanguageModel,
@@ -26,9 +25,7 @@ from textvae.model.products import PANEL
 from textvae.model.schedules import kl_weight
 from textvae.progress import ProgressCallback
 from textvae.settings import to_mapping, to_toml
-from textvae.text.batches import Batches, TokenSource
-from textvae.text.token_source import token_source
-from textvae.text.tokenizer import Tokenizer, draw_sentences, train_tokenizer
+from textvae.text.batches import Batches
 from textvae.training.conditions import check_conditions, conditions
 from textvae.training.loop import arithmetic, fit
 from textvae.training.phases import language_model_phase, vae_phase, warm_up_phase
@@ -43,12 +40,14 @@ from textvae.training.start import (
     start_facts,
     training_text,
 )
+from textvae.training.tokenized_corpus import (
+    TokenizedCorpus,
+    copy_tokenizer,
+    tokenize_corpus,
+)
 from textvae.version_files import CONFIG_FILE, LANGUAGE_MODEL_FILE, TOKENIZER_FILE, VAE_FILE
 
 log = logging.getLogger(__name__)
-
-# Validation reads some hundreds of held-out sentences, however many there are.
-VALID_SENTENCES_MAX = 10_000
 
 
 class Candidate(NamedTuple):
@@ -69,19 +68,6 @@ def run_name(recipe: Recipe, corpus: Corpus, parent: str, start: Start = FRESH) 
     settings = [to_mapping(section) for section in plan_training(recipe, start).manifest]
     identity = [settings, corpus.hashes, parent, start.kind, current_ranks().world]
     return hashlib.sha256(files.canonical_json(identity)).hexdigest()[:12]
-
-
-class TokenizedCorpus(NamedTuple):
-    """The text of a run in tokens."""
-
-    tokenizer: bytes
-    """The SentencePiece model."""
-    vocab: int
-    """Size of its vocabulary."""
-    train: TokenSource
-    """Sentences that are learned from."""
-    valid: TokenSource
-    """Held-out sentences of the validations."""
 
 
 class TrainedVae(NamedTuple):
@@ -110,7 +96,7 @@ def train(
     plan = plan_training(recipe, start)
     text = training_text(plan.run, corpus, start)
     if start.ancestor is not None:
-        _copy_tokenizer(start.ancestor.folder / TOKENIZER_FILE, run)
+        copy_tokenizer(start.ancestor.folder / TOKENIZER_FILE, run)
     tokenized = tokenize_corpus(plan.run, text.corpus, run)
     if plan.run.training.decoder_start == "language-model":
         language_model = train_language_model(plan.run, tokenized, run, on_progress, start)
@@ -128,23 +114,9 @@ def train(
         "kl_weight": trained.kl_weight,
         "steps": phase_steps(plan.run),
     }
+    if tokenized.rephrasing is not None:
+        facts["siblings"] = len(tokenized.rephrasing.siblings.paired)
     return candidate._replace(facts=facts)
-
-
-def tokenize_corpus(recipe: Recipe, corpus: Corpus, run: Path) -> TokenizedCorpus:
-    """Return the run's tokenizer, and the sides that it trains and validates on in its tokens.
-
-    Raise DataError where a held-out side of the corpus is empty.
-    """
-    for side in ("valid", "test"):
-        if not getattr(corpus, side):
-            raise DataError(f"corpus: no sentence is on the {side} side; raise data.{side}_share")
-    contents = _run_tokenizer(recipe, corpus, run)
-    tokenizer = Tokenizer(contents)
-    tokens_max = recipe.training.tokens_max
-    train = token_source(corpus.train, tokenizer, tokens_max)
-    valid = token_source(corpus.valid, tokenizer, tokens_max, stored_max=VALID_SENTENCES_MAX)
-    return TokenizedCorpus(contents, tokenizer.vocab, train, valid)
 
 
 def train_vae(
@@ -172,7 +144,7 @@ def train_vae_from(
     """
     config = recipe.training
     _check_conditions(recipe, run)
-    batches = Batches(tokenized.train, config.batch, config.seed)
+    batches = Batches(tokenized.train, config.batch, config.seed, tokenized.rephrasing)
     torch.manual_seed(config.seed)  # initial weights; all else draws from the loop's generator
     vae = SentenceVae(recipe.model, tokenized.vocab).to(config.device)
     load_start_weights(vae, start, VAE_FILE, recipe)
@@ -182,7 +154,8 @@ def train_vae_from(
     if config.autoencoder_steps and config.objective == "vae":
         fit(warm_up_phase(vae, recipe, tokenized.valid), batches, config, run, on_progress)
         reset_decoder(vae, recipe.model, config.seed)
-    phase = vae_phase(vae, recipe, tokenized.valid, initial_controller(recipe, start))
+    controller = initial_controller(recipe, start)
+    phase = vae_phase(vae, recipe, tokenized.valid, controller, tokenized.valid_siblings)
     controller = fit(phase, batches, config, run, on_progress)
     vae.to("cpu")
     fold_batchnorm(vae)
@@ -257,25 +230,6 @@ def arithmetic_words(recipe: Recipe) -> str:
     spelled = {True: "in C", False: "by torch"}
     recurrence = spelled[compiled and recipe.model.hidden % PANEL == 0]
     return f"{precision}, recurrence {recurrence}, softmax {spelled[compiled]}"
-
-
-def _copy_tokenizer(source: Path, run: Path) -> None:
-    """Copy the champion's tokenizer into the run, unless the run has one."""
-    path, ranks = run / TOKENIZER_FILE, current_ranks()
-    if ranks.first and not path.exists():
-        files.copy_file(source, path)
-    ranks.wait()
-
-
-def _run_tokenizer(recipe: Recipe, corpus: Corpus, run: Path) -> bytes:
-    """Return the tokenizer in the run's folder; train it first where there is none."""
-    path, ranks = run / TOKENIZER_FILE, current_ranks()
-    if ranks.first and not path.exists():
-        config, seed = recipe.tokenizer, recipe.training.seed
-        texts = [row.text for row in draw_sentences(corpus.train, config.sentences_max, seed)]
-        files.write_bytes(path, train_tokenizer(texts, config))
-    ranks.wait()
-    return path.read_bytes()
 
 
 def _weights(model: torch.nn.Module) -> dict[str, Tensor]:

@@ -12,8 +12,9 @@ from textvae.errors import CollapsedError
 from textvae.model.bounds import bounds, shuffled_nats
 from textvae.model.collapse import is_ignored
 from textvae.model.network import LanguageModel, SentenceVae
-from textvae.model.tensors import tensors_of
-from textvae.text.batches import TokenSource, gather
+from textvae.model.tensors import pair_tensors_of, tensors_of
+from textvae.text.batches import TokenSource, gather, pair
+from textvae.text.siblings import Rephrasing, Siblings
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,32 @@ def validate_vae(
         sums["iw_nll_nats"] += float(parts.iw_nll.sum())
         count += len(tokens)
     return {f"valid_{name}": value / count for name, value in sums.items()}
+
+
+@torch.no_grad()
+def validate_siblings(
+    model: SentenceVae, source: TokenSource, siblings: Siblings, config: TrainingConfig
+) -> Mapping[str, float]:
+    """Return figures of held-out sentences that have siblings, in nats per sentence; none without.
+
+    valid_sibling_nats is what a sentence costs under the posterior of a sibling, and
+    valid_own_nats under its own, both as the decoder is told to rephrase or to rebuild.
+    """
+    paired = siblings.paired
+    if not len(paired):
+        return {}
+    rows = paired[np.linspace(0, len(paired) - 1, min(SENTENCES, len(paired))).astype(np.int64)]
+    generator = torch.Generator().manual_seed(config.seed)
+    sums, always = np.zeros(2), Rephrasing(siblings, 1.0)
+    for number, part in enumerate(np.array_split(rows, -(-len(rows) // ROWS))):
+        own = gather(source.take(part), np.arange(len(part)))._replace(rows=part)
+        both = pair(own, source, always, [config.seed, number]), own
+        for column, batch in enumerate(both):
+            tokens, lengths, read = pair_tensors_of(batch, config.device)
+            latents = model.encode(*(read or (tokens, lengths))).sample(generator)
+            sums[column] += float(model.nats(tokens, lengths, latents).sum())
+    sibling, own_nats = (sums / len(rows)).tolist()
+    return {"valid_sibling_nats": sibling, "valid_own_nats": own_nats}
 
 
 @torch.no_grad()
