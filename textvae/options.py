@@ -21,8 +21,17 @@ PRIOR_DEFAULT: Prior = "auto"
 PATH_DEFAULT: PathShape = "lerp"
 SCALE_DEFAULT = 1.0
 """Draws of the prior itself."""
+Method = Literal["auto", "rephrase", "draw"]
+METHOD_DEFAULT: Method = "auto"
+"""Rephrase where the version learned from groups, else draw."""
 RADIUS_DEFAULT = 1.0
 """Draws of the posterior itself."""
+CANDIDATES_MAX = 64
+REPHRASE_CANDIDATES, DRAW_CANDIDATES = 4, 1
+"""Candidates for each variation wanted, where a request says nothing."""
+CLOSENESS_DEFAULT = 0.5
+AXIS_MAX_NATS = 1000.0
+"""The largest bound of adequacy and fluency, in nats a token."""
 IMPORTANCE_SAMPLES_DEFAULT = 100
 
 

@@ -25,6 +25,7 @@ from textvae.client.messages import (
     rows_message,
 )
 from textvae.client.results import (
+    Axes,
     DecodeResult,
     EncodeResult,
     InterpolateResult,
@@ -35,11 +36,14 @@ from textvae.client.results import (
     Variations,
 )
 from textvae.options import (
+    CLOSENESS_DEFAULT,
     GREEDY,
     IMPORTANCE_SAMPLES_DEFAULT,
+    METHOD_DEFAULT,
     PATH_DEFAULT,
     PRIOR_DEFAULT,
     RADIUS_DEFAULT,
+    REPHRASE_CANDIDATES,
     SCALE_DEFAULT,
     Options,
 )
@@ -49,6 +53,11 @@ _PRIORS = {
     "auto": pb.PRIOR_UNSPECIFIED,
     "standard": pb.PRIOR_STANDARD,
     "fitted": pb.PRIOR_FITTED,
+}
+_METHODS = {
+    "auto": pb.METHOD_UNSPECIFIED,
+    "rephrase": pb.METHOD_REPHRASE,
+    "draw": pb.METHOD_DRAW,
 }
 _PATHS = {"lerp": pb.PATH_LERP, "slerp": pb.PATH_SLERP}
 
@@ -183,10 +192,21 @@ def paraphrase(
     radius: float = RADIUS_DEFAULT,
     distinct: bool = False,
     options: Options = GREEDY,
+    method: str = METHOD_DEFAULT,
+    candidates: int = 0,
+    closeness: float = CLOSENESS_DEFAULT,
+    adequacy_min: float = 0.0,
+    fluency_max: float | None = None,
+    novelty_min: float = 0.0,
     seed: int | None = None,
     first_index: int = 0,
 ) -> CallProtocol[ParaphraseResult]:
-    """Return `count` variations of each sentence, or fewer where `distinct` drops repeats."""
+    """Return `count` variations of each sentence, or fewer and the reasons why.
+
+    `method`: rephrase, draw, or auto for what the version learned. `candidates` are drawn for each
+    variation and judged (0: as many as the method needs); `closeness` chooses among them, from 0,
+    free of the sentence's words, to 1, faithful; the bounds are of their axes.
+    """
     check_list("sentences", sentences)
 
     def request(start: int, end: int) -> pb.ParaphraseRequest:
@@ -197,12 +217,18 @@ def paraphrase(
             radius=radius,
             distinct=distinct,
             options=options_message(options),
+            method=number_of("method", method, _METHODS),
+            candidates=candidates,
+            closeness=closeness,
+            adequacy_min=adequacy_min,
+            fluency_max=fluency_max,
+            novelty_min=novelty_min,
             seed=seed,
             first_index=first_index + start,
         )
 
     limits = (yield LIMITS).limits
-    rows = max(count, 1) * options.slots
+    rows = max(count, 1) * options.slots * max(candidates or REPHRASE_CANDIDATES, 1)
     size = min(limits.sentences_max, limits.rows_max // rows)
     parts = yield from in_chunks("Paraphrase", request, len(sentences), size)
     variations = [
@@ -210,11 +236,25 @@ def paraphrase(
             generated_sentences_of([[variation.sentence for variation in result.variations]]),
             [variation.distance for variation in result.variations],
             latents_of([result.latents]),
+            [_axes(variation.axes) for variation in result.variations if variation.HasField("axes")],
+            [_reason(number) for number in result.missing],
+            result.source_fluency,
         )
         for part in parts
         for result in part.results
     ]
-    return ParaphraseResult(variations, facts_of(parts))
+    made_by = pb.Method.Name(parts[0].method).removeprefix("METHOD_").lower()
+    return ParaphraseResult(variations, made_by, facts_of(parts))
+
+
+def _axes(message: pb.Axes) -> Axes:
+    """Return the axes of a variation."""
+    return Axes(message.adequacy, message.fluency, message.new_words, message.new_bigrams)
+
+
+def _reason(number: Any) -> str:
+    """Return in a word why a variation is missing."""
+    return pb.MissingReason.Name(number).removeprefix("MISSING_REASON_").lower()
 
 
 def score(

@@ -78,19 +78,41 @@ class InterpolateResult(NamedTuple):
     facts: Facts
 
 
+class Axes(NamedTuple):
+    """What a variation is judged by."""
+
+    adequacy: float
+    """Nats a token by which sentence and variation make each other likelier, 0 or more."""
+    fluency: float
+    """Nats a token under the language model; lower is more fluent."""
+    new_words: float
+    """Share of its words that the sentence does not have, 0 to 1."""
+    new_bigrams: float
+    """Share of its pairs of adjacent words that the sentence does not have, 0 to 1."""
+
+
 class Variations(NamedTuple):
-    """The variations of one sentence, nearest latent first."""
+    """The variations of one sentence: the best first or, not judged, the nearest latent first."""
 
     sentences: list[GeneratedSentence]
     distances: list[float]
     """Root mean square distance from the posterior mean, in posterior deviations."""
     latents: Latents
+    axes: list[Axes]
+    """A row per variation; empty where they are not judged."""
+    missing: list[str]
+    """Why variations are missing, one for each: copy, repeat, not_adequate, not_fluent, not_novel
+    or length."""
+    source_fluency: float
+    """Nats a token of the sentence itself under the language model; 0 where nothing is judged."""
 
 
 class ParaphraseResult(NamedTuple):
     """Variations per sentence."""
 
     variations: list[Variations]
+    method: str
+    """rephrase or draw."""
     facts: Facts
 
 

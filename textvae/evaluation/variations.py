@@ -7,7 +7,6 @@ retrieval and `copies` tell. So the figures of three controls stand next to a sy
 """
 
 import itertools
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -17,7 +16,7 @@ from scipy.stats import rankdata
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from textvae.errors import DataError, InputError
-from textvae.text.sentence import Sentence
+from textvae.text.sentence import Sentence, letters
 
 MEMBERS_MIN = 5
 """Sentences of a group: a source and four references, as captions have."""
@@ -206,11 +205,6 @@ def retrieval_at_1(outputs: Sequence[str], references: Sequence[Sequence[str]]) 
         np.fill_diagonal(cosines, -np.inf)
         found += int((own > cosines.max(axis=1)).sum())
     return found / counted
-
-
-def letters(text: str) -> str:
-    """Return the letters of a text in order, with their marks and without their case."""
-    return "".join(char for char in text.casefold() if unicodedata.category(char)[0] in "LM")
 
 
 def auc(positive: Sequence[float], negative: Sequence[float]) -> float:

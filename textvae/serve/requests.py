@@ -25,6 +25,11 @@ SERVER_SEED_BITS = 53
 """Bits of a seed that the server draws; it stays exact as a JSON number."""
 
 _PRIORS = {pb.PRIOR_UNSPECIFIED: "auto", pb.PRIOR_STANDARD: "standard", pb.PRIOR_FITTED: "fitted"}
+_METHODS = {
+    pb.METHOD_UNSPECIFIED: "auto",
+    pb.METHOD_REPHRASE: "rephrase",
+    pb.METHOD_DRAW: "draw",
+}
 _PATHS = {pb.PATH_UNSPECIFIED: "lerp", pb.PATH_LERP: "lerp", pb.PATH_SLERP: "slerp"}
 
 Number = TypeVar("Number", bound=int)
@@ -84,7 +89,11 @@ def paraphrase(message: pb.ParaphraseRequest, space: Space) -> ParaphraseRequest
         message.count,
         distinct=message.distinct,
         options=_options(message.options),
-        **_fields(message, "radius"),
+        method=_choice("method", message.method, _METHODS, pb.Method.Name),
+        candidates=message.candidates,
+        adequacy_min=message.adequacy_min,
+        novelty_min=message.novelty_min,
+        **_fields(message, "radius", "closeness", "fluency_max"),
         **_address(message),
     )
 

@@ -10,6 +10,14 @@ from textvae.engine.operations.score import ScoreResult
 from textvae.v1 import textvae_pb2 as pb
 from textvae.wire import latents_message
 
+_MISSING = {
+    "copy": pb.MISSING_REASON_COPY,
+    "repeat": pb.MISSING_REASON_REPEAT,
+    "not-adequate": pb.MISSING_REASON_NOT_ADEQUATE,
+    "not-fluent": pb.MISSING_REASON_NOT_FLUENT,
+    "not-novel": pb.MISSING_REASON_NOT_NOVEL,
+    "length": pb.MISSING_REASON_LENGTH,
+}
 _PRIORS = {"standard": pb.PRIOR_STANDARD, "fitted": pb.PRIOR_FITTED}
 
 
@@ -72,14 +80,23 @@ def paraphrase(reply: Reply, message: pb.ParaphraseRequest, version: str) -> pb.
     results = (
         pb.Variations(
             variations=(
-                pb.Variation(sentence=_sentence(sentence), distance=distance)
-                for sentence, distance in zip(variations, distances, strict=True)
+                pb.Variation(
+                    sentence=_sentence(one.sentence),
+                    distance=one.distance,
+                    axes=pb.Axes(**one.axes._asdict()) if one.axes else None,
+                )
+                for one in each.variations
             ),
-            latents=latents_message(latents, version),
+            latents=latents_message(each.latents, version),
+            missing=(_MISSING[reason] for reason in each.missing),
+            source_fluency=each.source_fluency,
         )
-        for variations, latents, distances in zip(*result, strict=True)
+        for each in result.results
     )
-    return pb.ParaphraseResponse(results=results, metadata=_metadata(reply, version))
+    method = pb.METHOD_REPHRASE if result.method == "rephrase" else pb.METHOD_DRAW
+    return pb.ParaphraseResponse(
+        results=results, metadata=_metadata(reply, version), method=method
+    )
 
 
 def score(reply: Reply, message: pb.ScoreRequest, version: str) -> pb.ScoreResponse:

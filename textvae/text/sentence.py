@@ -28,3 +28,11 @@ def normalise(text: str) -> str:
     Case, punctuation and emoji stay as they are. Normalising twice changes nothing.
     """
     return " ".join(unicodedata.normalize("NFC", text.translate(CONTROLS)).split())
+
+
+def letters(text: str) -> str:
+    """Return the letters of a text in order, with their marks and without their case.
+
+    Sentences of the same letters are the same but for case, punctuation, digits and spaces.
+    """
+    return "".join(char for char in text.casefold() if unicodedata.category(char)[0] in "LM")

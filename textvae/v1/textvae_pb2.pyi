@@ -90,6 +90,74 @@ PATH_SLERP: Path.ValueType  # 2
 """The great circle, which keeps the length of the latents."""
 Global___Path: _TypeAlias = Path  # noqa: Y015
 
+class _Method:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Method.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    METHOD_UNSPECIFIED: _Method.ValueType  # 0
+    """REPHRASE where the version learned from groups, else DRAW."""
+    METHOD_REPHRASE: _Method.ValueType  # 1
+    """The decoder is told to say the same in other words, as it learned from groups of sentences."""
+    METHOD_DRAW: _Method.ValueType  # 2
+    """The decoder rebuilds draws around the sentence's posterior mean: near in the space of latents,
+    which need not be near in meaning.
+    """
+
+class Method(_Method, metaclass=_MethodEnumTypeWrapper):
+    """How variations are made."""
+
+METHOD_UNSPECIFIED: Method.ValueType  # 0
+"""REPHRASE where the version learned from groups, else DRAW."""
+METHOD_REPHRASE: Method.ValueType  # 1
+"""The decoder is told to say the same in other words, as it learned from groups of sentences."""
+METHOD_DRAW: Method.ValueType  # 2
+"""The decoder rebuilds draws around the sentence's posterior mean: near in the space of latents,
+which need not be near in meaning.
+"""
+Global___Method: _TypeAlias = Method  # noqa: Y015
+
+class _MissingReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MissingReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MissingReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MISSING_REASON_UNSPECIFIED: _MissingReason.ValueType  # 0
+    """Never sent."""
+    MISSING_REASON_COPY: _MissingReason.ValueType  # 1
+    """It has the letters of the sentence."""
+    MISSING_REASON_REPEAT: _MissingReason.ValueType  # 2
+    """It has the letters of a better candidate."""
+    MISSING_REASON_NOT_ADEQUATE: _MissingReason.ValueType  # 3
+    """Its adequacy is below `adequacy_min`."""
+    MISSING_REASON_NOT_FLUENT: _MissingReason.ValueType  # 4
+    """Its nats a token are above `fluency_max`."""
+    MISSING_REASON_NOT_NOVEL: _MissingReason.ValueType  # 5
+    """Its share of new words and pairs is below `novelty_min`."""
+    MISSING_REASON_LENGTH: _MissingReason.ValueType  # 6
+    """The token limit cut it, or it is empty."""
+
+class MissingReason(_MissingReason, metaclass=_MissingReasonEnumTypeWrapper):
+    """Why a candidate is no variation."""
+
+MISSING_REASON_UNSPECIFIED: MissingReason.ValueType  # 0
+"""Never sent."""
+MISSING_REASON_COPY: MissingReason.ValueType  # 1
+"""It has the letters of the sentence."""
+MISSING_REASON_REPEAT: MissingReason.ValueType  # 2
+"""It has the letters of a better candidate."""
+MISSING_REASON_NOT_ADEQUATE: MissingReason.ValueType  # 3
+"""Its adequacy is below `adequacy_min`."""
+MISSING_REASON_NOT_FLUENT: MissingReason.ValueType  # 4
+"""Its nats a token are above `fluency_max`."""
+MISSING_REASON_NOT_NOVEL: MissingReason.ValueType  # 5
+"""Its share of new words and pairs is below `novelty_min`."""
+MISSING_REASON_LENGTH: MissingReason.ValueType  # 6
+"""The token limit cut it, or it is empty."""
+Global___MissingReason: _TypeAlias = MissingReason  # noqa: Y015
+
 class _FinishReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -724,6 +792,12 @@ class ParaphraseRequest(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     FIRST_INDEX_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    CANDIDATES_FIELD_NUMBER: _builtins.int
+    CLOSENESS_FIELD_NUMBER: _builtins.int
+    ADEQUACY_MIN_FIELD_NUMBER: _builtins.int
+    FLUENCY_MAX_FIELD_NUMBER: _builtins.int
+    NOVELTY_MIN_FIELD_NUMBER: _builtins.int
     count: _builtins.int
     """Variations per sentence, 1 to `Limits.count_max`; times the sentences at most
     `Limits.rows_max`.
@@ -740,6 +814,29 @@ class ParaphraseRequest(_message.Message):
     """Number of the first sentence among all sentences of the caller, as in EncodeRequest."""
     version: _builtins.str
     """Version that must answer; another in service is VERSION_MISMATCH. Empty for any."""
+    method: Global___Method.ValueType
+    """How variations are made. Unset is REPHRASE where the version learned from groups of sentences
+    that say the same, else DRAW. REPHRASE of a version that did not, and numbers that this enum does
+    not have, are FIELD_INVALID.
+    """
+    candidates: _builtins.int
+    """Candidates that are drawn for each variation wanted, 0 to 64; times `count` and the sentences at
+    most `Limits.rows_max`. From 2 on they are judged, and the best are returned, never the sentence
+    itself and never the same twice but for case, punctuation, digits and spaces. At 1 the
+    variations are the draws, not judged. 0 or unset is 4 for REPHRASE and 1 for DRAW.
+    """
+    closeness: _builtins.float
+    """What the choice among candidates weighs, 0 to 1: 1 is faithful to the sentence, 0 is free of its
+    words. Unset is 0.5.
+    """
+    adequacy_min: _builtins.float
+    """Least adequacy of a variation, in nats a token, 0 to 1000; 0 or unset for any. As the next two
+    it needs candidates that are judged, else it is FIELD_INVALID.
+    """
+    fluency_max: _builtins.float
+    """Most fluency nats a token of a variation, above 0 to 1000; unset for any."""
+    novelty_min: _builtins.float
+    """Least share of new words and pairs of words of a variation, 0 to 1; 0 or unset for any."""
     @_builtins.property
     def sentences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """1 to `Limits.sentences_max` sentences."""
@@ -759,15 +856,29 @@ class ParaphraseRequest(_message.Message):
         seed: _builtins.int | None = ...,
         first_index: _builtins.int = ...,
         version: _builtins.str = ...,
+        method: Global___Method.ValueType = ...,
+        candidates: _builtins.int = ...,
+        closeness: _builtins.float | None = ...,
+        adequacy_min: _builtins.float = ...,
+        fluency_max: _builtins.float | None = ...,
+        novelty_min: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_radius", b"_radius", "_seed", b"_seed", "options", b"options", "radius", b"radius", "seed", b"seed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_closeness", b"_closeness", "_fluency_max", b"_fluency_max", "_radius", b"_radius", "_seed", b"_seed", "closeness", b"closeness", "fluency_max", b"fluency_max", "options", b"options", "radius", b"radius", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_radius", b"_radius", "_seed", b"_seed", "count", b"count", "distinct", b"distinct", "first_index", b"first_index", "options", b"options", "radius", b"radius", "seed", b"seed", "sentences", b"sentences", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_closeness", b"_closeness", "_fluency_max", b"_fluency_max", "_radius", b"_radius", "_seed", b"_seed", "adequacy_min", b"adequacy_min", "candidates", b"candidates", "closeness", b"closeness", "count", b"count", "distinct", b"distinct", "first_index", b"first_index", "fluency_max", b"fluency_max", "method", b"method", "novelty_min", b"novelty_min", "options", b"options", "radius", b"radius", "seed", b"seed", "sentences", b"sentences", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__closeness: _TypeAlias = _typing.Literal["closeness"]  # noqa: Y015
+    _WhichOneofArgType__closeness: _TypeAlias = _typing.Literal["_closeness", b"_closeness"]  # noqa: Y015
+    _WhichOneofReturnType__fluency_max: _TypeAlias = _typing.Literal["fluency_max"]  # noqa: Y015
+    _WhichOneofArgType__fluency_max: _TypeAlias = _typing.Literal["_fluency_max", b"_fluency_max"]  # noqa: Y015
     _WhichOneofReturnType__radius: _TypeAlias = _typing.Literal["radius"]  # noqa: Y015
     _WhichOneofArgType__radius: _TypeAlias = _typing.Literal["_radius", b"_radius"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__closeness) -> _WhichOneofReturnType__closeness | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fluency_max) -> _WhichOneofReturnType__fluency_max | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__radius) -> _WhichOneofReturnType__radius | None: ...
     @_typing.overload
@@ -783,6 +894,9 @@ class ParaphraseResponse(_message.Message):
 
     RESULTS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    method: Global___Method.ValueType
+    """How the variations were made; never unspecified."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___Variations]:
         """A list per sentence."""
@@ -796,10 +910,11 @@ class ParaphraseResponse(_message.Message):
         *,
         results: _abc.Iterable[Global___Variations] | None = ...,
         metadata: Global___Metadata | None = ...,
+        method: Global___Method.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "method", b"method", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -813,23 +928,39 @@ class Variations(_message.Message):
 
     VARIATIONS_FIELD_NUMBER: _builtins.int
     LATENTS_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    SOURCE_FLUENCY_FIELD_NUMBER: _builtins.int
+    source_fluency: _builtins.float
+    """Nats a token of the sentence itself under the language model, its end counted; only where
+    variations are judged.
+    """
     @_builtins.property
     def variations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Variation]:
-        """Nearest latent first; `count` of them, or fewer where `distinct` left some out."""
+        """The best first or, where they are not judged, the nearest latent first; `count` of them, or fewer
+        where `distinct` or the choice left some out.
+        """
 
     @_builtins.property
     def latents(self) -> Global___Latents:
         """The latents they were generated from, a row per variation."""
+
+    @_builtins.property
+    def missing(self) -> _containers.RepeatedScalarFieldContainer[Global___MissingReason.ValueType]:
+        """Why variations are missing, one for each, from the best candidate that was rejected on; empty
+        where they are not judged.
+        """
 
     def __init__(
         self,
         *,
         variations: _abc.Iterable[Global___Variation] | None = ...,
         latents: Global___Latents | None = ...,
+        missing: _abc.Iterable[Global___MissingReason.ValueType] | None = ...,
+        source_fluency: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["latents", b"latents"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["latents", b"latents", "variations", b"variations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["latents", b"latents", "missing", b"missing", "source_fluency", b"source_fluency", "variations", b"variations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -843,6 +974,7 @@ class Variation(_message.Message):
 
     SENTENCE_FIELD_NUMBER: _builtins.int
     DISTANCE_FIELD_NUMBER: _builtins.int
+    AXES_FIELD_NUMBER: _builtins.int
     distance: _builtins.float
     """Distance of its latent from the posterior mean: the root mean square over the columns, in
     posterior deviations.
@@ -851,19 +983,60 @@ class Variation(_message.Message):
     def sentence(self) -> Global___GeneratedSentence:
         """The sentence."""
 
+    @_builtins.property
+    def axes(self) -> Global___Axes:
+        """What it was judged by; absent where it was not."""
+
     def __init__(
         self,
         *,
         sentence: Global___GeneratedSentence | None = ...,
         distance: _builtins.float = ...,
+        axes: Global___Axes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["sentence", b"sentence"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["axes", b"axes", "sentence", b"sentence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["distance", b"distance", "sentence", b"sentence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["axes", b"axes", "distance", b"distance", "sentence", b"sentence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Variation: _TypeAlias = Variation  # noqa: Y015
+
+@_typing.final
+class Axes(_message.Message):
+    """What a variation is judged by."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADEQUACY_FIELD_NUMBER: _builtins.int
+    FLUENCY_FIELD_NUMBER: _builtins.int
+    NEW_WORDS_FIELD_NUMBER: _builtins.int
+    NEW_BIGRAMS_FIELD_NUMBER: _builtins.int
+    adequacy: _builtins.float
+    """Nats a token, 0 or more, by which the sentence and the variation make each other likelier than the
+    language model does: the mean of both directions. 0 where neither says anything of the other.
+    """
+    fluency: _builtins.float
+    """Nats a token of the variation under the language model, its end counted; lower is more fluent."""
+    new_words: _builtins.float
+    """Share of its words that the sentence does not have, 0 to 1; without case, split at white space."""
+    new_bigrams: _builtins.float
+    """Share of its pairs of adjacent words, both ends counted, that the sentence does not have."""
+    def __init__(
+        self,
+        *,
+        adequacy: _builtins.float = ...,
+        fluency: _builtins.float = ...,
+        new_words: _builtins.float = ...,
+        new_bigrams: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adequacy", b"adequacy", "fluency", b"fluency", "new_bigrams", b"new_bigrams", "new_words", b"new_words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Axes: _TypeAlias = Axes  # noqa: Y015
 
 @_typing.final
 class ScoreRequest(_message.Message):

@@ -100,7 +100,7 @@ class TextVaeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Paraphrase(self, request, context):
-        """Variations of sentences: draws around their posterior means.
+        """Variations of sentences: rephrased, or drawn around their posterior means.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -65,7 +65,7 @@ class TextVaeServiceStub:
     Interpolate: _grpc.UnaryUnaryMultiCallable[_textvae_pb2.InterpolateRequest, _textvae_pb2.InterpolateResponse]
     """Sentences along a path through two or more points: a homotopy."""
     Paraphrase: _grpc.UnaryUnaryMultiCallable[_textvae_pb2.ParaphraseRequest, _textvae_pb2.ParaphraseResponse]
-    """Variations of sentences: draws around their posterior means."""
+    """Variations of sentences: rephrased, or drawn around their posterior means."""
     Score: _grpc.UnaryUnaryMultiCallable[_textvae_pb2.ScoreRequest, _textvae_pb2.ScoreResponse]
     """How likely the model finds sentences, in nats."""
 
@@ -83,7 +83,7 @@ class TextVaeServiceAsyncStub(TextVaeServiceStub):
     Interpolate: _aio.UnaryUnaryMultiCallable[_textvae_pb2.InterpolateRequest, _textvae_pb2.InterpolateResponse]  # type: ignore[assignment]
     """Sentences along a path through two or more points: a homotopy."""
     Paraphrase: _aio.UnaryUnaryMultiCallable[_textvae_pb2.ParaphraseRequest, _textvae_pb2.ParaphraseResponse]  # type: ignore[assignment]
-    """Variations of sentences: draws around their posterior means."""
+    """Variations of sentences: rephrased, or drawn around their posterior means."""
     Score: _aio.UnaryUnaryMultiCallable[_textvae_pb2.ScoreRequest, _textvae_pb2.ScoreResponse]  # type: ignore[assignment]
     """How likely the model finds sentences, in nats."""
 
@@ -128,7 +128,7 @@ class TextVaeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _textvae_pb2.ParaphraseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_textvae_pb2.ParaphraseResponse, _abc.Awaitable[_textvae_pb2.ParaphraseResponse]]:
-        """Variations of sentences: draws around their posterior means."""
+        """Variations of sentences: rephrased, or drawn around their posterior means."""
 
     @_abc_1.abstractmethod
     def Score(
