@@ -5,13 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textvae.decode.rows import FinishedRow
 from textvae.engine.answers import GeneratedSentence
 from textvae.engine.limits import Limits, check_address, check_rows, check_sentences
 from textvae.engine.load import LoadedVersion
 from textvae.engine.plan import (
     Address,
-    Plan,
+    Outcome,
     Planning,
     decoder_rows,
     draw_latents,
@@ -63,7 +62,7 @@ class ParaphraseRequest:
     def plan(
         self, loaded: LoadedVersion, limits: Limits, owner: object
     ) -> Planning[ParaphraseResult]:
-        """Plan `count` rows per sentence."""
+        """Decode `count` rows per sentence."""
         address = Address(self.seed, self.first_index)
         ids = loaded.tokens(name_sentences(self.sentences), limits.tokens_max)
         mean, logvar = yield from loaded.encoding(ids)
@@ -72,23 +71,19 @@ class ParaphraseRequest:
             0.5 * np.repeat(logvar, self.count, 0)
         )
         distances = np.sqrt(np.mean(shifts.astype(np.float64) ** 2, 1))
-        rows = decoder_rows(owner, latents, address, self.options, limits, self.count)
-
-        def finish(finished: list[FinishedRow]) -> ParaphraseResult:
-            generated = generated_sentences(loaded.tokenizer, finished, self.options)
-            result = ParaphraseResult([], [], [])
-            for number, sentence in enumerate(map(normalise, self.sentences)):
-                first = number * self.count
-                order = np.argsort(distances[first : first + self.count], kind="stable")
-                indices = first + order
-                if self.distinct:
-                    indices = _distinct(indices, generated, sentence)
-                result.variations.append([generated[index] for index in indices])
-                result.latents.append(latents[indices])
-                result.distances.append(distances[indices].tolist())
-            return result
-
-        return Plan(rows, finish, sum(map(len, ids)))
+        finished = yield decoder_rows(owner, latents, address, self.options, limits, self.count)
+        generated = generated_sentences(loaded.tokenizer, finished, self.options)
+        result = ParaphraseResult([], [], [])
+        for number, sentence in enumerate(map(normalise, self.sentences)):
+            first = number * self.count
+            order = np.argsort(distances[first : first + self.count], kind="stable")
+            indices = first + order
+            if self.distinct:
+                indices = _distinct(indices, generated, sentence)
+            result.variations.append([generated[index] for index in indices])
+            result.latents.append(latents[indices])
+            result.distances.append(distances[indices].tolist())
+        return Outcome(result, sum(map(len, ids)))
 
 
 def _distinct(indices: np.ndarray, generated: list[GeneratedSentence], sentence: str) -> np.ndarray:
