@@ -19,7 +19,7 @@ from textvae.engine.load import LoadedVersion
 from textvae.engine.plan import Outcome, Planning
 from textvae.errors import BusyError, InputError
 from textvae.store.versions import Version
-from textvae.text.tokenizer import BOS, EOS, Tokenizer
+from textvae.text.tokenizer import EOS, Tokenizer
 from textvae.threads import available_cores
 
 Answer = TypeVar("Answer")
@@ -52,7 +52,7 @@ class Engine:
         self.arithmetic = arithmetic
         self.limits = limits_of(config)
         self._loaded = loaded
-        special = SpecialIds(BOS, EOS, Tokenizer.forbidden)
+        special = SpecialIds(EOS, Tokenizer.forbidden)
         self._slots = Slots(loaded.decoder, special, loaded.buckets, loaded.library)
         self._threads = threads_of(config)
         self._condition = threading.Condition()
