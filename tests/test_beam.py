@@ -27,12 +27,15 @@ def rows(count: int, beam: int, tokens_max: int = LENGTH, owner: str = "any") ->
     """Rows with latents of their own."""
     latents = torch.randn(count, LATENT, generator=torch.Generator().manual_seed(3)).numpy()
     choice = Options(beam=beam)
-    return [Row(owner, number, latent, tokens_max, choice) for number, latent in enumerate(latents)]
+    return [
+        Row(owner, number, latent, tokens_max, choice, begin=BEGIN)
+        for number, latent in enumerate(latents)
+    ]
 
 
 def run(decoder: ExactDecoder, waiting: list[Row]) -> dict[tuple[str, int], FinishedRow]:
     """Everything that comes out, rows joining as soon as there is room."""
-    slots, done = Slots(decoder, SpecialIds(BEGIN, END, (BEGIN,)), BUCKETS), {}
+    slots, done = Slots(decoder, SpecialIds(END, (BEGIN,)), BUCKETS), {}
     with torch.inference_mode():
         while waiting or slots.running:
             joining = []

@@ -29,7 +29,7 @@ def decoder(request: pytest.FixtureRequest) -> ExactDecoder:
 def slots(decoder: ExactDecoder, kind: type[Slots] = Slots) -> Slots:
     """Empty slots; tokens are picked in C where gates are."""
     picks = None if decoder.cell.library is None else load_decode_native()
-    return kind(decoder, SpecialIds(1, END, (0, 1, 3)), BUCKETS, picks)
+    return kind(decoder, SpecialIds(END, (0, 1, 3)), BUCKETS, picks)
 
 
 def rows(owner: str, count: int, **choice: float) -> list[Row]:

@@ -10,7 +10,8 @@ import pytest
 from tests import toys
 from textvae.config.serve import ServeConfig
 from textvae.engine.answers import Reply
-from textvae.engine.engine import Engine, Request
+from textvae.engine.engine import Engine
+from textvae.engine.job import Request
 from textvae.engine.operations.decode import DecodeRequest
 from textvae.engine.operations.encode import EncodeRequest, EncodeResult
 from textvae.engine.operations.interpolate import InterpolateRequest, InterpolateResult

@@ -3,72 +3,26 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from tests import toys
+from tests.stages import Stages, Steps, closed_gate, idle
 from textvae.config.serve import ServeConfig
-from textvae.decode.rows import FinishedRow, Row
+from textvae.decode.rows import FinishedRow
 from textvae.engine.answers import Reply
 from textvae.engine.engine import Engine, threads_of
-from textvae.engine.limits import Limits
-from textvae.engine.load import LoadedVersion, load_version
-from textvae.engine.plan import Plan, Planning
+from textvae.engine.load import load_version
 from textvae.errors import BusyError, InputError
-from textvae.options import GREEDY, Options
+from textvae.options import Options
 from textvae.store.promotions import champion
 
 ROWS_MAX, SLOTS = 10, 8
-
-
-class Steps:
-    """A request that runs rows of so many tokens each; its answer is the finished rows."""
-
-    def __init__(self, *tokens: int, options: Options = GREEDY, read: int = 0) -> None:
-        self.tokens, self.options, self.read = tokens, options, read
-        self.seed, self.first_index, self.rows = 7, 0, len(tokens)
-
-    def check(self, limits: Limits) -> None:
-        """Take every request."""
-
-    def plan(self, loaded: LoadedVersion, limits: Limits, owner: object) -> Planning[Any]:
-        """Plan rows of the latent 0, each cut after its number of tokens."""
-        yield from ()
-        latent = np.zeros(loaded.latent, np.float32)
-        rows = [
-            Row(owner, number, latent, count, self.options)
-            for number, count in enumerate(self.tokens)
-        ]
-        return Plan(rows, self.finish, self.read)
-
-    def finish(self, finished: list[FinishedRow]) -> Any:
-        """Return the rows."""
-        return finished
-
-
-class Gate(Steps):
-    """A request whose planning waits for `open`, so that the engine does nothing else."""
-
-    future: Future[Reply]
-
-    def __init__(self, rows: int = 1, act: Callable[[], Any] = lambda: None) -> None:
-        super().__init__()
-        self.rows, self.act = rows, act
-        self.reached, self.open = threading.Event(), threading.Event()
-
-    def plan(self, loaded: LoadedVersion, limits: Limits, owner: object) -> Planning[Any]:
-        """Wait, act, and plan no rows."""
-        yield from ()
-        self.reached.set()
-        assert self.open.wait(60)
-        result = self.act()
-        return Plan([], lambda _: result, 0)
 
 
 class Broken(Steps):
@@ -90,25 +44,9 @@ def engine(version: Any) -> Iterator[Engine]:
     """An engine for ten rows; every test leaves it without work."""
     with Engine(*version, "by hand", ServeConfig(waiting_rows_max=ROWS_MAX, threads=1)) as engine:
         yield engine
-        idle(engine)
-        assert not engine._planned
+        idle(engine, SLOTS)
+        assert not engine._decoding
     assert not engine._thread.is_alive()
-
-
-def idle(engine: Engine) -> None:
-    """Wait until the engine has no work."""
-    until = time.monotonic() + 30
-    while engine.load() != (0, 0, SLOTS):
-        assert time.monotonic() < until, f"still {engine.load()}"
-        time.sleep(0.001)
-
-
-def closed_gate(engine: Engine, rows: int = 1, act: Callable[[], Any] = lambda: None) -> Gate:
-    """A gate that the engine has reached; `engine.submit` queues behind it."""
-    gate = Gate(rows, act)
-    gate.future = engine.submit(gate)
-    assert gate.reached.wait(60)
-    return gate
 
 
 def test_rows_that_wait_fill_the_engine_exactly(engine: Engine) -> None:
@@ -121,7 +59,7 @@ def test_rows_that_wait_fill_the_engine_exactly(engine: Engine) -> None:
         engine.submit(Steps(1))
     gate.open.set()
     assert len(full.result(60).result) == 6
-    idle(engine)
+    idle(engine, SLOTS)
     assert len(engine.answer(Steps(*[1] * 10))) == 10
 
 
@@ -130,7 +68,7 @@ def test_a_request_that_is_larger_than_the_limit_runs_alone(engine: Engine) -> N
     with pytest.raises(BusyError, match="1 rows of at most 10 are waiting and 20 more"):
         engine.submit(Steps(*[1] * 20))
     gate.open.set()
-    idle(engine)
+    idle(engine, SLOTS)
     reply = engine.submit(Steps(*[1] * 20)).result(60)
     assert len(reply.result) == 20
     assert reply.batch_rows == SLOTS
@@ -144,7 +82,7 @@ def test_a_cancelled_request_returns_its_cost_once(engine: Engine) -> None:
         cancelled.result(0)
     assert engine.load() == (0, 4, SLOTS)
     gate.open.set()
-    idle(engine)
+    idle(engine, SLOTS)
     gate = closed_gate(engine, 10)
     with pytest.raises(BusyError):
         engine.submit(Steps(1))
@@ -166,7 +104,7 @@ def test_an_error_of_planning_fails_its_request_alone_and_returns_its_cost(
     failed = gate.future
     assert failed.exception(60) is error
     assert len(other.result(60).result) == 2
-    logged = "a request could not be planned" in caplog.text
+    logged = "the planning of a request failed" in caplog.text
     assert logged == isinstance(error, RuntimeError)
 
 
@@ -179,7 +117,7 @@ def test_an_error_of_the_answer_fails_its_request_alone_and_returns_its_cost(
     with pytest.raises(ZeroDivisionError):
         broken.result(60)
     assert len(other.result(60).result) == 2
-    assert "an answer could not be assembled" in caplog.text
+    assert "the planning of a request failed" in caplog.text
 
 
 def test_a_request_is_finished_with_its_rows_in_their_order_and_its_tokens_counted(
@@ -245,6 +183,29 @@ def test_rows_of_a_request_that_is_cancelled_while_they_wait_never_run(
     assert sum(admitted) == 8 + 2
 
 
+def test_a_request_that_is_cancelled_during_a_step_is_not_advanced(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though its last row ended in that step."""
+    reached: list[int] = []
+    futures: list[Future[Reply]] = []
+    real_step = engine._slots.step
+
+    def step() -> Any:
+        finished = real_step()
+        if finished:
+            futures[0].cancel()
+        return finished
+
+    gate = closed_gate(engine)
+    futures.append(engine.submit(Stages((2,), (1,), act=reached.append)))
+    monkeypatch.setattr(engine._slots, "step", step)
+    gate.open.set()
+    idle(engine, SLOTS)
+    assert futures[0].cancelled()
+    assert reached == [0]
+
+
 def test_a_closing_engine_says_whether_its_requests_ended_in_time(version: Any) -> None:
     engine = Engine(*version, "by hand", ServeConfig(threads=1))
     gate = closed_gate(engine)
@@ -259,7 +220,7 @@ def test_a_closing_engine_says_whether_its_requests_ended_in_time(version: Any) 
 
 def test_an_engine_without_work_closes_at_once(version: Any) -> None:
     engine = Engine(*version, "by hand", ServeConfig(threads=1))
-    idle(engine)
+    idle(engine, SLOTS)
     assert engine.close(60)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from textvae.config.serve import ServeConfig
-from textvae.engine.engine import Request
+from textvae.engine.job import Request
 from textvae.engine.limits import Limits, check_finite, check_width, limits_of
 from textvae.engine.operations.decode import DecodeRequest
 from textvae.engine.operations.encode import EncodeRequest

@@ -68,6 +68,7 @@ def spoil(path: Path) -> None:
     save_file(weights, path)
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "language_model.safetensors"])
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
@@ -77,9 +78,9 @@ def spoil(path: Path) -> None:
     ],
 )
 def test_weights_that_are_torn_foreign_or_not_finite_are_refused_by_name(
-    version: Version, registry: Path, damage: Callable[[Path], None], problem: str
+    version: Version, registry: Path, name: str, damage: Callable[[Path], None], problem: str
 ) -> None:
-    path = version.folder / "model.safetensors"
+    path = version.folder / name
     damage(path)
     for load in (load_networks, lambda damaged: load_version(registry, damaged)):
         with pytest.raises(CorruptError, match=problem) as caught:

@@ -1,6 +1,5 @@
 """The plans of the operations: their rows, random numbers and answers, against the formulas."""
 
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,13 @@ import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
 from tests import toys
+from tests.planning import Plan
 from textvae.config.serve import ServeConfig
 from textvae.corpus.toy_grammar import sample
 from textvae.decode.beam import Hypothesis
 from textvae.decode.counter import Purpose, normals, uniforms
 from textvae.decode.rows import FinishedRow, Row
-from textvae.engine.engine import Request
+from textvae.engine.job import Request
 from textvae.engine.limits import Limits, limits_of
 from textvae.engine.load import LoadedVersion, load_version
 from textvae.engine.operations.decode import DecodeRequest, DecodeResult, decode_all
@@ -24,7 +24,6 @@ from textvae.engine.operations.interpolate import InterpolateRequest
 from textvae.engine.operations.paraphrase import ParaphraseRequest
 from textvae.engine.operations.sample import SampleRequest
 from textvae.engine.operations.score import ScoreRequest
-from textvae.engine.plan import Plan
 from textvae.errors import InputError
 from textvae.options import GREEDY, Options
 from textvae.store.promotions import champion
@@ -40,15 +39,9 @@ def loaded(registry: Path) -> LoadedVersion:
     return load_version(registry, champion(registry, toys.MODEL))._replace(buckets=(8,))
 
 
-def planned(loaded: LoadedVersion, request: Request[Any], limits: Limits = LIMITS) -> Plan[Any]:
-    """The plan of a request."""
-    planning: Generator[None, None, Plan[Any]] = request.plan(loaded, limits, "owner")
-    while True:
-        try:
-            next(planning)
-        except StopIteration as end:
-            plan: Plan[Any] = end.value
-            return plan
+def planned(loaded: LoadedVersion, request: Request[Any], limits: Limits = LIMITS) -> Plan:
+    """A request after its buckets."""
+    return Plan(request.plan(loaded, limits, "owner"))
 
 
 def finished(row: Row, tokens: list[int], log_prob: float = -1.0) -> FinishedRow:
@@ -66,7 +59,7 @@ def noise(items: list[int], draws: list[int], width: int) -> np.ndarray:
     return normals(SEED, np.array(items, np.uint64), np.array(draws, np.uint64), width)
 
 
-def addresses(plan: Plan[Any]) -> list[tuple[int, int, int]]:
+def addresses(plan: Plan) -> list[tuple[int, int, int]]:
     """Number, item and draw of the rows, which share all else."""
     assert {(row.owner, row.seed) for row in plan.rows} == {("owner", SEED)}
     return [(row.number, row.item, row.draw) for row in plan.rows]
@@ -103,9 +96,9 @@ def test_a_decode_has_a_row_per_latent(loaded: LoadedVersion) -> None:
     assert addresses(plan) == [(0, FIRST, 0), (1, FIRST + 1, 0), (2, FIRST + 2, 0)]
     assert {(row.tokens_max, row.options, row.targets) for row in plan.rows} == {(9, options, None)}
     assert np.array_equal([row.latent for row in plan.rows], latents.astype(np.float32))
-    assert plan.tokens_read == 0
     texts = (SHORT, LONG, SHORT)
     result = plan.finish(list(map(finished, plan.rows, ids(loaded, *texts))))
+    assert plan.tokens_read == 0
     assert [one.text for one in result.sentences] == list(texts)
     assert np.array_equal(result.latents, latents.astype(np.float32))
 

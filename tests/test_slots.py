@@ -14,8 +14,9 @@ from textvae.decode.rows import FinishedRow, Row
 from textvae.decode.slots import repeated_ngram_ends
 from textvae.model.exact import ExactDecoder
 from textvae.options import Options
+from textvae.text.tokenizer import BOS
 
-BEGIN, FORBIDDEN = 1, [0, 1, 3]
+FORBIDDEN = [0, 1, 3]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def by_hand(decoder: ExactDecoder, row: Row) -> tuple[list[int], float, bool]:
     log_prob = 0.0
     options = row.options
     while len(tokens) < row.tokens_max:
-        logits, state = decoder.step(torch.tensor([tokens[-1] if tokens else BEGIN]), state)
+        logits, state = decoder.step(torch.tensor([tokens[-1] if tokens else row.begin]), state)
         log_probs = torch.log_softmax(logits[0].double(), 0)
         logits[:, FORBIDDEN] = -torch.inf
         if not tokens:
@@ -69,6 +70,34 @@ def test_rows_of_one_latent_differ_by_seed_item_and_draw(decoder: ExactDecoder) 
     ]
     found = [tuple(done.tokens) for done in run(slots(decoder), waiting).values()]
     assert len(set(found)) == 4
+
+
+@pytest.mark.parametrize("choice", [{}, {"temperature": 1.0}, {"beam": 3}])
+@torch.inference_mode()
+def test_rows_of_one_latent_with_two_begins_are_two_sentences_whatever_runs_beside_them(
+    decoder: ExactDecoder, choice: dict[str, float]
+) -> None:
+    row = rows("mine", 1, **choice)[0]
+    assert row.begin == BOS
+    mine = [row._replace(number=number, begin=begin) for number, begin in enumerate((BOS, 9))]
+    alone = [run(slots(decoder), [each])["mine", each.number] for each in mine]
+    assert alone[0].tokens != alone[1].tokens
+    crowd = rows("other", 50, temperature=1.3)
+    together = run(slots(decoder), [*crowd[:25], *mine, *crowd[25:]])
+    for finished in alone:
+        beside = together["mine", finished.row.number]
+        assert beside.batch_rows > 32
+        assert beside._replace(batch_rows=0, row=finished.row) == finished._replace(batch_rows=0)
+        if "beam" not in choice:
+            assert finished.tokens == by_hand(decoder, finished.row)[0]
+
+
+def test_targets_are_scored_after_the_begin_of_their_row(decoder: ExactDecoder) -> None:
+    row = rows("any", 1)[0]._replace(targets=(7, 8))
+    scores = [
+        run(slots(decoder), [row._replace(begin=begin)])["any", 0].log_prob for begin in (BOS, 9)
+    ]
+    assert scores[0] != scores[1]
 
 
 def test_a_sentence_that_ended_scores_the_same_as_targets(decoder: ExactDecoder) -> None:

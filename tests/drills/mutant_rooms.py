@@ -41,8 +41,8 @@ ROOMS = {
     "engine": Room(
         "textvae/engine/*.py textvae/engine/operations/*.py",
         "limits",
-        "engine_jobs plans load engine batch_invariance turns quantization bad_requests serve "
-        "evaluate generation",
+        "engine_jobs stages plans likelihood load engine batch_invariance turns quantization "
+        "bad_requests serve evaluate generation",
     ),
     "gate": Room(
         "textvae/release/gate.py textvae/release/paired_test.py",

@@ -35,7 +35,7 @@ from textvae.engine.load import load_version
 from textvae.options import Options
 from textvae.release.smoke_test import run_server
 from textvae.store.versions import Version
-from textvae.text.tokenizer import BOS, EOS, Tokenizer
+from textvae.text.tokenizer import EOS, Tokenizer
 
 
 class LoadResult(NamedTuple):
@@ -97,7 +97,7 @@ def in_process_loop(registry: Path, version: Version) -> Callable[[float], float
     """Return a function that keeps the engine's own slots full for so many seconds and returns the
     tokens a second."""
     loaded = check_batch_invariance(load_version(registry, version)).loaded
-    special = SpecialIds(BOS, EOS, Tokenizer.forbidden)
+    special = SpecialIds(EOS, Tokenizer.forbidden)
     numbers = itertools.count()
 
     def row() -> Row:

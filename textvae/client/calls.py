@@ -236,7 +236,11 @@ def paraphrase(
             generated_sentences_of([[variation.sentence for variation in result.variations]]),
             [variation.distance for variation in result.variations],
             latents_of([result.latents]),
-            [_axes(variation.axes) for variation in result.variations if variation.HasField("axes")],
+            [
+                _axes(variation.axes)
+                for variation in result.variations
+                if variation.HasField("axes")
+            ],
             [_reason(number) for number in result.missing],
             result.source_fluency,
         )
@@ -252,7 +256,7 @@ def _axes(message: pb.Axes) -> Axes:
     return Axes(message.adequacy, message.fluency, message.new_words, message.new_bigrams)
 
 
-def _reason(number: Any) -> str:
+def _reason(number: pb.MissingReason.ValueType) -> str:
     """Return in a word why a variation is missing."""
     return pb.MissingReason.Name(number).removeprefix("MISSING_REASON_").lower()
 

@@ -8,6 +8,9 @@ import numpy as np
 from textvae.decode.beam import Hypothesis
 from textvae.options import GREEDY, Options
 
+BEGIN = 1
+"""The tokenizer's own id of a sentence's begin."""
+
 
 class Row(NamedTuple):
     """A sentence to generate or, where `targets` is set, to score."""
@@ -27,6 +30,8 @@ class Row(NamedTuple):
     """With seed and item the address of the row's random numbers."""
     targets: tuple[int, ...] | None = None
     """Token ids to score instead of generating; the end is scored too."""
+    begin: int = BEGIN
+    """The token that the first step reads; it is none of the sentence's."""
 
     @property
     def slots(self) -> int:

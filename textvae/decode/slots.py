@@ -57,7 +57,6 @@ def _columns_of(rows: Sequence[Row]) -> _Columns:
 class SpecialIds(NamedTuple):
     """Ids with a meaning of their own."""
 
-    begin: int
     end: int
     forbidden: tuple[int, ...]
     """Ids that are never generated."""
@@ -125,8 +124,8 @@ class Slots:
         if not count:
             return []
         size = bucket_of(count, self.buckets)
-        inputs = [row.tokens[-1] if row.tokens else self.special.begin for row in self._rows]
-        inputs += [self.special.begin] * (size - count)
+        inputs = [row.tokens[-1] if row.tokens else row.row.begin for row in self._rows]
+        inputs += [self.special.end] * (size - count)  # of rows that are padding; any token does
         logits, state = self.decoder.step(torch.tensor(inputs), self._gather_state().pad(size))
         self._state = state if size == count else state.select(slice(count))
         logits = logits[:count]

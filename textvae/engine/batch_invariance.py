@@ -50,13 +50,16 @@ def check_batch_invariance(loaded: LoadedVersion, int8: bool = False) -> BatchIn
     Products by our own C, or with weights in oneDNN's layout, in any number of rows; else torch's
     own in buckets of all sizes if they agree; else in the largest alone, if a row's index in it
     does not matter; else all buckets with `exact` false, which the log and GetServerInfo report.
-    With `int8` the weights in the decoder's steps have 8 bits, where C can do that.
+    With `int8` the weights in the decoder's steps have 8 bits, where C can do that; those of the
+    language model never have, so that its nats are the same in both precisions.
     """
     with torch.inference_mode():
         library, picks = native(), native_picks()
+        language_model = loaded.language_model
         loaded = loaded._replace(
             encoder=loaded.encoder.with_gates(library),
             decoder=loaded.decoder.with_gates(library),
+            language_model=language_model and language_model.with_gates(library),
             library=picks,
         )
         rest = f"gates {_implementation(library)}, tokens picked {_implementation(picks)}"
@@ -96,7 +99,7 @@ def _variants(
     loaded: LoadedVersion, library: ModelFunctions | None, int8: bool
 ) -> Iterator[tuple[_ProductKind, LoadedVersion]]:
     """Yield the version with each kind of products that this machine has, the fastest first."""
-    largest = loaded.buckets[-1]
+    largest, language_model = loaded.buckets[-1], loaded.language_model
 
     def by_onednn(layer: Linear) -> Product:
         return pack_onednn(layer, largest)
@@ -113,6 +116,7 @@ def _variants(
             variant = loaded._replace(
                 encoder=loaded.encoder.with_products(kind.pack),
                 decoder=loaded.decoder.with_products(kind.pack, kind.pack_for_steps),
+                language_model=language_model and language_model.with_products(kind.pack),
                 buckets=tuple(range(1, largest + 1)),
             )
         except (AttributeError, NotImplementedError, RuntimeError) as error:
@@ -125,7 +129,10 @@ def _products_agree(loaded: LoadedVersion) -> bool:
     """Return whether every product gives a row the same bits in any batch, at any index."""
     largest = loaded.buckets[-1]
     generator = torch.Generator().manual_seed(1)
-    for product in (*loaded.encoder.products(), *loaded.decoder.products()):
+    products = [*loaded.encoder.products(), *loaded.decoder.products()]
+    if loaded.language_model is not None:
+        products += loaded.language_model.products()
+    for product in products:
         rows = torch.randn(largest, product.inputs, generator=generator)
         expected = product(rows)
         for count in loaded.buckets:
@@ -166,15 +173,17 @@ def _traces(
     lengths: torch.Tensor,
     size: int,
 ) -> torch.Tensor:
-    """(rows, latent), (rows, steps), (rows,) -> (rows, 2 * latent + vocab).
+    """(rows, latent), (rows, steps), (rows,) -> (rows, 2 * latent + vocab), or + 2 * vocab.
 
-    The columns are the numbers that a client can see: mean, log-variance and logits.
+    The columns are the numbers that a client can see, or that choose for it: mean, log-variance,
+    and logits of the decoder and of the language model, where there is one.
     """
     rows = len(latents)
     posterior = loaded.encoder.encode(tokens, tokens.flip(1), lengths, (size,))
-    return torch.cat(
-        [posterior.mean, posterior.logvar, _logits(loaded.decoder, latents, tokens, size)[:rows]], 1
-    )
+    columns = [*posterior, _logits(loaded.decoder, latents, tokens, size)[:rows]]
+    if loaded.language_model is not None:
+        columns.append(_logits(loaded.language_model, latents[:, :0], tokens, size)[:rows])
+    return torch.cat(columns, 1)
 
 
 def _logits(

@@ -1,16 +1,11 @@
-"""Candidates of a paraphrase: judged on three axes, and chosen.
+"""The choice among candidates of a paraphrase, by the axes that they are judged on."""
 
-Adequacy asks how much source and candidate say of each other, fluency how likely the candidate is
-as a sentence, novelty how little of the source it repeats. A copy is as adequate as can be and not
-novel; a sentence about something else is novel and not adequate.
-"""
-
-from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 
+from textvae.engine.axes import Axes
 from textvae.text.sentence import letters
 
 Reason = Literal["copy", "repeat", "not-adequate", "not-fluent", "not-novel", "length"]
@@ -20,26 +15,6 @@ ADEQUACY, NOVELTY = 2.0, 2.0
 # What a candidate loses that shares all its words with one that is chosen already (maximal marginal
 # relevance, Carbonell & Goldstein 1998).
 REPETITION = 0.5
-
-
-class Axes(NamedTuple):
-    """What a candidate is judged by."""
-
-    adequacy: float
-    """Nats a token by which source and candidate make each other likelier than the language model
-    does: the mean of both directions (Li et al. 2016); 0 where neither says anything of the other,
-    and never less."""
-    fluency: float
-    """Nats a token, the end counted, under the language model; lower is more fluent."""
-    new_words: float
-    """Share of its words that the source does not have, 0 to 1."""
-    new_bigrams: float
-    """Share of its pairs of adjacent words, both ends counted, that the source does not have."""
-
-    @property
-    def novelty(self) -> float:
-        """Return the mean of the two shares."""
-        return (self.new_words + self.new_bigrams) / 2
 
 
 class Bounds(NamedTuple):
@@ -53,8 +28,8 @@ class Bounds(NamedTuple):
 class Candidate(NamedTuple):
     """A sentence that was drawn, and its axes."""
 
-    index: int
-    """Its number among all that were drawn for the source."""
+    number: int
+    """Its place among all that were drawn for the source."""
     text: str
     ended: bool
     """False where the token limit cut it."""
@@ -68,34 +43,6 @@ class Choice(NamedTuple):
     """The best first."""
     missing: list[Reason]
     """One for each that is missing: why the best of the others were rejected."""
-
-
-def adequacy(
-    source_gain_nats: float, source_tokens: int, candidate_gain_nats: float, candidate_tokens: int
-) -> float:
-    """Return the adequacy of a candidate from what each makes the other likelier, in nats; tokens
-    count the end."""
-    gains = (source_gain_nats / source_tokens, candidate_gain_nats / candidate_tokens)
-    return max(0.0, sum(gains) / 2)
-
-
-def new_shares(text: str, source: str) -> tuple[float, float]:
-    """Return the shares of words and of bigrams of a text that the source does not have."""
-    shares = []
-    for length in (1, 2):
-        own, known = _ngrams(text, length), _ngrams(source, length)
-        total = sum(own.values())
-        new = sum(count for ngram, count in own.items() if ngram not in known)
-        shares.append(new / total if total else 0.0)
-    return shares[0], shares[1]
-
-
-def _ngrams(text: str, length: int) -> Counter[tuple[str, ...]]:
-    """Return the n-grams of words, without case; bigrams know the ends of the sentence."""
-    words = text.casefold().split()
-    if length > 1:
-        words = ["", *words, ""]
-    return Counter(zip(*(words[start:] for start in range(length)), strict=False))
 
 
 def score(axes: Axes, closeness: float) -> float:
@@ -119,7 +66,7 @@ def choose(
 
     Each choice weighs its score against the words that it shares with those chosen before.
     """
-    ranked = sorted(candidates, key=lambda one: (-score(one.axes, closeness), one.index))
+    ranked = sorted(candidates, key=lambda one: (-score(one.axes, closeness), one.number))
     rejected: list[Reason] = []
     seen = set[str]()
     possible = []

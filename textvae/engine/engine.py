@@ -5,7 +5,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future, InvalidStateError
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 
@@ -13,60 +13,18 @@ from textvae.config.serve import ServeConfig
 from textvae.decode.rows import FinishedRow, Row
 from textvae.decode.slots import Slots, SpecialIds
 from textvae.engine.answers import Reply
-from textvae.engine.limits import Limits, limits_of
+from textvae.engine.job import Job, Request
+from textvae.engine.limits import limits_of
 from textvae.engine.load import LoadedVersion
-from textvae.engine.plan import Plan, Planning
+from textvae.engine.plan import Outcome, Planning
 from textvae.errors import BusyError, InputError
 from textvae.store.versions import Version
-from textvae.text.tokenizer import BOS, EOS, Tokenizer
+from textvae.text.tokenizer import EOS, Tokenizer
 from textvae.threads import available_threads
 
 Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
-
-
-class Request(Protocol[Answer]):
-    """What the engine needs of a request; each file of `engine/operations/` has one such class."""
-
-    @property
-    def seed(self) -> int:
-        """Seed of all random numbers."""
-
-    @property
-    def first_index(self) -> int:
-        """Number of the first item among all items of the caller."""
-
-    @property
-    def rows(self) -> int:
-        """Cost of the request: rows in the decoder, or latents that Encode returns."""
-
-    def check(self, limits: Limits) -> None:
-        """Raise InputError unless within the limits; `plan` checks the width of latents."""
-
-    def plan(self, loaded: LoadedVersion, limits: Limits, owner: object) -> Planning[Answer]:
-        """Plan the work of a checked request; `owner` marks its rows."""
-
-
-class Job:
-    """A request on its way through the engine."""
-
-    def __init__(self, request: Request[Any], cost: int) -> None:
-        self.request = request
-        self.cost = cost
-        self.future: Future[Reply] = Future()
-        self.submitted_ns = time.perf_counter_ns()
-        self.started_ns = 0
-        self.planning: Planning[Any] | None = None
-        self.has_bucket = False
-        """Whether its planning has stopped before a bucket of sentences to encode."""
-        self.plan: Plan[Any] | None = None
-        self.finished: dict[int, FinishedRow] = {}
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the caller cancelled the future."""
-        return self.future.cancelled()
 
 
 class Load(NamedTuple):
@@ -94,7 +52,7 @@ class Engine:
         self.arithmetic = arithmetic
         self.limits = limits_of(config)
         self._loaded = loaded
-        special = SpecialIds(BOS, EOS, Tokenizer.forbidden)
+        special = SpecialIds(EOS, Tokenizer.forbidden)
         self._slots = Slots(loaded.decoder, special, loaded.buckets, loaded.library)
         self._threads = threads_of(config)
         self._condition = threading.Condition()
@@ -104,7 +62,7 @@ class Engine:
         self._closing = False
         self._planning: deque[Job] = deque()
         self._waiting: deque[Row] = deque()
-        self._planned: set[Job] = set()
+        self._decoding: set[Job] = set()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
@@ -187,7 +145,7 @@ class Engine:
         return True
 
     def _plan_requests(self) -> None:
-        """Turn requests into rows, with one bucket of sentences encoded between two steps.
+        """Advance requests to their rows, with one bucket of sentences between two steps.
 
         Running rows thus wait for one bucket at most, and requests of several buckets take turns.
         """
@@ -197,32 +155,46 @@ class Engine:
                 self._release(job)
                 continue
             before = buckets_left
-            while job.planning is not None and (buckets_left or not job.has_bucket):
-                buckets_left -= job.has_bucket
+            if not job.has_bucket:
                 self._advance(job)
-            if job.planning is not None:
+            while job.has_bucket and buckets_left:
+                buckets_left -= 1
+                self._advance(job)
+            if job.has_bucket:
                 (served if buckets_left < before else unserved).append(job)
         self._planning = deque(unserved + served)
 
-    def _advance(self, job: Job) -> None:
-        """Advance a request's planning by one bucket; answer a request without rows."""
+    def _advance(self, job: Job, finished: list[FinishedRow] | None = None) -> None:
+        """Advance a request's planning to its next bucket or rows, or to its answer.
+
+        `finished`: the rows it waited for; None where it waited for none.
+        """
+        planning = cast(Planning[Any], job.planning)
+        job.has_bucket = False
         try:
-            next(cast(Planning[Any], job.planning))
-            job.has_bucket = True
-            return
+            rows = next(planning) if finished is None else planning.send(finished)
+            while rows is not None and not rows:
+                rows = planning.send([])
+            numbers = [row.number for row in rows or ()]
+            assert numbers == list(range(len(numbers))), f"rows are numbered from 0, not {numbers}"
         except StopIteration as end:
-            job.plan = end.value
+            self._answer(job, end.value)
         except InputError as error:
             self._fail(job, error)
         except Exception as error:
-            log.exception("engine: a request could not be planned")
+            log.exception("engine: the planning of a request failed")
             self._fail(job, error)
-        job.planning, job.has_bucket = None, False
-        if job.plan is not None:
-            self._planned.add(job)
-            self._waiting.extend(job.plan.rows)
-            if not job.plan.rows:
-                self._answer(job)
+        else:
+            job.has_bucket, job.rows = rows is None, rows or []
+            self._wait_for_rows(job)
+
+    def _wait_for_rows(self, job: Job) -> None:
+        """Let a request's rows, if it has any, wait for slots."""
+        if job.rows:
+            self._decoding.add(job)
+            self._waiting.extend(job.rows)
+        if job.cancelled:  # a release before the rows were added has not forgotten them
+            self._release(job)
 
     def _admit(self) -> None:
         """Let waiting rows join the batch, oldest first, without the rows of cancelled requests."""
@@ -236,32 +208,18 @@ class Engine:
         self._slots.admit(rows)
 
     def _collect(self, finished: FinishedRow) -> None:
-        """Store a finished row; answer its request when it is the last."""
+        """Store a finished row; advance its request when it is the last that it waits for."""
         job = cast(Job, finished.row.owner)
-        job.finished[finished.row.number] = finished
-        assert job.plan is not None, "a row ran before its request was planned; this is a bug"
-        if len(job.finished) == len(job.plan.rows):
-            self._answer(job)
+        rows = job.store(finished)
+        if rows and not job.cancelled:
+            self._decoding.discard(job)
+            self._advance(job, rows)
+            if job.has_bucket:
+                self._planning.append(job)
 
-    def _answer(self, job: Job) -> None:
+    def _answer(self, job: Job, outcome: Outcome[Any]) -> None:
         """Set the result of the request's future."""
-        assert job.plan is not None, "answered before it was planned; this is a bug"
-        finished = [job.finished[number] for number in range(len(job.plan.rows))]
-        try:
-            result = job.plan.finish(finished)
-        except Exception as error:
-            log.exception("engine: an answer could not be assembled")
-            self._fail(job, error)
-            return
-        now_ns = time.perf_counter_ns()
-        reply = Reply(
-            result,
-            job.request.seed,
-            (job.started_ns - job.submitted_ns) // 1000,
-            (now_ns - job.started_ns) // 1000,
-            job.plan.tokens_read + sum(len(row.tokens) for row in finished),
-            max((row.batch_rows for row in finished), default=0),
-        )
+        reply = job.reply(outcome)
         self._release(job)
         if job.future.set_running_or_notify_cancel():
             job.future.set_result(reply)
@@ -277,16 +235,16 @@ class Engine:
 
     def _release(self, job: Job) -> None:
         """Forget a request; its cost no longer counts."""
-        self._planned.discard(job)
+        self._decoding.discard(job)
         with self._condition:
             self._cost -= job.cost
             job.cost = 0
 
     def _fail_running(self, error: Exception) -> None:
-        """Fail all requests that were planned and not answered; empty the slots and the queue."""
+        """Fail all requests with rows; empty the slots and the queue."""
         self._slots.clear()
         self._waiting.clear()
-        for job in list(self._planned):
+        for job in list(self._decoding):
             self._fail(job, error)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -11,20 +11,23 @@ from safetensors.torch import load
 
 from textvae.config.training import ModelConfig
 from textvae.decode.native import DecodeFunctions
+from textvae.decode.pick import log_sums
 from textvae.errors import CorruptError, InputError
 from textvae.latent.prior import FittedPrior, prior_of
-from textvae.model.exact import BUCKETS, ExactDecoder, ExactEncoder
+from textvae.model.exact import BUCKETS, ExactDecoder, ExactEncoder, bucket_of, pad_rows
 from textvae.model.network import LanguageModel, SentenceVae, reverse
 from textvae.settings import from_mapping
 from textvae.store.attachments import read_attachment
 from textvae.store.versions import Version
-from textvae.text.batches import batch_of
+from textvae.text.batches import Batch, batch_of
 from textvae.text.sentence import normalise
 from textvae.text.tokenizer import Tokenizer
 from textvae.version_files import LANGUAGE_MODEL_FILE, VAE_FILE, tokenizer_of
 
 PRIOR_ATTACHMENT = "prior"
 PRIOR_FILE = "prior.safetensors"
+
+Value = TypeVar("Value")
 
 
 class Posteriors(NamedTuple):
@@ -45,6 +48,10 @@ class LoadedVersion(NamedTuple):
     buckets: tuple[int, ...] = BUCKETS
     library: DecodeFunctions | None = None
     """From `native`: the functions that pick tokens in C; None for torch and NumPy."""
+    language_model: ExactDecoder | None = None
+    """None for a network that is not from a version."""
+    rephrases: bool = False
+    """Whether it learned from groups of sentences that say the same."""
 
     def tokens(self, sentences: Mapping[str, str], tokens_max: int) -> list[list[int]]:
         """Return the token ids of the sentences, which are named by their fields.
@@ -62,25 +69,17 @@ class LoadedVersion(NamedTuple):
 
     def posteriors(self, encoded: list[list[int]]) -> Posteriors:
         """Return the posteriors of n sentences, given as token ids, in the caller's order."""
-        encoding = self.encoding(encoded)
-        while True:
-            try:
-                next(encoding)
-            except StopIteration as end:
-                posteriors: Posteriors = end.value
-                return posteriors
+        return compute_all_buckets(self.encoding(encoded))
 
     def encoding(self, encoded: list[list[int]]) -> Generator[None, None, Posteriors]:
         """Compute `posteriors` bucket by bucket: yield before each bucket, return them all.
 
         Sentences of similar length share a bucket, which changes no number.
         """
-        order = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
         mean = np.empty((len(encoded), self.latent), np.float32)
         logvar = np.empty_like(mean)
-        for first in range(0, len(order), self.buckets[-1]):
+        for bucket in self._buckets_of(encoded):
             yield
-            bucket = order[first : first + self.buckets[-1]]
             batch = batch_of([encoded[number] for number in bucket])
             with torch.inference_mode():
                 tokens, lengths = torch.from_numpy(batch.tokens), torch.from_numpy(batch.lengths)
@@ -89,25 +88,93 @@ class LoadedVersion(NamedTuple):
             mean[bucket], logvar[bucket] = posterior.mean.numpy(), posterior.logvar.numpy()
         return Posteriors(mean, logvar)
 
+    def language_model_nats(self, encoded: list[list[int]]) -> Generator[None, None, np.ndarray]:
+        """Compute -log p(x) of n sentences, ends included, under the version's language model.
+
+        As `encoding`: of token ids, bucket by bucket, in the caller's order. Returns (n,) float64.
+        """
+        assert self.language_model is not None, "a network without a language model has no nats"
+        nats = np.empty(len(encoded))
+        for bucket in self._buckets_of(encoded):
+            yield
+            batch = batch_of([encoded[number] for number in bucket])
+            with torch.inference_mode():
+                found = sentence_nats(self.language_model, batch, self.buckets, self.library)
+            nats[bucket] = found
+        return nats
+
+    def _buckets_of(self, encoded: list[list[int]]) -> list[list[int]]:
+        """Return the numbers of the sentences by buckets, those of similar length in one."""
+        order = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
+        size = self.buckets[-1]
+        return [order[first : first + size] for first in range(0, len(order), size)]
+
+
+def sentence_nats(
+    decoder: ExactDecoder,
+    batch: Batch,
+    buckets: tuple[int, ...],
+    library: DecodeFunctions | None = None,
+) -> np.ndarray:
+    """(rows, time), (rows,) -> (rows,) float64 nats of sentences and their ends, -log p(x).
+
+    At most as many rows as the largest bucket. The longest come first: as rows end, a step has
+    fewer.
+    """
+    order = np.argsort(-batch.lengths, kind="stable")
+    tokens, lengths = batch.tokens[order], batch.lengths[order]
+    size = bucket_of(len(tokens), buckets)
+    inputs = pad_rows(torch.from_numpy(tokens), size)
+    state = decoder.start(torch.zeros(size, 0))
+    nats = np.zeros(len(tokens))
+    # The token of step t is predicted of rows that have another one after it.
+    lives = (lengths[:, None] > np.arange(1, tokens.shape[1])).sum(0)
+    for step, live in enumerate(lives.tolist()):
+        rows = slice(bucket_of(live, buckets))
+        logits, state = decoder.step(inputs[rows, step], state.select(rows))
+        logits = logits[:live]
+        targets = logits.numpy()[np.arange(live), tokens[:live, step + 1]]
+        nats[:live] += log_sums(logits, library) - targets
+    return nats[np.argsort(order)]
+
+
+def compute_all_buckets(computation: Generator[None, None, Value]) -> Value:
+    """Return what `encoding` or `language_model_nats` returns in the end."""
+    while True:
+        try:
+            next(computation)
+        except StopIteration as end:
+            value: Value = end.value
+            return value
+
 
 def load_version(registry: Path, version: Version) -> LoadedVersion:
     """Load the parts of a verified version, with its fitted prior where one is attached."""
-    config = from_mapping(ModelConfig, version.manifest["model_config"], "manifest.model_config")
     tokenizer = tokenizer_of(version.folder)
-    model = SentenceVae(config, tokenizer.vocab)
-    _fill(model, version.folder / VAE_FILE)
+    vae, language_model = _read_networks(version, tokenizer.vocab)
+    latent = vae.decoder.latent
     attached = read_attachment(registry, version, PRIOR_ATTACHMENT)
-    prior = prior_of(attached[PRIOR_FILE], config.latent) if attached else None
+    prior = prior_of(attached[PRIOR_FILE], latent) if attached else None
     with torch.inference_mode():
         return LoadedVersion(
-            tokenizer, ExactEncoder(model), ExactDecoder(model), config.latent, prior
+            tokenizer,
+            ExactEncoder(vae),
+            ExactDecoder(vae),
+            latent,
+            prior,
+            language_model=ExactDecoder(language_model),
+            rephrases=bool(version.manifest.get("siblings")),
         )
 
 
 def load_networks(version: Version) -> tuple[SentenceVae, LanguageModel]:
     """Load the trained networks of a verified version, for evaluation."""
+    return _read_networks(version, tokenizer_of(version.folder).vocab)
+
+
+def _read_networks(version: Version, vocab: int) -> tuple[SentenceVae, LanguageModel]:
+    """Read the networks of a verified version, whose tokenizer has so many ids."""
     config = from_mapping(ModelConfig, version.manifest["model_config"], "manifest.model_config")
-    vocab = tokenizer_of(version.folder).vocab
     vae, language_model = SentenceVae(config, vocab), LanguageModel(config, vocab)
     _fill(vae, version.folder / VAE_FILE)
     _fill(language_model, version.folder / LANGUAGE_MODEL_FILE)

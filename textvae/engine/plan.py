@@ -1,10 +1,10 @@
-"""The plan of a request: sentences to encode, rows for the decoder, the answer from these rows.
+"""The planning of a request: sentences to encode, rows for the decoder, the answer from both.
 
-Here is what the operations share; each has its own plan in `engine/operations/`.
+Here is what the operations share; each has its own planning in `engine/operations/`.
 """
 
 import itertools
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -20,17 +20,20 @@ from textvae.text.tokenizer import Tokenizer
 Answer = TypeVar("Answer")
 
 
-class Plan(NamedTuple, Generic[Answer]):
-    """A request's work."""
+class Outcome(NamedTuple, Generic[Answer]):
+    """What the planning of a request ends with."""
 
-    rows: list[Row]
-    finish: Callable[[list[FinishedRow]], Answer]
-    """Makes the answer from the finished rows, in the order of `rows`."""
+    answer: Answer
     tokens_read: int
 
 
-Planning = Generator[None, None, Plan[Answer]]
-"""Yields before each bucket of sentences to encode, returns the plan; may raise InputError."""
+Planning = Generator[list[Row] | None, list[FinishedRow], Outcome[Answer]]
+"""Does the work of a request in steps, between which other requests have theirs.
+
+It yields None before each bucket of sentences to compute, and a list of rows, numbered from 0, to
+have them decoded: it is sent the finished rows in that order. It may do both any number of times,
+then returns its outcome; it may raise InputError.
+"""
 
 
 def name_sentences(sentences: tuple[str, ...]) -> dict[str, str]:

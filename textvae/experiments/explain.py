@@ -28,7 +28,7 @@ from textvae.model.network import SentenceVae
 from textvae.progress import ProgressCallback
 from textvae.reporting.plots import Panel
 from textvae.text.sentence import Sentence
-from textvae.text.tokenizer import BOS, EOS, Tokenizer
+from textvae.text.tokenizer import EOS, Tokenizer
 from textvae.training.recipe import Recipe
 from textvae.training.run import run_name, train_vae
 from textvae.training.tokenized_corpus import TokenizedCorpus, tokenize_corpus
@@ -226,7 +226,7 @@ def _decode_greedily(loaded: LoadedVersion, latents: np.ndarray, tokens_max: int
 
     Greedy, so that an invalid sentence is due to the latent alone.
     """
-    slots = Slots(loaded.decoder, SpecialIds(BOS, EOS, Tokenizer.forbidden), BUCKETS)
+    slots = Slots(loaded.decoder, SpecialIds(EOS, Tokenizer.forbidden), BUCKETS)
     tokens: list[list[int]] = [[] for _ in latents]
     with torch.inference_mode():
         for first in range(0, len(latents), slots.capacity):

@@ -27,7 +27,7 @@ from textvae.model.exact import BUCKETS, ExactDecoder, ExactEncoder
 from textvae.model.network import SentenceVae, fold_batchnorm
 from textvae.progress import ProgressCallback
 from textvae.sealed import read_checkpoint_files
-from textvae.text.tokenizer import BOS, EOS, Tokenizer
+from textvae.text.tokenizer import EOS, Tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ def _checkpoints(run: Path) -> list[Path]:
 def _decode_greedily(loaded: LoadedVersion, latents: np.ndarray, tokens_max: int) -> list[str]:
     """(n, latent) -> n sentences, one row of the decoder's batch each."""
     assert len(latents) <= BUCKETS[-1], f"at most {BUCKETS[-1]} latents, got {len(latents)}"
-    slots = Slots(loaded.decoder, SpecialIds(BOS, EOS, Tokenizer.forbidden), BUCKETS)
+    slots = Slots(loaded.decoder, SpecialIds(EOS, Tokenizer.forbidden), BUCKETS)
     slots.admit([Row(None, number, latent, tokens_max) for number, latent in enumerate(latents)])
     finished: list[FinishedRow] = []
     while slots.running:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from textvae.model.gates import GateFunctions, PooledStates, gru_gates
-from textvae.model.network import LOGVAR_RANGE, SentenceVae
+from textvae.model.network import LOGVAR_RANGE, SentenceVae, TiedDecoder
 from textvae.model.posterior import Posterior
 from textvae.model.products import Linear, Product
 
@@ -171,28 +171,40 @@ class DecoderState(NamedTuple):
         return DecoderState(*(torch.cat(parts) for parts in zip(self, others, strict=True)))
 
 
-class ExactDecoder:
-    """One token a row and a call: the decoder of a trained model."""
+class LatentLayers(NamedTuple):
+    """The layers by which a latent enters the decoder."""
 
-    def __init__(self, model: SentenceVae) -> None:
+    start: Product
+    gates: Product
+    output: Product
+
+
+class ExactDecoder:
+    """One token a row and a call: the decoder of a trained VAE, or a language model."""
+
+    def __init__(self, model: TiedDecoder) -> None:
         embedding = model.embedding.weight
         decoder = model.decoder
         embed, hidden = embedding.shape[1], decoder.gru.hidden_size
-        assert decoder.start is not None, "a decoder that is served has a latent"
         cell = gru_cell(decoder.gru, embedding)
         # One product of a state for the next gates and this output: weights are read in one go.
         assert isinstance(cell.recurrent, Linear), "a trained layer is not packed yet"
         joint = torch.cat([cell.recurrent.weight, decoder.output.weight[:, :hidden]])
         bias = torch.cat([decoder.gru.get_parameter("bias_hh_l0"), torch.zeros(embed)])
         self.cell: GruCell = cell._replace(recurrent=Linear(joint, bias))
-        self.start_layer: Product = _linear(decoder.start)
-        by_latent = decoder.gru.get_parameter("weight_ih_l0")[:, embed:]
-        self.latent_gates: Product = Linear(by_latent.clone())
-        by_latent = decoder.output.weight[:, hidden:]
-        self.latent_output: Product = Linear(by_latent.clone(), decoder.output.bias)
+        self.output_bias: Tensor = decoder.output.bias
+        self.by_latent: LatentLayers | None = None
+        if decoder.start is not None:
+            gates = decoder.gru.get_parameter("weight_ih_l0")[:, embed:]
+            output = decoder.output.weight[:, hidden:]
+            self.by_latent = LatentLayers(
+                _linear(decoder.start),
+                Linear(gates.clone()),
+                Linear(output.clone(), decoder.output.bias),
+            )
         self.logits: Product = Linear(embedding, decoder.bias)
         self.vocab = len(embedding)
-        self.hidden = hidden
+        self.hidden, self.wide = hidden, 3 * hidden
         self.embed = embed
 
     def with_products(self, pack: PackLayer, pack_steps: PackLayer | None = None) -> "ExactDecoder":
@@ -202,15 +214,14 @@ class ExactDecoder:
         pack_steps = pack_steps or pack
         other.cell = self.cell._replace(recurrent=_pack_product(pack_steps, self.cell.recurrent))
         other.logits = _pack_product(pack_steps, self.logits)
-        other.start_layer = _pack_product(pack, self.start_layer)
-        other.latent_gates = _pack_product(pack, self.latent_gates)
-        other.latent_output = _pack_product(pack, self.latent_output)
+        if self.by_latent is not None:
+            packed = (_pack_product(pack, layer) for layer in self.by_latent)
+            other.by_latent = LatentLayers(*packed)
         return other
 
     def products(self) -> list[Product]:
         """Return all of its matrix products."""
-        by_latent = [self.start_layer, self.latent_gates, self.latent_output]
-        return [self.cell.recurrent, *by_latent, self.logits]
+        return [self.cell.recurrent, *(self.by_latent or ()), self.logits]
 
     def with_gates(self, library: GateFunctions | None) -> "ExactDecoder":
         """Return the same decoder with gates from `native`."""
@@ -219,15 +230,22 @@ class ExactDecoder:
         return other
 
     def start(self, latents: Tensor) -> DecoderState:
-        """(rows, latent), as many rows as a bucket has -> their state before the first step."""
-        state = torch.tanh(self.start_layer(latents))
-        by_latent = self.latent_gates(latents), self.latent_output(latents)
-        return DecoderState(state, self.cell.recurrent(state), *by_latent)
+        """(rows, latent), as many rows as a bucket has -> their state before the first step.
+
+        A language model's latents have no columns.
+        """
+        if self.by_latent is None:
+            rows = len(latents)
+            state, gates = latents.new_zeros(rows, self.hidden), latents.new_zeros(rows, self.wide)
+            output = self.output_bias.repeat(rows, 1)
+        else:
+            state = torch.tanh(self.by_latent.start(latents))
+            gates, output = self.by_latent.gates(latents), self.by_latent.output(latents)
+        return DecoderState(state, self.cell.recurrent(state), gates, output)
 
     def empty_state(self) -> DecoderState:
         """Return the state of no rows."""
-        wide = 3 * self.hidden
-        widths = (self.hidden, wide + self.embed, wide, self.embed)
+        widths = (self.hidden, self.wide + self.embed, self.wide, self.embed)
         return DecoderState(*(torch.zeros(0, width) for width in widths))
 
     def step(self, tokens: Tensor, before: DecoderState) -> tuple[Tensor, DecoderState]:
@@ -235,5 +253,5 @@ class ExactDecoder:
         library, table = self.cell.library, self.cell.table
         state = gru_gates(library, table, tokens, before.gates, before.product, before.state)
         product = self.cell.recurrent(state)
-        output = product[:, 3 * self.hidden :] + before.output
+        output = product[:, self.wide :] + before.output
         return self.logits(output), before._replace(state=state, product=product)

@@ -94,9 +94,7 @@ def paraphrase(reply: Reply, message: pb.ParaphraseRequest, version: str) -> pb.
         for each in result.results
     )
     method = pb.METHOD_REPHRASE if result.method == "rephrase" else pb.METHOD_DRAW
-    return pb.ParaphraseResponse(
-        results=results, metadata=_metadata(reply, version), method=method
-    )
+    return pb.ParaphraseResponse(results=results, metadata=_metadata(reply, version), method=method)
 
 
 def score(reply: Reply, message: pb.ScoreRequest, version: str) -> pb.ScoreResponse:

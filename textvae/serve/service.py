@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import grpc
 
 from textvae.engine.answers import Reply
-from textvae.engine.engine import Request
+from textvae.engine.job import Request
 from textvae.serve import requests, responses
 from textvae.serve.champion import Champion
 from textvae.v1 import textvae_pb2 as pb

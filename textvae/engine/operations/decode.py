@@ -9,7 +9,7 @@ import numpy as np
 from textvae.engine.answers import GeneratedSentence
 from textvae.engine.limits import Limits, check_address, check_finite, check_width
 from textvae.engine.load import LoadedVersion
-from textvae.engine.plan import Address, Plan, Planning, decoder_rows, generated_sentences
+from textvae.engine.plan import Address, Outcome, Planning, decoder_rows, generated_sentences
 from textvae.options import GREEDY, Options
 from textvae.ranges import check_within
 
@@ -43,18 +43,12 @@ class DecodeRequest:
         check_address(self.seed, self.first_index)
 
     def plan(self, loaded: LoadedVersion, limits: Limits, owner: object) -> Planning[DecodeResult]:
-        """Plan one row per latent; raise InputError for latents of another width."""
+        """Decode one row per latent; raise InputError for latents of another width."""
         address = Address(self.seed, self.first_index)
-        yield from ()
         latents = check_width("latents", self.latents, loaded.latent)
-        rows = decoder_rows(owner, latents, address, self.options, limits)
-        return Plan(
-            rows,
-            lambda finished: DecodeResult(
-                generated_sentences(loaded.tokenizer, finished, self.options), latents
-            ),
-            0,
-        )
+        finished = yield decoder_rows(owner, latents, address, self.options, limits)
+        sentences = generated_sentences(loaded.tokenizer, finished, self.options)
+        return Outcome(DecodeResult(sentences, latents), 0)
 
 
 def decode_all(

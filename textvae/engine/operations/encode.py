@@ -8,7 +8,7 @@ import numpy as np
 
 from textvae.engine.limits import Limits, check_address, check_rows, check_sentences
 from textvae.engine.load import LoadedVersion
-from textvae.engine.plan import Address, Plan, Planning, draw_latents, name_sentences
+from textvae.engine.plan import Address, Outcome, Planning, draw_latents, name_sentences
 from textvae.ranges import check_within
 
 
@@ -45,13 +45,13 @@ class EncodeRequest:
         check_address(self.seed, self.first_index)
 
     def plan(self, loaded: LoadedVersion, limits: Limits, owner: object) -> Planning[EncodeResult]:
-        """Plan no rows: the answer needs the posteriors alone."""
+        """Encode the sentences; no row is decoded."""
         address = Address(self.seed, self.first_index)
         ids = loaded.tokens(name_sentences(self.sentences), limits.tokens_max)
         posteriors = yield from loaded.encoding(ids)
         samples = draw_latents(*posteriors, self.samples, address, loaded.library)
         result = EncodeResult(posteriors.mean, posteriors.logvar, samples)
-        return Plan([], lambda _: result, sum(map(len, ids)))
+        return Outcome(result, sum(map(len, ids)))
 
 
 def encode_all(

@@ -5,11 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textvae.decode.rows import FinishedRow
 from textvae.engine.answers import GeneratedSentence
 from textvae.engine.limits import Limits, check_address, check_finite, check_sentence, check_width
 from textvae.engine.load import LoadedVersion
-from textvae.engine.plan import Address, Plan, Planning, decoder_rows, generated_sentences
+from textvae.engine.plan import Address, Outcome, Planning, decoder_rows, generated_sentences
 from textvae.latent.paths import path
 from textvae.options import GREEDY, PATH_DEFAULT, Options, PathShape
 from textvae.ranges import check_within
@@ -54,7 +53,7 @@ class InterpolateRequest:
     def plan(
         self, loaded: LoadedVersion, limits: Limits, owner: object
     ) -> Planning[InterpolateResult]:
-        """Plan one row per step; raise InputError for latents of another width."""
+        """Decode one row per step; raise InputError for latents of another width."""
         address = Address(self.seed, self.first_index)
         points = np.empty((len(self.points), loaded.latent), np.float32)
         of_sentences = [index for index, point in enumerate(self.points) if isinstance(point, str)]
@@ -66,10 +65,7 @@ class InterpolateRequest:
                 field = f"points[{index}].latents"
                 points[index] = check_width(field, point[None], loaded.latent)[0]
         walk = path(points, self.steps, self.path)
-        rows = decoder_rows(owner, walk.latents, address, self.options, limits)
-
-        def finish(finished: list[FinishedRow]) -> InterpolateResult:
-            sentences = generated_sentences(loaded.tokenizer, finished, self.options)
-            return InterpolateResult(walk.positions.tolist(), sentences, walk.latents)
-
-        return Plan(rows, finish, sum(map(len, ids)))
+        finished = yield decoder_rows(owner, walk.latents, address, self.options, limits)
+        sentences = generated_sentences(loaded.tokenizer, finished, self.options)
+        result = InterpolateResult(walk.positions.tolist(), sentences, walk.latents)
+        return Outcome(result, sum(map(len, ids)))

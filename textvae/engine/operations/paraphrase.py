@@ -1,102 +1,240 @@
-"""Paraphrase: sentences to variations of each, decoded from draws about its posterior mean."""
+"""Paraphrase: sentences to variations of each, rephrased or drawn, and the best of the candidates.
+
+A rephrasing is what the decoder writes of a sentence's posterior when its first token says so; a
+draw is what it rebuilds of a point near the posterior's mean.
+"""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from textvae.decode.rows import FinishedRow
 from textvae.engine.answers import GeneratedSentence
+from textvae.engine.axes import Axes, Judge
+from textvae.engine.candidates import Bounds, Candidate, Reason, choose
 from textvae.engine.limits import Limits, check_address, check_rows, check_sentences
 from textvae.engine.load import LoadedVersion
 from textvae.engine.plan import (
     Address,
-    Plan,
+    Outcome,
     Planning,
     decoder_rows,
     draw_latents,
     generated_sentences,
     name_sentences,
 )
-from textvae.options import GREEDY, RADIUS_DEFAULT, RADIUS_MAX, Options
+from textvae.errors import InputError
+from textvae.options import (
+    AXIS_MAX_NATS,
+    CANDIDATES_MAX,
+    CLOSENESS_DEFAULT,
+    DRAW_CANDIDATES,
+    GREEDY,
+    METHOD_DEFAULT,
+    RADIUS_DEFAULT,
+    RADIUS_MAX,
+    REPHRASE_CANDIDATES,
+    Method,
+    Options,
+)
 from textvae.ranges import check_within
 from textvae.text.sentence import normalise
+from textvae.text.siblings import REBUILD, REPHRASE
+
+
+class Variation(NamedTuple):
+    """A variation of a sentence."""
+
+    sentence: GeneratedSentence
+    latent: np.ndarray
+    """(latent,) float32"""
+    distance: float
+    """sqrt(mean_d(((z_d - mu_d) / sigma_d)^2)), in posterior deviations."""
+    axes: Axes | None = None
+    """None where it was not judged."""
+
+
+class Variations(NamedTuple):
+    """The variations of one sentence: the best first or, not judged, the nearest latent first."""
+
+    variations: list[Variation]
+    latents: np.ndarray
+    """(variations, latent) float32"""
+    missing: list[Reason]
+    """Why there are fewer than were asked for, one for each; empty where they were not judged."""
+    source_fluency: float
+    """Nats a token of the sentence itself under the language model; 0 where nothing is judged."""
 
 
 class ParaphraseResult(NamedTuple):
-    """For each sentence its variations, nearest first, with their latents, (variations, latent).
+    """For each sentence its variations."""
 
-    A distance is sqrt(mean_d(((z_d - mu_d) / sigma_d)^2)), in posterior deviations.
-    """
-
-    variations: list[list[GeneratedSentence]]
-    latents: list[np.ndarray]
-    distances: list[list[float]]
+    results: list[Variations]
+    method: Literal["rephrase", "draw"]
 
 
 @dataclass(frozen=True)
 class ParaphraseRequest:
-    """A request for `count` variations of each sentence: z = mu + radius * sigma * epsilon."""
+    """A request for `count` variations of each sentence, z = mu + radius * sigma * epsilon.
+
+    `candidates` of them are drawn for each variation; 0: as many as the method needs.
+    """
 
     sentences: tuple[str, ...]
     count: int
     radius: float = RADIUS_DEFAULT
     distinct: bool = False
     options: Options = GREEDY
+    method: Method = METHOD_DEFAULT
+    candidates: int = 0
+    closeness: float = CLOSENESS_DEFAULT
+    adequacy_min: float = 0.0
+    fluency_max: float = np.inf
+    novelty_min: float = 0.0
     seed: int = 0
     first_index: int = 0
 
     @property
     def rows(self) -> int:
-        """Rows that it needs in the decoder."""
-        return len(self.sentences) * self.count * self.options.slots
+        """Rows that it may need in the decoder at a time."""
+        most = self.candidates or max(REPHRASE_CANDIDATES, DRAW_CANDIDATES)
+        if not self.candidates and self.method == "draw":
+            most = DRAW_CANDIDATES
+        return len(self.sentences) * self.count * most * self.options.slots
+
+    @property
+    def bounds(self) -> Bounds:
+        """Return what a candidate must reach."""
+        return Bounds(self.adequacy_min, self.fluency_max, self.novelty_min)
 
     def check(self, limits: Limits) -> None:
-        """Raise InputError unless within the limits."""
+        """Raise InputError unless within the limits; `plan` checks what depends on the version."""
         check_sentences(self.sentences, limits)
         check_within("count", self.count, 1, limits.count_max)
+        check_within("candidates", self.candidates, 0, CANDIDATES_MAX)
         check_rows("count", self.rows, limits, beam=self.options.beam > 1)
         check_within("radius", self.radius, 0.0, RADIUS_MAX)
+        check_within("closeness", self.closeness, 0.0, 1.0)
+        check_within("adequacy_min", self.adequacy_min, 0.0, AXIS_MAX_NATS)
+        if self.fluency_max != np.inf and not 0 < self.fluency_max <= AXIS_MAX_NATS:
+            raise InputError(
+                "fluency_max", f"must be above 0 to {AXIS_MAX_NATS:g}, got {self.fluency_max}"
+            )
+        check_within("novelty_min", self.novelty_min, 0.0, 1.0)
         self.options.check(limits.tokens_max)
         check_address(self.seed, self.first_index)
 
     def plan(
         self, loaded: LoadedVersion, limits: Limits, owner: object
     ) -> Planning[ParaphraseResult]:
-        """Plan `count` rows per sentence."""
+        """Decode the candidates of each sentence, judge them, and choose."""
+        method = self._method_of(loaded)
+        each = self.count * self._candidates_of(method)
         address = Address(self.seed, self.first_index)
         ids = loaded.tokens(name_sentences(self.sentences), limits.tokens_max)
         mean, logvar = yield from loaded.encoding(ids)
-        latents = draw_latents(mean, logvar, self.count, address, loaded.library, self.radius)
-        shifts = (latents - np.repeat(mean, self.count, 0)) / np.exp(
-            0.5 * np.repeat(logvar, self.count, 0)
-        )
-        distances = np.sqrt(np.mean(shifts.astype(np.float64) ** 2, 1))
-        rows = decoder_rows(owner, latents, address, self.options, limits, self.count)
+        latents = draw_latents(mean, logvar, each, address, loaded.library, self.radius)
+        judged = each > self.count
+        if judged:
+            latents[::each] = mean  # the first candidate of each is of the mean itself
+        rows = decoder_rows(owner, latents, address, self.options, limits, each)
+        begin = REPHRASE if method == "rephrase" else REBUILD
+        finished = yield [row._replace(begin=begin) for row in rows]
+        drawn = self._drawn(loaded, finished, latents, mean, logvar)
+        if not judged:
+            results = [
+                self._nearest(drawn[first : first + each], sentence)
+                for first, sentence in zip(range(0, len(drawn), each), self.sentences, strict=True)
+            ]
+            return Outcome(ParaphraseResult(results, method), sum(map(len, ids)))
+        tokens = [tuple(row.tokens) for row in finished]
+        judge = Judge(loaded, owner, begin, limits.tokens_max)
+        axes, source_fluency = yield from judge.axes(self.sentences, ids, mean, tokens)
+        results = []
+        for number, sentence in enumerate(map(normalise, self.sentences)):
+            part = slice(number * each, (number + 1) * each)
+            fluency = float(source_fluency[number])
+            results.append(self._best(sentence, drawn[part], axes[part], fluency))
+        return Outcome(ParaphraseResult(results, method), sum(map(len, ids)))
 
-        def finish(finished: list[FinishedRow]) -> ParaphraseResult:
-            generated = generated_sentences(loaded.tokenizer, finished, self.options)
-            result = ParaphraseResult([], [], [])
-            for number, sentence in enumerate(map(normalise, self.sentences)):
-                first = number * self.count
-                order = np.argsort(distances[first : first + self.count], kind="stable")
-                indices = first + order
-                if self.distinct:
-                    indices = _distinct(indices, generated, sentence)
-                result.variations.append([generated[index] for index in indices])
-                result.latents.append(latents[indices])
-                result.distances.append(distances[indices].tolist())
-            return result
+    def _method_of(self, loaded: LoadedVersion) -> Literal["rephrase", "draw"]:
+        """Return how variations are made; InputError where the version cannot."""
+        if self.method == "rephrase" and not loaded.rephrases:
+            raise InputError(
+                "method",
+                "must be draw, for this version learned from no groups of sentences that say the "
+                "same; train with training.sibling_share and data.group_column for rephrase",
+            )
+        if self.method == "auto":
+            return "rephrase" if loaded.rephrases else "draw"
+        return self.method
 
-        return Plan(rows, finish, sum(map(len, ids)))
+    def _candidates_of(self, method: str) -> int:
+        """Return the candidates for each variation; InputError for bounds that none is held to."""
+        found = self.candidates
+        if not found:
+            found = REPHRASE_CANDIDATES if method == "rephrase" else DRAW_CANDIDATES
+        if found == 1:
+            for name in ("adequacy_min", "novelty_min"):
+                if getattr(self, name):
+                    raise InputError(name, "must be 0 with 1 candidate, which is not judged")
+            if self.fluency_max != np.inf:
+                raise InputError("fluency_max", "must be unset with 1 candidate: none is judged")
+        return found
+
+    def _drawn(
+        self,
+        loaded: LoadedVersion,
+        finished: list[FinishedRow],
+        latents: np.ndarray,
+        mean: np.ndarray,
+        logvar: np.ndarray,
+    ) -> list[Variation]:
+        """Return all that was decoded, in the order of the rows."""
+        each = len(latents) // len(mean)
+        shifts = (latents - np.repeat(mean, each, 0)) / np.exp(0.5 * np.repeat(logvar, each, 0))
+        distances = np.sqrt(np.mean(shifts.astype(np.float64) ** 2, 1)).tolist()
+        generated = generated_sentences(loaded.tokenizer, finished, self.options)
+        return list(map(Variation, generated, latents, distances))
+
+    def _nearest(self, drawn: list[Variation], sentence: str) -> Variations:
+        """Return the draws of a sentence, the nearest first."""
+        ranked = sorted(drawn, key=lambda one: one.distance)
+        if self.distinct:
+            ranked = _distinct(ranked, normalise(sentence))
+        return _variations(ranked, len(drawn[0].latent))
+
+    def _best(
+        self, sentence: str, drawn: list[Variation], axes: list[Axes], source_fluency: float
+    ) -> Variations:
+        """Return the variations that are chosen among the candidates of a sentence."""
+        candidates = [
+            Candidate(number, one.sentence.text, one.sentence.ended, found)
+            for number, (one, found) in enumerate(zip(drawn, axes, strict=True))
+        ]
+        choice = choose(sentence, candidates, self.count, self.closeness, self.bounds)
+        best = [drawn[one.number]._replace(axes=one.axes) for one in choice.chosen]
+        return _variations(best, len(drawn[0].latent), choice.missing, source_fluency)
 
 
-def _distinct(indices: np.ndarray, generated: list[GeneratedSentence], sentence: str) -> np.ndarray:
-    """Return the indices whose text is neither the sentence nor the text of an earlier index."""
+def _variations(
+    chosen: list[Variation],
+    latent: int,
+    missing: list[Reason] | None = None,
+    source_fluency: float = 0.0,
+) -> Variations:
+    """Return the variations with their latents as one matrix."""
+    latents = np.array([one.latent for one in chosen], np.float32).reshape(-1, latent)
+    return Variations(chosen, latents, missing or [], source_fluency)
+
+
+def _distinct(drawn: list[Variation], sentence: str) -> list[Variation]:
+    """Return the draws whose text is neither the sentence nor the text of one before."""
     texts = {sentence}
     distinct = []
-    for index in indices:
-        if generated[index].text not in texts:
-            texts.add(generated[index].text)
-            distinct.append(index)
-    return np.array(distinct, dtype=np.int64)
+    for one in drawn:
+        if one.sentence.text not in texts:
+            texts.add(one.sentence.text)
+            distinct.append(one)
+    return distinct

@@ -6,11 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from textvae.decode.counter import Purpose, normals, uniforms
-from textvae.decode.rows import FinishedRow
 from textvae.engine.answers import GeneratedSentence
 from textvae.engine.limits import Limits, check_address
 from textvae.engine.load import LoadedVersion
-from textvae.engine.plan import Address, Plan, Planning, decoder_rows, generated_sentences
+from textvae.engine.plan import Address, Outcome, Planning, decoder_rows, generated_sentences
 from textvae.errors import InputError
 from textvae.options import GREEDY, PRIOR_DEFAULT, SCALE_DEFAULT, SCALE_MAX, Options, Prior
 from textvae.ranges import check_within
@@ -52,9 +51,8 @@ class SampleRequest:
         check_address(self.seed, self.first_index)
 
     def plan(self, loaded: LoadedVersion, limits: Limits, owner: object) -> Planning[SampleResult]:
-        """Plan one row per draw; raise InputError for a fitted prior that the version lacks."""
+        """Decode one row per draw; raise InputError for a fitted prior that the version lacks."""
         address = Address(self.seed, self.first_index)
-        yield from ()
         prior = self.prior
         if prior == "auto":
             prior = "fitted" if loaded.prior else "standard"
@@ -69,11 +67,6 @@ class SampleRequest:
             seeds = np.full_like(items, self.seed)
             components = uniforms(seeds, items, zeros, zeros, Purpose.COMPONENT, loaded.library)
             latents = loaded.prior.draw(components, noise, self.scale)
-        rows = decoder_rows(owner, latents, address, self.options, limits)
-
-        def finish(finished: list[FinishedRow]) -> SampleResult:
-            return SampleResult(
-                generated_sentences(loaded.tokenizer, finished, self.options), latents, prior
-            )
-
-        return Plan(rows, finish, 0)
+        finished = yield decoder_rows(owner, latents, address, self.options, limits)
+        sentences = generated_sentences(loaded.tokenizer, finished, self.options)
+        return Outcome(SampleResult(sentences, latents, prior), 0)

@@ -5,10 +5,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textvae.decode.rows import FinishedRow
 from textvae.engine.limits import Limits, check_address, check_rows, check_sentences
 from textvae.engine.load import LoadedVersion
-from textvae.engine.plan import Address, Plan, Planning, decoder_rows, draw_latents, name_sentences
+from textvae.engine.plan import (
+    Address,
+    Outcome,
+    Planning,
+    decoder_rows,
+    draw_latents,
+    name_sentences,
+)
 from textvae.latent import gaussian
 from textvae.options import GREEDY, IMPORTANCE_SAMPLES_DEFAULT
 from textvae.ranges import check_within
@@ -47,7 +53,7 @@ class ScoreRequest:
         check_address(self.seed, self.first_index)
 
     def plan(self, loaded: LoadedVersion, limits: Limits, owner: object) -> Planning[ScoreResult]:
-        """Plan one row per draw, which scores the tokens of its sentence.
+        """Decode one row per draw, which scores the tokens of its sentence.
 
         The importance-weighted estimate is -log(1/K * sum_k w_k), w = p(x|z) p(z) / q(z|x), of K
         draws z ~ q(z|x) (Burda et al. 2016, equation 8); the KL is that of Kingma & Welling 2014,
@@ -62,16 +68,14 @@ class ScoreRequest:
         rows = [
             row._replace(targets=tuple(ids[number // count])) for number, row in enumerate(rows)
         ]
+        finished = yield rows
         variance = np.exp(logvar.astype(np.float64))
         kl = gaussian.kl(mean.astype(np.float64), logvar.astype(np.float64), variance).sum(1)
-
-        def finish(finished: list[FinishedRow]) -> ScoreResult:
-            log_likelihood = np.array([row.log_prob for row in finished]).reshape(-1, count)
-            z = latents.reshape(-1, count, loaded.latent)
-            weights = gaussian.log_importance_weights(log_likelihood, z, mean, logvar)
-            iw_nll = gaussian.iw_nll(weights)
-            reconstruction = -log_likelihood.mean(1)
-            tokens = np.array([len(sentence) for sentence in ids])
-            return ScoreResult(reconstruction, kl, -(reconstruction + kl), iw_nll, tokens)
-
-        return Plan(rows, finish, sum(map(len, ids)))
+        log_likelihood = np.array([row.log_prob for row in finished]).reshape(-1, count)
+        z = latents.reshape(-1, count, loaded.latent)
+        weights = gaussian.log_importance_weights(log_likelihood, z, mean, logvar)
+        iw_nll = gaussian.iw_nll(weights)
+        reconstruction = -log_likelihood.mean(1)
+        tokens = np.array([len(sentence) for sentence in ids])
+        result = ScoreResult(reconstruction, kl, -(reconstruction + kl), iw_nll, tokens)
+        return Outcome(result, sum(map(len, ids)))

@@ -1,0 +1,39 @@
+"""The planning of a request by hand: its rows are what a test says."""
+
+from typing import Any
+
+from textvae.decode.rows import FinishedRow, Row
+from textvae.engine.plan import Outcome, Planning
+
+
+class Plan:
+    """A request that waits for its rows; one without rows has its outcome already."""
+
+    def __init__(self, planning: Planning[Any]) -> None:
+        self.planning = planning
+        self.outcome: Outcome[Any] | None = None
+        self.rows = self._advance(None)
+
+    def finish(self, done: list[FinishedRow]) -> Any:
+        """Answer the request, which wants no more rows."""
+        if self.outcome is None:
+            assert self._advance(done) == [], "it has a second stage"
+        assert self.outcome is not None
+        return self.outcome.answer
+
+    @property
+    def tokens_read(self) -> int:
+        """As the finished request says."""
+        assert self.outcome is not None, "finish it first"
+        return self.outcome.tokens_read
+
+    def _advance(self, done: list[FinishedRow] | None) -> list[Row]:
+        """Compute its buckets until it wants rows, or ends without any."""
+        try:
+            work = next(self.planning) if done is None else self.planning.send(done)
+            while work is None:
+                work = next(self.planning)
+            return work
+        except StopIteration as end:
+            self.outcome = end.value
+            return []
