@@ -37,6 +37,7 @@ from textvae.client.results import (
 )
 from textvae.options import (
     CLOSENESS_DEFAULT,
+    DRAW_CANDIDATES,
     GREEDY,
     IMPORTANCE_SAMPLES_DEFAULT,
     METHOD_DEFAULT,
@@ -228,7 +229,8 @@ def paraphrase(
         )
 
     limits = (yield LIMITS).limits
-    rows = max(count, 1) * options.slots * max(candidates or REPHRASE_CANDIDATES, 1)
+    most = candidates or (DRAW_CANDIDATES if method == "draw" else REPHRASE_CANDIDATES)
+    rows = max(count, 1) * options.slots * max(most, 1)
     size = min(limits.sentences_max, limits.rows_max // rows)
     parts = yield from in_chunks("Paraphrase", request, len(sentences), size)
     variations = [
