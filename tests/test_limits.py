@@ -166,14 +166,20 @@ BEYOND: list[tuple[Request[Any], str]] = [
     (ParaphraseRequest(("a",), 1, candidates=65), "candidates: must be 0 to 64, got 65"),
     (ParaphraseRequest(("a",), 1, closeness=-0.1), "closeness: must be 0.0 to 1.0, got -0.1"),
     (ParaphraseRequest(("a",), 1, closeness=math.nan), "closeness: must be 0.0 to 1.0, got nan"),
-    (ParaphraseRequest(("a",), 1, adequacy_min=-1.0), "adequacy_min: must be 0.0 to 1000.0, got -1"),
+    (
+        ParaphraseRequest(("a",), 1, adequacy_min=-1.0),
+        "adequacy_min: must be 0.0 to 1000.0, got -1",
+    ),
     (ParaphraseRequest(("a",), 1, adequacy_min=1001.0), "adequacy_min: must be 0.0 to 1000.0, got"),
     (
         ParaphraseRequest(("a",), 1, fluency_max=0.0),
         "fluency_max: must be above 0 and at most 1000.0, got 0.0; leave it unset for any",
     ),
     (ParaphraseRequest(("a",), 1, fluency_max=1001.0), "fluency_max: must be above 0 and at most"),
-    (ParaphraseRequest(("a",), 1, fluency_max=math.nan), "fluency_max: must be above 0 and at most"),
+    (
+        ParaphraseRequest(("a",), 1, fluency_max=math.nan),
+        "fluency_max: must be above 0 and at most",
+    ),
     (ParaphraseRequest(("a",), 1, novelty_min=1.1), "novelty_min: must be 0.0 to 1.0, got 1.1"),
     (ParaphraseRequest(("a",), 1, radius=10.1), "radius: must be 0.0 to 10.0, got 10.1"),
     (ParaphraseRequest(("a",), 1, options=Options(11.0)), "temperature: must be 0.0 to 10.0, got"),

@@ -40,7 +40,7 @@ from textvae.options import (
 )
 from textvae.ranges import check_within
 from textvae.text.sentence import normalise
-from textvae.text.siblings import REBUILD, REPHRASE
+from textvae.text.tokenizer import REBUILD, REPHRASE
 
 
 class Variation(NamedTuple):
@@ -190,7 +190,9 @@ class ParaphraseRequest:
         for name, unbound in Bounds()._asdict().items():
             if getattr(self, name) != unbound:
                 problem = "needs candidates that are judged"
-                raise InputError(name, f"{problem}; ask for 2 candidates or more, or leave it unset")
+                raise InputError(
+                    name, f"{problem}; ask for 2 candidates or more, or leave it unset"
+                )
 
     def _drawn(
         self,
