@@ -283,3 +283,12 @@ def test_a_sentence_of_fewer_variations_than_asked_says_why(run: Any) -> None:
     _, output, _ = run(*JUDGED, *bound, "--json")
     assert [line["sentence"] for line in lines(output)] == SENTENCES
     assert all(line["missing"][0] in ("not_adequate", "copy") for line in lines(output))
+
+
+def test_every_flag_of_paraphrase_reaches_the_request(run: Any, tmp_path: Path) -> None:
+    path, how = tmp_path / "calls.json", {"count": 2, "radius": 1.5, "candidates": 3}
+    how |= {"closeness": 0.25, "adequacy_min": 0.5, "fluency_max": 4.0, "novelty_min": 0.125}
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in how.items()]
+    assert run("paraphrase", "a", "--method=draw", *words, "--record", str(path))[0] == 0
+    request = json.loads(path.read_text())["calls"][0]["request"]
+    assert request.items() >= {**how, "method": "METHOD_DRAW"}.items()
