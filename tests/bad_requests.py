@@ -53,6 +53,11 @@ def sample(**options: float) -> pb.SampleRequest:
     return pb.SampleRequest(count=1, options=pb.Options(**options))
 
 
+def vary(**fields: Any) -> pb.ParaphraseRequest:
+    """Variations of a sentence."""
+    return pb.ParaphraseRequest(**{"sentences": ["a"], "count": 1, **fields})
+
+
 def encode(*sentences: str, **fields: Any) -> pb.EncodeRequest:
     """Sentences to encode."""
     return pb.EncodeRequest(sentences=sentences, **fields)
@@ -218,6 +223,46 @@ BAD = {
     "too wide a radius": Bad(
         lambda _: pb.ParaphraseRequest(sentences=["a"], count=1, radius=11),
         "radius: must be 0.0 to 10.0, got 11.0",
+    ),
+    "an unknown method": Bad(
+        lambda _: vary(method=7),
+        "method: must be one of METHOD_UNSPECIFIED (0), METHOD_REPHRASE (1), METHOD_DRAW (2), "
+        "got 7",
+    ),
+    "to rephrase without siblings": Bad(
+        lambda _: vary(method=pb.METHOD_REPHRASE),
+        "method: must be draw, for this version learned from no groups of sentences that say the "
+        "same; train with training.sibling_share and data.group_column for rephrase",
+    ),
+    "too many candidates": Bad(
+        lambda _: vary(candidates=65), "candidates: must be 0 to 64, got 65"
+    ),
+    "candidates over the limit": Bad(
+        lambda _: vary(count=1000, candidates=9),
+        "count: times the number of sentences and 9 candidates must be at most 8192, got 9000; "
+        "send fewer sentences a call or ask for fewer candidates",
+    ),
+    "too close": Bad(lambda _: vary(closeness=1.5), "closeness: must be 0.0 to 1.0, got 1.5"),
+    "a closeness that is no number": Bad(
+        lambda _: vary(closeness=math.nan), "closeness: must be 0.0 to 1.0, got nan"
+    ),
+    "a negative adequacy": Bad(
+        lambda _: vary(adequacy_min=-1), "adequacy_min: must be 0.0 to 1000.0, got -1.0"
+    ),
+    "an infinite adequacy": Bad(
+        lambda _: vary(adequacy_min=math.inf), "adequacy_min: must be 0.0 to 1000.0, got inf"
+    ),
+    "no fluency": Bad(
+        lambda _: vary(fluency_max=0),
+        "fluency_max: must be above 0 and at most 1000.0, got 0.0; leave it unset for any",
+    ),
+    "too much novelty": Bad(
+        lambda _: vary(novelty_min=1.1), "novelty_min: must be 0.0 to 1.0, got 1.1"
+    ),
+    "an adequacy of what is not judged": Bad(
+        lambda _: vary(candidates=1, adequacy_min=0.5),
+        "adequacy_min: needs candidates that are judged; ask for 2 candidates or more, "
+        "or leave it unset",
     ),
     "no importance samples": Bad(
         lambda _: pb.ScoreRequest(sentences=["a"], importance_samples=0),

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 import textvae
-from tests import toys
+from tests import rephrasing, toys
 from tests.conftest_serving import channel, toy_server  # noqa: F401 - fixtures of every test
 from textvae import files
 from textvae.store.promotions import champion
@@ -56,7 +57,11 @@ def runs(request: pytest.FixtureRequest) -> Path:
     if named := os.environ.get("TEXTVAE_TEST_RUNS"):
         return Path(named)
     sources = sorted(
-        [*Path(textvae.__file__).parent.rglob("*.py"), Path(toys.__file__)],
+        [
+            *Path(textvae.__file__).parent.rglob("*.py"),
+            Path(toys.__file__),
+            Path(rephrasing.__file__),
+        ],
         key=str,
     )
     learning = [
@@ -76,14 +81,42 @@ def toy_version(tmp_path_factory: pytest.TempPathFactory, runs: Path) -> tuple[P
 
     It is trained once for all processes that test at the same time; each has a copy of its own.
     """
-    made = runs / "registry"
-    with FileLock(runs / "registry.lock"):
+    registry = tmp_path_factory.mktemp("toy") / "registry"
+    return _copy_trained(
+        runs / "registry",
+        lambda unfinished: toys.published(unfinished, runs / "vae", toys.recipe()),
+        registry,
+    )
+
+
+@pytest.fixture(scope="session")
+def rephrasing_version(
+    tmp_path_factory: pytest.TempPathFactory, runs: Path
+) -> tuple[Path, Version]:
+    """As `toy_version`, of a version that has learned from siblings."""
+    registry = tmp_path_factory.mktemp("rephrasing") / "registry"
+    return _copy_trained(
+        runs / "rephrasing-registry",
+        lambda unfinished: rephrasing.published(unfinished, runs / "rephrasing"),
+        registry,
+    )
+
+
+@pytest.fixture(scope="session")
+def rephrasing_run(rephrasing_version: tuple[Path, Version], runs: Path) -> Path:
+    """The folder of the run that `rephrasing_version` was trained in."""
+    return runs / "rephrasing"
+
+
+def _copy_trained(
+    made: Path, publish: Callable[[Path], Version], registry: Path
+) -> tuple[Path, Version]:
+    """Copy a registry with one promoted version, trained once for all processes of the tests."""
+    with FileLock(made.with_suffix(".lock")):
         if not made.exists():
             torch.set_num_threads(THREADS)  # an engine of an earlier test may have changed it
             with files.new_folder(made) as unfinished:
-                version = toys.published(unfinished, runs / "vae", toys.recipe())
-                toys.promoted(unfinished, version)
-    registry = tmp_path_factory.mktemp("toy") / "registry"
+                toys.promoted(unfinished, publish(unfinished))
     shutil.copytree(made, registry, symlinks=True)
     return registry, champion(registry, toys.MODEL)
 

@@ -15,8 +15,10 @@ from textvae.cli import flags
 from textvae.cli.commands import main
 from textvae.client import Client
 from textvae.options import (
+    CLOSENESS_DEFAULT,
     GREEDY,
     IMPORTANCE_SAMPLES_DEFAULT,
+    METHOD_DEFAULT,
     PATH_DEFAULT,
     PRIOR_DEFAULT,
     RADIUS_DEFAULT,
@@ -244,4 +246,40 @@ def test_the_flags_have_the_defaults_of_the_requests() -> None:
     sampled = parsed(flags.sample)
     assert (sampled["prior"], sampled["scale"]) == (PRIOR_DEFAULT, SCALE_DEFAULT)
     assert parsed(flags.interpolate)["path"] == PATH_DEFAULT
-    assert parsed(flags.paraphrase)["radius"] == RADIUS_DEFAULT
+    varied = parsed(flags.paraphrase)
+    assert (varied["radius"], varied["method"]) == (RADIUS_DEFAULT, METHOD_DEFAULT)
+    assert (varied["candidates"], varied["closeness"]) == (0, CLOSENESS_DEFAULT)
+    bounds = [varied[name] for name in ("adequacy_min", "fluency_max", "novelty_min")]
+    assert bounds == [0.0, None, 0.0]
+
+
+JUDGED = ("paraphrase", *SENTENCES, "--method=draw", "--candidates=3", "--count=3", "--seed=1")
+AXES = {"adequacy", "fluency", "new_words", "new_bigrams"}
+
+
+def test_judged_variations_show_their_axes_and_others_none(run: Any) -> None:
+    _, output, _ = run(*JUDGED, "--radius=2", "--temperature=1", "--json")
+    assert all(line.keys() >= AXES for line in lines(output) if "text" in line)
+    assert len(lines(output)) >= 6
+    assert all(not AXES & line.keys() for line in lines(run("paraphrase", *SENTENCES, "--json")[1]))
+    _, table, _ = run(*JUDGED, "--radius=2", "--temperature=1")
+    assert all(axis[:4] in table for axis in AXES)
+
+
+def test_a_sentence_of_fewer_variations_than_asked_says_why(run: Any) -> None:
+    """At radius 0 all candidates of a sentence are one text, and above the bound there is none."""
+    code, output, _ = run(*JUDGED, "--radius=0", "--json")
+    found = [line for line in lines(output) if "missing" in line]
+    assert code == 0
+    assert [line["sentence"] for line in found] == SENTENCES
+    for line in found:
+        given = [one for one in lines(output) if one["sentence"] == line["sentence"]]
+        assert len(given) - 1 + len(line["missing"]) == 3
+        assert set(line["missing"]) <= {"repeat", "copy"}
+    _, table, _ = run(*JUDGED, "--radius=0")
+    assert table.count("missing for ") == 2
+    assert "repeat" in table
+    bound = ("--novelty-min=1", "--adequacy-min=900", "--fluency-max=0.01", "--closeness=0")
+    _, output, _ = run(*JUDGED, *bound, "--json")
+    assert [line["sentence"] for line in lines(output)] == SENTENCES
+    assert all(line["missing"][0] in ("not_adequate", "copy") for line in lines(output))

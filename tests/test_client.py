@@ -41,6 +41,7 @@ METHODS: dict[str, Callable[[Any, Latents], Any]] = {
     ),
     "beam": lambda client, _: client.paraphrase(SENTENCES, 3, options=Options(beam=2), seed=3),
     "paraphrase": lambda client, _: client.paraphrase(SENTENCES, 3, options=SAMPLED, seed=3),
+    "judged": lambda client, _: client.paraphrase(SENTENCES, 1, candidates=3, seed=3),
     "score": lambda client, _: client.score(SENTENCES, importance_samples=3, seed=3),
 }
 """A call of each method; five items, so that a server with a limit of two gets chunks."""
@@ -77,9 +78,7 @@ def as_lists(result: Any) -> Any:
     return result
 
 
-def test_latents_come_as_float32_rows_with_their_version(
-    client: Client, toy_server: Server
-) -> None:
+def test_latents_come_as_float32_rows_of_a_version(client: Client, toy_server: Server) -> None:
     encoded = client.encode(SENTENCES, logvar=True, samples=3)
     latent = client.info().latent
     assert encoded.mean.values.shape == (5, latent)

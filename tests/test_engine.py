@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests import toys
+from tests.answers import answer_fields, beside_others, fields_of
 from textvae.config.serve import ServeConfig
-from textvae.engine.answers import Reply
 from textvae.engine.engine import Engine
 from textvae.engine.job import Request
 from textvae.engine.operations.decode import DecodeRequest
@@ -35,23 +35,6 @@ def engine(registry: Path) -> Iterator[Engine]:
     assert running.close(30)
 
 
-def answer_fields(engine: Engine, request: Request) -> dict[str, Any]:
-    """The answer to a request, as `fields_of`."""
-    return fields_of(engine.submit(request).result(60))
-
-
-def fields_of(done: Reply) -> dict[str, Any]:
-    """An answer as something that compares to the bit; times are left out."""
-    fields: dict[str, Any] = {"seed": done.seed, "tokens": done.tokens}
-    for name, value in done.result._asdict().items():
-        arrays = value if isinstance(value, list) else [value]
-        if arrays and isinstance(arrays[0], np.ndarray):
-            fields[name] = [array.tobytes() for array in arrays]
-        else:
-            fields[name] = value
-    return fields
-
-
 REQUESTS: list[Request] = [
     EncodeRequest((ONE, OTHER), samples=2, seed=5),
     SampleRequest(3, options=DRAWING, seed=6),
@@ -61,6 +44,7 @@ REQUESTS: list[Request] = [
     InterpolateRequest((ONE, OTHER), 5, seed=1),
     InterpolateRequest((ONE, OTHER), 5, "slerp", DRAWING, seed=2),
     ParaphraseRequest((ONE,), 4, 2.0, options=DRAWING, seed=7),
+    ParaphraseRequest((ONE, OTHER), 2, 2.0, options=DRAWING, candidates=3, seed=17),
     ScoreRequest((ONE, OTHER), 5, seed=8),
 ]
 
@@ -73,14 +57,7 @@ def test_a_request_has_the_same_bytes_alone_and_in_a_batch_with_32_others(
 ) -> None:
     """And the same again from an engine that was loaded anew."""
     alone = answer_fields(engine, request_)
-    # A crowd that is running before and after the request, so that it joins and leaves among rows.
-    crowd = SampleRequest(64, options=Options(temperature=1.2), seed=99)
-    before = [engine.submit(crowd) for _ in range(2)]
-    shared = engine.submit(request_)
-    after = [engine.submit(crowd) for _ in range(2)]
-    for future in [*before, *after]:
-        future.result(60)
-    done = shared.result(60)
+    done = beside_others(engine, request_)
     if not isinstance(request_, EncodeRequest):
         assert done.batch_rows > 32, "the request ran alone; the test shows nothing"
     assert fields_of(done) == alone
@@ -106,7 +83,9 @@ def test_a_request_cut_in_parts_is_the_request(engine: Engine) -> None:
     many = tuple(row.text for row in toys.corpus().test[:6])
     both = engine.answer(ParaphraseRequest(many, 3, options=DRAWING, seed=3))
     rest = engine.answer(ParaphraseRequest(many[4:], 3, options=DRAWING, seed=3, first_index=4))
-    assert rest.variations == both.variations[4:]
+    assert [[one.sentence for one in each.variations] for each in rest.results] == [
+        [one.sentence for one in each.variations] for each in both.results[4:]
+    ]
 
 
 def test_seeds_and_items_give_different_draws(engine: Engine) -> None:
@@ -143,14 +122,15 @@ def test_a_homotopy_begins_and_ends_at_the_reconstructions(engine: Engine) -> No
 
 def test_variations_are_ordered_by_distance_and_none_is_the_sentence(engine: Engine) -> None:
     still = engine.answer(ParaphraseRequest((ONE,), 3, radius=0.0))
-    assert len({one.text for one in still.variations[0]}) == 1
-    assert still.distances == [[0.0, 0.0, 0.0]]
+    (same,) = still.results
+    assert len({one.sentence.text for one in same.variations}) == 1
+    assert [one.distance for one in same.variations] == [0.0, 0.0, 0.0]
     varied = engine.answer(ParaphraseRequest((ONE, OTHER), 40, radius=3.0, distinct=True))
-    for sentence, variations, distances in zip(
-        (ONE, OTHER), varied.variations, varied.distances, strict=True
-    ):
-        texts = [one.text for one in variations]
-        assert len(set(texts)) == len(texts) == len(distances) > 3
+    for sentence, each in zip((ONE, OTHER), varied.results, strict=True):
+        texts = [one.sentence.text for one in each.variations]
+        distances = [one.distance for one in each.variations]
+        assert len(set(texts)) == len(texts) == len(each.latents) > 3
+        assert np.array_equal(each.latents, [one.latent for one in each.variations])
         assert sentence not in texts
         assert distances == sorted(distances)
         assert np.mean(distances) == pytest.approx(3.0, rel=0.2)
@@ -259,4 +239,4 @@ def test_results_have_the_shapes_they_promise(engine: Engine) -> None:
         assert getattr(result, field).shape == shape
     varied = engine.answer(ParaphraseRequest((ONE, OTHER), 3))
     assert isinstance(varied, ParaphraseResult)
-    assert [array.shape for array in varied.latents] == [(3, 16), (3, 16)]
+    assert [each.latents.shape for each in varied.results] == [(3, 16), (3, 16)]

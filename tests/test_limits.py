@@ -58,6 +58,11 @@ AT_THE_LIMIT: list[tuple[Request[Any], int]] = [
     (ParaphraseRequest(("a",), 1, radius=0.0), 1),
     (ParaphraseRequest(("a",) * 2, 6, radius=10.0), 12),
     (ParaphraseRequest(("abcde",) * 3, 2, options=Options(beam=2), seed=SEED_MAX), 12),
+    (ParaphraseRequest(("a",), 6, candidates=2), 12),
+    (ParaphraseRequest(("a",), 3, method="rephrase"), 12),
+    (ParaphraseRequest(("a",), 2, method="draw", adequacy_min=1e3, fluency_max=1e3), 2),
+    (ParaphraseRequest(("a",), 1, closeness=0.0, novelty_min=1.0), 1),
+    (ParaphraseRequest(("a",), 1, closeness=1.0, fluency_max=1e-9), 1),
     (ScoreRequest(("a",), 1, seed=SEED_MAX), 1),
     (ScoreRequest(("a",), 8, first_index=INDEX_MAX), 8),
     (ScoreRequest(("abcde",) * 3, 4), 12),
@@ -79,7 +84,8 @@ def test_a_request_is_greedy_with_seed_and_first_index_0_by_default() -> None:
     assert DecodeRequest(zeros) == DecodeRequest(zeros, Options(), 0, 0)
     assert SampleRequest(1) == SampleRequest(1, "auto", 1.0, Options(), 0, 0)
     assert path(2, 3) == InterpolateRequest(("a", "a"), 3, "lerp", Options(), 0, 0)
-    assert ParaphraseRequest(("a",), 1) == ParaphraseRequest(("a",), 1, 1.0, False, Options(), 0, 0)
+    ways = (1.0, False, Options(), "auto", 0, 0.5, 0.0, math.inf, 0.0)
+    assert ParaphraseRequest(("a",), 1) == ParaphraseRequest(("a",), 1, *ways, 0, 0)
     assert ScoreRequest(("a",)) == ScoreRequest(("a",), 100, 0, 0)
 
 
@@ -146,6 +152,35 @@ BEYOND: list[tuple[Request[Any], str]] = [
         "count: times the number of sentences and the beam must be at most 12, got 16; "
         "send fewer sentences a call",
     ),
+    (
+        ParaphraseRequest(("a",) * 2, 2, method="rephrase"),
+        "count: times the number of sentences and 4 candidates must be at most 12, got 16; "
+        "send fewer sentences a call or ask for fewer candidates",
+    ),
+    (
+        ParaphraseRequest(("a",), 1, candidates=7, options=Options(beam=2)),
+        "count: times the number of sentences and 7 candidates and the beam must be at most 12, "
+        "got 14; send fewer sentences a call or ask for fewer candidates",
+    ),
+    (ParaphraseRequest(("a",), 1, candidates=-1), "candidates: must be 0 to 64, got -1"),
+    (ParaphraseRequest(("a",), 1, candidates=65), "candidates: must be 0 to 64, got 65"),
+    (ParaphraseRequest(("a",), 1, closeness=-0.1), "closeness: must be 0.0 to 1.0, got -0.1"),
+    (ParaphraseRequest(("a",), 1, closeness=math.nan), "closeness: must be 0.0 to 1.0, got nan"),
+    (
+        ParaphraseRequest(("a",), 1, adequacy_min=-1.0),
+        "adequacy_min: must be 0.0 to 1000.0, got -1",
+    ),
+    (ParaphraseRequest(("a",), 1, adequacy_min=1001.0), "adequacy_min: must be 0.0 to 1000.0, got"),
+    (
+        ParaphraseRequest(("a",), 1, fluency_max=0.0),
+        "fluency_max: must be above 0 and at most 1000.0, got 0.0; leave it unset for any",
+    ),
+    (ParaphraseRequest(("a",), 1, fluency_max=1001.0), "fluency_max: must be above 0 and at most"),
+    (
+        ParaphraseRequest(("a",), 1, fluency_max=math.nan),
+        "fluency_max: must be above 0 and at most",
+    ),
+    (ParaphraseRequest(("a",), 1, novelty_min=1.1), "novelty_min: must be 0.0 to 1.0, got 1.1"),
     (ParaphraseRequest(("a",), 1, radius=10.1), "radius: must be 0.0 to 10.0, got 10.1"),
     (ParaphraseRequest(("a",), 1, options=Options(11.0)), "temperature: must be 0.0 to 10.0, got"),
     (ParaphraseRequest(("a",), 1, first_index=-1), "first_index: must be 0 to"),

@@ -201,14 +201,20 @@ def test_variations_are_draws_about_each_mean_with_the_nearest_first(
     texts = ["one", "two", "three", "four", "five", "six"]
     result = plan.finish(list(map(finished, plan.rows, ids(loaded, *texts))))
     mean, logvar = loaded.posteriors(ids(loaded, SHORT, LONG))
-    for number, (variations, latents, distances) in enumerate(zip(*result, strict=True)):
+    assert result.method == "draw"
+    for number, each in enumerate(result.results):
         epsilon = noise([FIRST + number] * 3, [0, 1, 2], loaded.latent)
         expected = mean[number] + 2 * np.exp(0.5 * logvar[number]) * epsilon
         lengths = 2 * np.sqrt((epsilon**2).mean(1))
         order = np.argsort(lengths)
-        assert latents == pytest.approx(expected[order], abs=1e-5)
+        assert each.latents == pytest.approx(expected[order], abs=1e-5)
+        assert np.array_equal(each.latents, [one.latent for one in each.variations])
+        distances = [one.distance for one in each.variations]
         assert distances == pytest.approx(lengths[order], rel=1e-4)
-        assert [one.text for one in variations] == [texts[3 * number + index] for index in order]
+        found = [one.sentence.text for one in each.variations]
+        assert found == [texts[3 * number + index] for index in order]
+        assert {one.axes for one in each.variations} == {None}
+        assert (each.missing, each.source_fluency) == ([], 0.0)
     assert plan.tokens_read == sum(map(len, ids(loaded, SHORT, LONG)))
 
 
@@ -216,15 +222,16 @@ def test_distinct_variations_leave_out_the_sentence_and_repeats(loaded: LoadedVe
     plan = planned(loaded, ParaphraseRequest((f" {SHORT} ", LONG), 4, distinct=True, seed=SEED))
     texts = [SHORT, LONG, LONG, "other", SHORT, LONG, LONG, "other"]
     result = plan.finish(list(map(finished, plan.rows, ids(loaded, *texts))))
-    found = [sorted(one.text for one in variations) for variations in result.variations]
+    found = [sorted(one.sentence.text for one in each.variations) for each in result.results]
     assert found == [sorted([LONG, "other"]), sorted([SHORT, "other"])]
-    for latents, distances in zip(result.latents, result.distances, strict=True):
-        assert len(latents) == len(distances) == 2
+    for each in result.results:
+        distances = [one.distance for one in each.variations]
+        assert len(each.latents) == len(distances) == 2
         assert distances == sorted(distances)
     plan = planned(loaded, ParaphraseRequest((SHORT,), 2, distinct=True, seed=SEED))
     result = plan.finish([finished(row, ids(loaded, SHORT)[0]) for row in plan.rows])
-    assert (result.variations, result.distances) == ([[]], [[]])
-    assert result.latents[0].shape == (0, loaded.latent)
+    assert [each.variations for each in result.results] == [[]]
+    assert result.results[0].latents.shape == (0, loaded.latent)
 
 
 def test_scores_are_those_of_the_formulas(loaded: LoadedVersion) -> None:

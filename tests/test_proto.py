@@ -11,8 +11,10 @@ from textvae.engine.operations.paraphrase import ParaphraseRequest
 from textvae.engine.operations.sample import SampleRequest
 from textvae.engine.operations.score import ScoreRequest
 from textvae.options import (
+    CLOSENESS_DEFAULT,
     GREEDY,
     IMPORTANCE_SAMPLES_DEFAULT,
+    METHOD_DEFAULT,
     RADIUS_DEFAULT,
     SCALE_DEFAULT,
     Options,
@@ -83,7 +85,8 @@ def test_a_request_without_its_optional_fields_has_the_defaults_of_the_code() ->
     sampled = requests.sample(pb.SampleRequest(count=2, seed=1), space)
     assert sampled == SampleRequest(2, "auto", SCALE_DEFAULT, GREEDY, 1, 0)
     varied = requests.paraphrase(pb.ParaphraseRequest(sentences=["a"], count=2, seed=1), space)
-    assert varied == ParaphraseRequest(("a",), 2, RADIUS_DEFAULT, False, GREEDY, 1, 0)
+    assert varied == ParaphraseRequest(("a",), 2, RADIUS_DEFAULT, False, GREEDY, seed=1)
+    assert (varied.method, varied.closeness) == (METHOD_DEFAULT, CLOSENESS_DEFAULT)
     scored = requests.score(pb.ScoreRequest(sentences=["a"], seed=1), space)
     assert scored == ScoreRequest(("a",), IMPORTANCE_SAMPLES_DEFAULT, 1, 0)
     ends = [pb.Endpoint(sentence="a"), pb.Endpoint(sentence="b")]
@@ -105,6 +108,7 @@ def test_the_comments_of_the_contract_state_the_defaults_of_the_code() -> None:
         ("optional uint32 importance_samples", IMPORTANCE_SAMPLES_DEFAULT),
         ("optional double scale", SCALE_DEFAULT),
         ("optional double radius", RADIUS_DEFAULT),
+        ("optional double closeness", CLOSENESS_DEFAULT),
     ):
         comment = text.partition(field)[0][-250:]
         assert f"nset is {default:g}" in comment, field

@@ -15,13 +15,13 @@ RADIUS_MAX = 10.0
 
 Prior = Literal["auto", "standard", "fitted"]
 PathShape = Literal["lerp", "slerp"]
+Method = Literal["auto", "rephrase", "draw"]
 
 PRIOR_DEFAULT: Prior = "auto"
 """The fitted prior where the version has one, else the standard one."""
 PATH_DEFAULT: PathShape = "lerp"
 SCALE_DEFAULT = 1.0
 """Draws of the prior itself."""
-Method = Literal["auto", "rephrase", "draw"]
 METHOD_DEFAULT: Method = "auto"
 """Rephrase where the version learned from groups, else draw."""
 RADIUS_DEFAULT = 1.0

@@ -43,6 +43,21 @@ def options(chance: random.Random) -> Options:
     )
 
 
+def how_to_choose(chance: random.Random) -> dict[str, Any]:
+    """A method and, where candidates are judged, how to choose among them."""
+    candidates = chance.randint(0, 3)
+    choice: dict[str, Any] = {
+        "method": chance.choice(("auto", "draw")),
+        "candidates": candidates,
+        "closeness": chance.choice((0.0, 0.5, 1.0)),
+    }
+    if candidates > 1:
+        choice["adequacy_min"] = chance.choice((0.0, 0.0, 0.5, 1.5))
+        choice["fluency_max"] = chance.choice((None, None, 2.0))
+        choice["novelty_min"] = chance.choice((0.0, 0.0, 0.3))
+    return choice
+
+
 def request_all(client: Client, number: int, sentences: Sequence[str], mean: Latents) -> None:
     """Request `number`, a function of that alone, of any method, size and options."""
     chance = random.Random(number)
@@ -62,7 +77,8 @@ def request_all(client: Client, number: int, sentences: Sequence[str], mean: Lat
             ends = chance.sample(sentences, 2)
             client.interpolate(ends, chance.randint(2, 9), path=path, **how)
         case 4:
-            client.paraphrase(some, chance.randint(1, 5), radius=2.0, **how)
+            choice = how_to_choose(chance)
+            client.paraphrase(some, chance.randint(1, 5), radius=2.0, **choice, **how)
         case 5:
             client.score(some, importance_samples=chance.randint(1, 5), seed=number)
 

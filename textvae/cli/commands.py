@@ -14,7 +14,7 @@ from textvae.cli import flags as command_flags
 from textvae.cli.output import Answer, Row, print_json, print_table
 from textvae.client import Client, latent_files, recording
 from textvae.client.clients import TARGET, TIMEOUT_S
-from textvae.client.results import GeneratedSentence
+from textvae.client.results import GeneratedSentence, Variations
 from textvae.errors import InputError, NotFoundError, TextVaeError
 from textvae.options import Options
 from textvae.pipes import ignore_closed_pipes
@@ -116,14 +116,38 @@ def _paraphrase(client: Client, flags: argparse.Namespace) -> Answer:
         radius=flags.radius,
         distinct=flags.distinct,
         options=_options(flags),
+        method=flags.method,
+        candidates=flags.candidates,
+        closeness=flags.closeness,
+        adequacy_min=flags.adequacy_min,
+        fluency_max=flags.fluency_max,
+        novelty_min=flags.novelty_min,
         seed=flags.seed,
     )
-    rows = [
-        {"sentence": sentence, "distance": distance} | _row(variation)
-        for sentence, variations in zip(sentences, varied.variations, strict=True)
-        for distance, variation in zip(variations.distances, variations.sentences, strict=True)
+    rows, missing = list[Row](), list[Row]()
+    for sentence, each in zip(sentences, varied.variations, strict=True):
+        rows += _variation_rows(sentence, each)
+        if each.missing:
+            missing.append({"sentence": sentence, "missing": each.missing})
+    if flags.json:
+        return Answer([*rows, *missing], varied.facts)
+    notes = [f"{row['sentence']}: missing for {', '.join(row['missing'])}" for row in missing]
+    return Answer(rows, varied.facts, notes=notes)
+
+
+def _variation_rows(sentence: str, variations: Variations) -> list[Row]:
+    """Return a row per variation, with its axes where it was judged."""
+    judged: list[Row] = [axes._asdict() for axes in variations.axes]
+    columns = zip(
+        variations.sentences,
+        judged or [{}] * len(variations.sentences),
+        variations.distances,
+        strict=True,
+    )
+    return [
+        {"sentence": sentence, "distance": distance} | _row(variation) | axes
+        for variation, axes, distance in columns
     ]
-    return Answer(rows, varied.facts)
 
 
 def _score(client: Client, flags: argparse.Namespace) -> Answer:

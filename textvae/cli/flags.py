@@ -6,12 +6,18 @@ from typing import get_args, get_type_hints
 
 from textvae.client import latent_files
 from textvae.options import (
+    CANDIDATES_MAX,
+    CLOSENESS_DEFAULT,
+    DRAW_CANDIDATES,
     IMPORTANCE_SAMPLES_DEFAULT,
+    METHOD_DEFAULT,
     PATH_DEFAULT,
     PRIOR_DEFAULT,
     RADIUS_DEFAULT,
     RADIUS_MAX,
+    REPHRASE_CANDIDATES,
     SCALE_DEFAULT,
+    Method,
     Options,
     PathShape,
     Prior,
@@ -80,6 +86,35 @@ def paraphrase(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--distinct", action="store_true", help="leave out repeats and the sentence"
+    )
+    command.add_argument(
+        "--method",
+        choices=get_args(Method),
+        default=METHOD_DEFAULT,
+        help="auto: rephrase where the version learned from groups, else draw",
+    )
+    command.add_argument(
+        "--candidates",
+        type=int,
+        default=0,
+        help=f"drawn for each variation, 0 to {CANDIDATES_MAX}; from 2 on the best are chosen; "
+        f"0: {REPHRASE_CANDIDATES} to rephrase, {DRAW_CANDIDATES} to draw",
+    )
+    command.add_argument(
+        "--closeness",
+        type=float,
+        default=CLOSENESS_DEFAULT,
+        help="of the choice, 0, free of the sentence's words, to 1, faithful (default %(default)s)",
+    )
+    command.add_argument(
+        "--adequacy-min", type=float, default=0.0, help="least adequacy, nats a token; 0: any"
+    )
+    command.add_argument("--fluency-max", type=float, help="most fluency nats a token; unset: any")
+    command.add_argument(
+        "--novelty-min",
+        type=float,
+        default=0.0,
+        help="least share of new words and pairs of words, 0 to 1; 0: any",
     )
     _flag_options(command)
 

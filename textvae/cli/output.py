@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -22,6 +23,8 @@ class Answer(NamedTuple):
     facts: Facts | None = None
     """How the rows were computed."""
     exit_code: int = 0
+    notes: Sequence[str] = ()
+    """Lines below the table."""
 
 
 def print_json(answer: Answer) -> None:
@@ -33,7 +36,7 @@ def print_json(answer: Answer) -> None:
 
 
 def print_table(answer: Answer) -> None:
-    """Print a table as wide as the terminal, and below it version, seed and time."""
+    """Print a table as wide as the terminal, and below it notes, version, seed and time."""
     table = Table(caption_justify="left")
     for column in answer.rows[0] if answer.rows else ():
         table.add_column(column, overflow="fold")
@@ -41,7 +44,8 @@ def print_table(answer: Answer) -> None:
         table.add_row(*(_cell(value) for value in row.values()))
     if facts := answer.facts:
         origin = f"version {facts.version}, seed {facts.seed}"
-        table.caption = f"{origin}, {(facts.queue_us + facts.compute_us) / 1000:.1f} ms"
+        origin += f", {(facts.queue_us + facts.compute_us) / 1000:.1f} ms"
+        table.caption = "\n".join([*answer.notes, origin])
     Console(markup=False, highlight=False).print(table)
 
 

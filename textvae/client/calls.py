@@ -23,9 +23,9 @@ from textvae.client.messages import (
     number_of,
     options_message,
     rows_message,
+    variations_of,
 )
 from textvae.client.results import (
-    Axes,
     DecodeResult,
     EncodeResult,
     InterpolateResult,
@@ -33,10 +33,10 @@ from textvae.client.results import (
     ParaphraseResult,
     SampleResult,
     ScoreResult,
-    Variations,
 )
 from textvae.options import (
     CLOSENESS_DEFAULT,
+    DRAW_CANDIDATES,
     GREEDY,
     IMPORTANCE_SAMPLES_DEFAULT,
     METHOD_DEFAULT,
@@ -228,37 +228,13 @@ def paraphrase(
         )
 
     limits = (yield LIMITS).limits
-    rows = max(count, 1) * options.slots * max(candidates or REPHRASE_CANDIDATES, 1)
+    most = candidates or (DRAW_CANDIDATES if method == "draw" else REPHRASE_CANDIDATES)
+    rows = max(count, 1) * options.slots * max(most, 1)
     size = min(limits.sentences_max, limits.rows_max // rows)
     parts = yield from in_chunks("Paraphrase", request, len(sentences), size)
-    variations = [
-        Variations(
-            generated_sentences_of([[variation.sentence for variation in result.variations]]),
-            [variation.distance for variation in result.variations],
-            latents_of([result.latents]),
-            [
-                _axes(variation.axes)
-                for variation in result.variations
-                if variation.HasField("axes")
-            ],
-            [_reason(number) for number in result.missing],
-            result.source_fluency,
-        )
-        for part in parts
-        for result in part.results
-    ]
+    variations = [variations_of(result) for part in parts for result in part.results]
     made_by = pb.Method.Name(parts[0].method).removeprefix("METHOD_").lower()
     return ParaphraseResult(variations, made_by, facts_of(parts))
-
-
-def _axes(message: pb.Axes) -> Axes:
-    """Return the axes of a variation."""
-    return Axes(message.adequacy, message.fluency, message.new_words, message.new_bigrams)
-
-
-def _reason(number: pb.MissingReason.ValueType) -> str:
-    """Return in a word why a variation is missing."""
-    return pb.MissingReason.Name(number).removeprefix("MISSING_REASON_").lower()
 
 
 def score(

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from google.protobuf.message import Message
 
-from textvae.client.results import Facts, GeneratedSentence, Latents
+from textvae.client.results import Axes, Facts, GeneratedSentence, Latents, Variations
 from textvae.errors import InputError, VersionError
 from textvae.options import Options
 from textvae.v1 import model_pb2
@@ -128,6 +128,22 @@ def generated_sentences_of(
         for part in parts
         for sentence in part
     ]
+
+
+def variations_of(message: pb.Variations) -> Variations:
+    """Return the variations of a sentence, and why some of them are missing."""
+    reasons = map(pb.MissingReason.Name, message.missing)
+    return Variations(
+        generated_sentences_of([[each.sentence for each in message.variations]]),
+        [each.distance for each in message.variations],
+        latents_of([message.latents]),
+        [
+            Axes(axes.adequacy, axes.fluency, axes.new_words, axes.new_bigrams)
+            for axes in (each.axes for each in message.variations if each.HasField("axes"))
+        ],
+        [reason.removeprefix("MISSING_REASON_").lower() for reason in reasons],
+        message.source_fluency,
+    )
 
 
 def facts_of(parts: Sequence[Any]) -> Facts:

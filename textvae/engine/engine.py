@@ -189,10 +189,14 @@ class Engine:
             self._wait_for_rows(job)
 
     def _wait_for_rows(self, job: Job) -> None:
-        """Let a request's rows, if it has any, wait for slots."""
+        """Let a request's rows, if it has any, wait for slots; they cost what they are at least."""
         if job.rows:
             self._decoding.add(job)
             self._waiting.extend(job.rows)
+            with self._condition:
+                more = max(sum(row.slots for row in job.rows) - job.cost, 0)
+                self._cost += more
+                job.cost += more
         if job.cancelled:  # a release before the rows were added has not forgotten them
             self._release(job)
 

@@ -26,7 +26,8 @@ class Request(Protocol[Answer]):
 
     @property
     def rows(self) -> int:
-        """Cost of the request: rows of all its stages, or latents that Encode returns."""
+        """Cost of the request: rows of its largest stage, as far as they are known before its
+        planning, or latents that Encode returns."""
 
     def check(self, limits: Limits) -> None:
         """Raise InputError unless within the limits; `plan` checks the width of latents."""

@@ -37,14 +37,19 @@ def limits_of(config: ServeConfig) -> Limits:
     return Limits(**named, rows_max=config.waiting_rows_max)
 
 
-def check_rows(name: str, rows: int, limits: Limits, *, beam: bool = False) -> None:
-    """Raise InputError where the product of two allowed numbers exceeds the rows of one call."""
+def check_rows(
+    name: str, rows: int, limits: Limits, *, beam: bool = False, candidates: int = 1
+) -> None:
+    """Raise InputError where the product of allowed numbers exceeds the rows of one call."""
     if rows > limits.rows_max:
-        factors = "the number of sentences"
+        factors, fix = "the number of sentences", "send fewer sentences a call"
+        if candidates > 1:
+            factors += f" and {candidates} candidates"
+            fix += " or ask for fewer candidates"
         if beam:
             factors += " and the beam"
         problem = f"times {factors} must be at most {limits.rows_max}, got {rows}"
-        raise InputError(name, f"{problem}; send fewer sentences a call")
+        raise InputError(name, f"{problem}; {fix}")
 
 
 def check_address(seed: int, first_index: int) -> None:

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from textvae.text.siblings import REBUILD, REPHRASE, Rephrasing
-from textvae.text.tokenizer import EOS, PAD
+from textvae.text.siblings import Rephrasing
+from textvae.text.tokenizer import EOS, PAD, REBUILD, REPHRASE
 
 Ints = npt.NDArray[np.integer[Any]]
 

@@ -12,11 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from textvae.text.sentence import Sentence
-from textvae.text.tokenizer import BOS, PAD
-
-# The first tokens of the decoder. No sentence begins with padding and none is asked for it, so the
-# embedding of this id is free to mean "rephrase", in every vocabulary.
-REBUILD, REPHRASE = BOS, PAD
 
 Rows = npt.NDArray[np.int64]
 

@@ -18,6 +18,9 @@ from textvae.errors import DataError, InputError
 
 PAD, BOS, EOS, UNK = 0, 1, 2, 3
 SPECIALS = 4
+# The first tokens of the decoder. No sentence begins with padding and none is asked for it, so the
+# embedding of this id is free to mean "rephrase", in every vocabulary.
+REBUILD, REPHRASE = BOS, PAD
 BYTES = 256
 
 # SentencePiece writes a space as this character, so a real one is encoded as bytes.

@@ -40,7 +40,7 @@ from textvae.options import (
 )
 from textvae.ranges import check_within
 from textvae.text.sentence import normalise
-from textvae.text.siblings import REBUILD, REPHRASE
+from textvae.text.tokenizer import REBUILD, REPHRASE
 
 
 class Variation(NamedTuple):
@@ -97,11 +97,8 @@ class ParaphraseRequest:
 
     @property
     def rows(self) -> int:
-        """Rows that it may need in the decoder at a time."""
-        most = self.candidates or max(REPHRASE_CANDIDATES, DRAW_CANDIDATES)
-        if not self.candidates and self.method == "draw":
-            most = DRAW_CANDIDATES
-        return len(self.sentences) * self.count * most * self.options.slots
+        """Rows that generate its candidates, at least: `auto` may turn out to need more."""
+        return self._rows_of(self._candidates_of(self.method))
 
     @property
     def bounds(self) -> Bounds:
@@ -113,14 +110,13 @@ class ParaphraseRequest:
         check_sentences(self.sentences, limits)
         check_within("count", self.count, 1, limits.count_max)
         check_within("candidates", self.candidates, 0, CANDIDATES_MAX)
-        check_rows("count", self.rows, limits, beam=self.options.beam > 1)
+        self._check_rows(self._candidates_of(self.method), limits)
         check_within("radius", self.radius, 0.0, RADIUS_MAX)
         check_within("closeness", self.closeness, 0.0, 1.0)
         check_within("adequacy_min", self.adequacy_min, 0.0, AXIS_MAX_NATS)
         if self.fluency_max != np.inf and not 0 < self.fluency_max <= AXIS_MAX_NATS:
-            raise InputError(
-                "fluency_max", f"must be above 0 to {AXIS_MAX_NATS:g}, got {self.fluency_max}"
-            )
+            limit = f"must be above 0 and at most {AXIS_MAX_NATS}, got {self.fluency_max}"
+            raise InputError("fluency_max", f"{limit}; leave it unset for any")
         check_within("novelty_min", self.novelty_min, 0.0, 1.0)
         self.options.check(limits.tokens_max)
         check_address(self.seed, self.first_index)
@@ -130,7 +126,10 @@ class ParaphraseRequest:
     ) -> Planning[ParaphraseResult]:
         """Decode the candidates of each sentence, judge them, and choose."""
         method = self._method_of(loaded)
-        each = self.count * self._candidates_of(method)
+        candidates = self._candidates_of(method)
+        self._check_rows(candidates, limits)
+        self._check_judged(candidates)
+        each = self.count * candidates
         address = Address(self.seed, self.first_index)
         ids = loaded.tokens(name_sentences(self.sentences), limits.tokens_max)
         mean, logvar = yield from loaded.encoding(ids)
@@ -170,18 +169,30 @@ class ParaphraseRequest:
             return "rephrase" if loaded.rephrases else "draw"
         return self.method
 
-    def _candidates_of(self, method: str) -> int:
-        """Return the candidates for each variation; InputError for bounds that none is held to."""
-        found = self.candidates
-        if not found:
-            found = REPHRASE_CANDIDATES if method == "rephrase" else DRAW_CANDIDATES
-        if found == 1:
-            for name in ("adequacy_min", "novelty_min"):
-                if getattr(self, name):
-                    raise InputError(name, "must be 0 with 1 candidate, which is not judged")
-            if self.fluency_max != np.inf:
-                raise InputError("fluency_max", "must be unset with 1 candidate: none is judged")
-        return found
+    def _candidates_of(self, method: Method) -> int:
+        """Return the candidates for each variation."""
+        default = REPHRASE_CANDIDATES if method == "rephrase" else DRAW_CANDIDATES
+        return self.candidates or default
+
+    def _rows_of(self, candidates: int) -> int:
+        """Return the rows that generate so many candidates for each variation."""
+        return len(self.sentences) * self.count * candidates * self.options.slots
+
+    def _check_rows(self, candidates: int, limits: Limits) -> None:
+        """Raise InputError where so many candidates for each variation exceed the rows."""
+        beam = self.options.beam > 1
+        check_rows("count", self._rows_of(candidates), limits, beam=beam, candidates=candidates)
+
+    def _check_judged(self, candidates: int) -> None:
+        """Raise InputError for bounds that no candidate is held to."""
+        if candidates > 1:
+            return
+        for name, unbound in Bounds()._asdict().items():
+            if getattr(self, name) != unbound:
+                problem = "needs candidates that are judged"
+                raise InputError(
+                    name, f"{problem}; ask for 2 candidates or more, or leave it unset"
+                )
 
     def _drawn(
         self,
