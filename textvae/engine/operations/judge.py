@@ -7,7 +7,7 @@ from textvae.engine.limits import Limits, check_rows, check_sentences
 from textvae.engine.load import LoadedVersion
 from textvae.engine.plan import Outcome, Planning, name_sentences
 from textvae.errors import InputError
-from textvae.text.siblings import REBUILD, REPHRASE
+from textvae.text.tokenizer import REBUILD, REPHRASE
 
 
 @dataclass(frozen=True)
