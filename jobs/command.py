@@ -44,7 +44,7 @@ class _Options:
 
     config: _File = None
     """TOML file whose sections replace the defaults; flags win over it."""
-    preset: Literal["", "default", "edit", "lm"] = ""
+    preset: Literal["", "default", "edit", "lm", "paraphrase"] = ""
     """Recipe of [model] and [training] under the file's values; empty: as the file says."""
     result: _File = None
     """Where the result is written; by default RUNS/JOB/result.json."""

@@ -78,7 +78,7 @@ def test_there_is_a_reason_for_each_that_is_missing_from_the_best_rejected_on() 
         ("One dog.", axes(adequacy=1.0)),
         ("A dog.", axes(adequacy=2.0)),
         (SOURCE, axes(adequacy=3.0)),
-        ("Dogs.", axes(adequacy=2.5, fluency=9.0)),
+        ("Dogs.", axes(adequacy=2.5, fluency=90.0)),
         ("One dog!", axes(adequacy=0.5)),
     )
     limits = {"fluency_max": 8.0}
@@ -103,7 +103,7 @@ def test_of_two_alike_the_one_of_other_words_is_chosen_next() -> None:
     """Though it is a little worse; and of equals the one that was drawn first."""
     found = candidates(
         ("the dog is loud", axes(adequacy=2.0)),
-        ("the dog is so loud", axes(adequacy=1.1)),
+        ("the dog is so loud", axes(adequacy=1.05)),
         ("it barks", axes(adequacy=1.0)),
     )
     assert chosen(found, 2)[0] == ["the dog is loud", "it barks"]

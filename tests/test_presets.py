@@ -42,7 +42,7 @@ def test_without_a_preset_a_file_stands_on_the_defaults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('preset = "best"\n', "preset: must be one of default, edit, lm, got 'best'"),
+        ('preset = "best"\n', "preset: must be one of default, edit, lm, paraphrase, got 'best'"),
         ("preset = 3\n", "preset: must be a name in "),
     ],
 )

@@ -10,8 +10,8 @@ from textvae.text.sentence import letters
 
 Reason = Literal["copy", "repeat", "not-adequate", "not-fluent", "not-novel", "length"]
 
-# Weights of the choice. Tuned on the captions' validation side; see textvae/evaluation/README.md.
-ADEQUACY, NOVELTY = 2.0, 2.0
+# Weights of the choice, tuned on the captions' validation side.
+ADEQUACY, FLUENCY, NOVELTY = 8.0, 1.0, 2.0
 # What a candidate loses that shares all its words with one that is chosen already (maximal marginal
 # relevance, Carbonell & Goldstein 1998).
 REPETITION = 0.5
@@ -51,7 +51,7 @@ def score(axes: Axes, closeness: float) -> float:
     return (
         ADEQUACY * closeness * axes.adequacy
         + NOVELTY * (1 - closeness) * axes.novelty
-        - axes.fluency
+        - FLUENCY * axes.fluency
     )
 
 

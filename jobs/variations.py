@@ -1,0 +1,86 @@
+"""`python -m jobs.variations`: how a version paraphrases held-out groups, next to controls."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.command import run_job
+from jobs.progress import show_progress
+from textvae.config.data import StoreConfig
+from textvae.config.serve import ServeConfig
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Variations:
+    """Measures variations of held-out groups, whose members say the same, next to controls."""
+
+    version: str = ""
+    """Name of the version; empty: the newest."""
+    groups: int = 500
+    """Most groups, drawn by the seed; the third sentence of each is the source."""
+    members: int = 5
+    """Fewest sentences of a group."""
+    candidates: int = 16
+    """Candidates of each source, of which the axes choose one."""
+    radius: float = 0.7
+    """Radius of the candidates, in posterior deviations."""
+    temperature: float = 0.2
+    """Temperature of the candidates."""
+    closeness: float = 0.5
+    """What the choice weighs: 1 is faithful, 0 is free."""
+    seed: int = 0
+    """Seed of groups and candidates."""
+    store: StoreConfig = StoreConfig()
+    serve: ServeConfig = ServeConfig()
+
+
+def main(settings: Variations) -> dict[str, Any]:
+    """Return outcome `measured`, the figures of each way to vary and of the controls, and what the
+    axes are worth. Raises DataError without two groups on the test side."""
+    from textvae.corpus.spans import load_spans
+    from textvae.engine.start import start_engine
+    from textvae.evaluation.paraphrase import CandidateDraws, measure_paraphrases
+    from textvae.evaluation.variations import held_out_groups
+    from textvae.store.versions import list_versions, open_version
+
+    store = settings.store
+    test = load_spans(store.spans).test
+    groups = held_out_groups(test, settings.groups, settings.members, settings.seed)
+    name = settings.version or (list_versions(store.registry, store.model) or [""])[-1]
+    version = open_version(store.registry, store.model, name)
+    how = CandidateDraws(
+        settings.candidates,
+        settings.radius,
+        settings.temperature,
+        settings.closeness,
+        settings.seed,
+    )
+    with (
+        show_progress() as on_progress,
+        start_engine(store.registry, version, settings.serve) as (engine),
+    ):
+        found = measure_paraphrases(engine, groups, how, on_progress)
+    for system, figures in found.systems.items():
+        log.info(
+            "%-20s iBLEU %5.1f  BLEU %5.1f  self-BLEU %5.1f  retrieval@1 %.2f  copies %.2f",
+            system,
+            figures.ibleu,
+            figures.bleu,
+            figures.self_bleu,
+            figures.retrieval_at_1,
+            figures.copies,
+        )
+    log.info("AUC of adequacy %.3f, of fluency %.3f", *found.axes)
+    return {
+        "outcome": "measured",
+        "version": version.name,
+        "groups": len(groups),
+        "systems": {system: figures._asdict() for system, figures in found.systems.items()},
+        "axes": found.axes._asdict(),
+    }
+
+
+if __name__ == "__main__":
+    run_job("variations", Variations, main)
