@@ -16,6 +16,7 @@ from textvae.engine.axes import Axes, Judge, adequacy, new_shares
 from textvae.engine.engine import Engine
 from textvae.engine.limits import Limits
 from textvae.engine.load import LoadedVersion, load_networks, load_version
+from textvae.engine.operations.judge import JudgeRequest
 from textvae.engine.operations.paraphrase import ParaphraseRequest
 from textvae.engine.plan import Outcome, Planning
 from textvae.engine.start import load_engine
@@ -35,8 +36,8 @@ def engine(rephrasing_version: tuple[Path, Version]) -> Iterator[Engine]:
         yield running
 
 
-class JudgeRequest(Steps):
-    """A request for the axes of given candidates, as many for each sentence."""
+class ManyCandidates(Steps):
+    """A request for the axes of several candidates of each sentence."""
 
     def __init__(self, sentences: Sequence[str], candidates: Sequence[str], begin: int) -> None:
         super().__init__()
@@ -136,36 +137,42 @@ def test_axes_are_those_that_the_networks_say_one_sentence_at_a_time(
 def test_the_order_and_the_number_of_the_candidates_do_not_matter(engine: Engine) -> None:
     sentences = [row.text for row in grouped().test[:2]]
     few = [row.text for row in grouped().test[2:8]]
-    forwards, fluency = engine.answer(JudgeRequest(sentences, few, REPHRASE))
-    backwards, again = engine.answer(JudgeRequest(sentences[::-1], few[::-1], REPHRASE))
+    forwards, fluency = engine.answer(ManyCandidates(sentences, few, REPHRASE))
+    backwards, again = engine.answer(ManyCandidates(sentences[::-1], few[::-1], REPHRASE))
     assert forwards == backwards[::-1]
     assert fluency.tolist() == again[::-1].tolist()
     repeated = [text for text in few for _ in range(3)]
-    assert engine.answer(JudgeRequest(sentences, repeated, REPHRASE))[0] == [
+    assert engine.answer(ManyCandidates(sentences, repeated, REPHRASE))[0] == [
         one for one in forwards for _ in range(3)
     ]
 
 
+def test_a_request_to_judge_has_the_axes_of_each_pair(engine: Engine, networks: Networks) -> None:
+    """By the first token that the version varies sentences by."""
+    rows = [row.text for row in grouped().test[:6]]
+    judged = engine.answer(JudgeRequest(tuple(rows[:3]), tuple(rows[3:])))
+    for found, source, candidate in zip(judged, rows[:3], rows[3:], strict=True):
+        (tokens,) = networks.tokenizer.encode([candidate])
+        assert found == pytest.approx(networks.axes(source, tokens, REPHRASE), abs=1e-4)
+
+
 def test_a_sibling_is_more_adequate_than_a_sentence_of_another_group(engine: Engine) -> None:
     rows = grouped().test[:PAIRS]
-    sentences = [row.text for row in rows]
-    siblings = [rows[number ^ 1].text for number in range(PAIRS)]
-    others = [rows[(number + 2) % PAIRS].text for number in range(PAIRS)]
-    both = [text for pair in zip(siblings, others, strict=True) for text in pair]
-    judged, _ = engine.answer(JudgeRequest(sentences, both, REPHRASE))
-    found = np.array([one.adequacy for one in judged]).reshape(PAIRS, 2)
-    assert (found[:, 0] > found[:, 1]).mean() > 0.95
-    assert auc(found[:, 0].tolist(), found[:, 1].tolist()) >= 0.9
-    assert [one.fluency for one in judged[::2]] != [one.fluency for one in judged[1::2]]
+    sentences = tuple(row.text for row in rows)
+    siblings = tuple(rows[number ^ 1].text for number in range(PAIRS))
+    others = tuple(rows[(number + 2) % PAIRS].text for number in range(PAIRS))
+    own, other = (
+        [one.adequacy for one in engine.answer(JudgeRequest(sentences, candidates))]
+        for candidates in (siblings, others)
+    )
+    assert np.mean(np.array(own) > np.array(other)) > 0.95
+    assert auc(own, other) >= 0.9
 
 
 def test_a_sentence_of_the_language_is_more_fluent_than_its_words_in_any_order(
     engine: Engine,
 ) -> None:
-    sentences = [row.text for row in grouped().test[:20]]
-    mixed = [" ".join(sorted(text.split())) for text in sentences]
-    both = [text for pair in zip(sentences, mixed, strict=True) for text in pair]
-    judged, fluency = engine.answer(JudgeRequest(sentences, both, REBUILD))
-    assert [one.fluency for one in judged[::2]] == pytest.approx(fluency.tolist())
-    pairs = zip(judged[::2], judged[1::2], strict=True)
-    assert all(own.fluency < other.fluency for own, other in pairs)
+    sentences = tuple(row.text for row in grouped().test[:20])
+    mixed = tuple(" ".join(sorted(text.split())) for text in sentences)
+    own, other = (engine.answer(JudgeRequest(sentences, each)) for each in (sentences, mixed))
+    assert all(one.fluency < two.fluency for one, two in zip(own, other, strict=True))

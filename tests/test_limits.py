@@ -12,6 +12,7 @@ from textvae.engine.limits import Limits, check_finite, check_width, limits_of
 from textvae.engine.operations.decode import DecodeRequest
 from textvae.engine.operations.encode import EncodeRequest
 from textvae.engine.operations.interpolate import InterpolateRequest
+from textvae.engine.operations.judge import JudgeRequest
 from textvae.engine.operations.paraphrase import ParaphraseRequest
 from textvae.engine.operations.sample import SampleRequest
 from textvae.engine.operations.score import ScoreRequest
@@ -63,6 +64,7 @@ AT_THE_LIMIT: list[tuple[Request[Any], int]] = [
     (ParaphraseRequest(("a",), 2, method="draw", adequacy_min=1e3, fluency_max=1e3), 2),
     (ParaphraseRequest(("a",), 1, closeness=0.0, novelty_min=1.0), 1),
     (ParaphraseRequest(("a",), 1, closeness=1.0, fluency_max=1e-9), 1),
+    (JudgeRequest(("a",) * 3, ("abcde",) * 3), 6),
     (ScoreRequest(("a",), 1, seed=SEED_MAX), 1),
     (ScoreRequest(("a",), 8, first_index=INDEX_MAX), 8),
     (ScoreRequest(("abcde",) * 3, 4), 12),
@@ -184,6 +186,8 @@ BEYOND: list[tuple[Request[Any], str]] = [
     (ParaphraseRequest(("a",), 1, radius=10.1), "radius: must be 0.0 to 10.0, got 10.1"),
     (ParaphraseRequest(("a",), 1, options=Options(11.0)), "temperature: must be 0.0 to 10.0, got"),
     (ParaphraseRequest(("a",), 1, first_index=-1), "first_index: must be 0 to"),
+    (JudgeRequest(("a",), ("",)), "candidates[0]: must not be empty; send at least one character"),
+    (JudgeRequest(("a",) * 2, ("a",)), "candidates: must be one for each of 2 sentences, got 1"),
     (ScoreRequest(()), "sentences: must be 1 to 3 sentences, got 0"),
     (ScoreRequest(("a",), 0), "importance_samples: must be 1 to 8, got 0"),
     (ScoreRequest(("a",), 9), "importance_samples: must be 1 to 8, got 9"),

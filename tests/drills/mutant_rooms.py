@@ -40,9 +40,9 @@ ROOMS = {
     ),
     "engine": Room(
         "textvae/engine/*.py textvae/engine/operations/*.py",
-        "limits",
-        "engine_jobs stages plans likelihood load engine batch_invariance turns quantization "
-        "bad_requests serve evaluate generation",
+        "limits candidates",
+        "engine_jobs stages plans axes paraphrase likelihood load engine batch_invariance turns "
+        "quantization bad_requests serve evaluate generation",
     ),
     "gate": Room(
         "textvae/release/gate.py textvae/release/paired_test.py",

@@ -22,6 +22,9 @@ from textvae.pipes import ignore_closed_pipes
 _PROGRAMS = {"serve": ("textvae.serve", "engine"), "demo": ("jobs.demo", "demo")}
 """Module and extra of the commands that are programs of their own."""
 
+_UNJUDGED = ("distance", "log_prob", "tokens", "ended")
+"""Columns that a table of judged variations leaves out."""
+
 Run = Callable[[Client, argparse.Namespace], Answer]
 
 
@@ -132,6 +135,8 @@ def _paraphrase(client: Client, flags: argparse.Namespace) -> Answer:
     if flags.json:
         return Answer([*rows, *missing], varied.facts)
     notes = [f"{row['sentence']}: missing for {', '.join(row['missing'])}" for row in missing]
+    if any(each.axes for each in varied.variations):  # room for the axes and for the text
+        rows = [{name: row[name] for name in row if name not in _UNJUDGED} for row in rows]
     return Answer(rows, varied.facts, notes=notes)
 
 

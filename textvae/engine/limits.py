@@ -58,11 +58,11 @@ def check_address(seed: int, first_index: int) -> None:
     check_within("first_index", first_index, 0, INDEX_MAX)
 
 
-def check_sentences(sentences: tuple[str, ...], limits: Limits) -> None:
+def check_sentences(sentences: tuple[str, ...], limits: Limits, field: str = "sentences") -> None:
     """Raise InputError naming the first sentence outside the limits."""
-    check_within("sentences", len(sentences), 1, limits.sentences_max, "sentences")
+    check_within(field, len(sentences), 1, limits.sentences_max, "sentences")
     for number, sentence in enumerate(sentences):
-        check_sentence(f"sentences[{number}]", sentence, limits)
+        check_sentence(f"{field}[{number}]", sentence, limits)
 
 
 def check_sentence(name: str, sentence: str, limits: Limits) -> None:

@@ -28,7 +28,7 @@ class JudgeRequest:
     def check(self, limits: Limits) -> None:
         """Raise InputError unless within the limits."""
         check_sentences(self.sentences, limits)
-        check_sentences(self.candidates, limits)
+        check_sentences(self.candidates, limits, "candidates")
         check_rows("sentences", self.rows, limits)
         if len(self.candidates) != len(self.sentences):
             counts = f"{len(self.sentences)} sentences, got {len(self.candidates)}"
