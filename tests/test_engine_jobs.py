@@ -245,6 +245,12 @@ def test_an_engine_describes_its_version(engine: Engine, version: Any) -> None:
     assert engine.limits.rows_max == ROWS_MAX
 
 
-def test_an_engine_without_a_number_of_threads_takes_the_processor_s_cores() -> None:
+def test_an_engine_without_a_number_of_threads_takes_the_processor_s_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or as many as the environment of OpenMP says."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
     assert threads_of(ServeConfig(threads=3)) == 3
+    assert threads_of(ServeConfig()) == 5
+    monkeypatch.delenv("OMP_NUM_THREADS")
     assert threads_of(ServeConfig()) == os.cpu_count()

@@ -111,7 +111,7 @@ def tree(root: Path) -> dict[str, int]:
 def drill(quick: bool) -> Found:
     """First version, server up; second version under load; a third run without new text; a
     rollback, which the fourth run respects."""
-    steps = 400 if quick else 1200
+    steps = 300 if quick else 1200
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         settings = CONFIG.format(root=root, steps=steps, language_model_steps=steps // 6)

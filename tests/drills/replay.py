@@ -22,8 +22,8 @@ from textvae.options import Options
 log = logging.getLogger(__name__)
 
 CALLERS = 32
-STEPS = {True: 60, False: 1200}
-REQUESTS = {True: 120, False: 10_000}
+STEPS = {True: 30, False: 1200}
+REQUESTS = {True: 80, False: 10_000}
 # Of the servers that the crowds request_all.
 SLOTS = (64, 16, 8)
 
