@@ -57,7 +57,7 @@ hidden = 64
 latent = 8
 dropout = 0.0
 [training]
-steps = 300
+steps = 500
 language_model_steps = 50
 batch = 32
 learning_rate = 5e-3
