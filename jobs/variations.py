@@ -59,7 +59,7 @@ def main(settings: Variations) -> dict[str, Any]:
     )
     with (
         show_progress() as on_progress,
-        start_engine(store.registry, version, settings.serve) as (engine),
+        start_engine(store.registry, version, settings.serve) as engine,
     ):
         found = measure_paraphrases(engine, groups, how, on_progress)
     for system, figures in found.systems.items():

@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     The first file trains the toy that most wait for; the next ones do without it.
     """
-    items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else 9)
+    items.sort(key=lambda item: (*FIRST, item.path.stem).index(item.path.stem))
 
 
 @pytest.fixture(scope="session")

@@ -116,7 +116,7 @@ def ran(folder: Path, module: str, *flags: str) -> Ended:
         process.join(LIMIT_S)
         if process.exitcode is None:
             process.kill()
-        assert process.exitcode is not None, f"{module} did not end within {LIMIT_S} s"
+            raise TimeoutError(f"{module} did not end within {LIMIT_S} s")
         said = [Path(path).read_text() for path in paths]
         return Ended(process.exitcode, *said)
 

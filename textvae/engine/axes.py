@@ -63,14 +63,13 @@ class Judge(NamedTuple):
         pairs = list(zip(sources.tolist(), tokens, strict=True))
         different = list(dict.fromkeys(pairs))
         candidates = [list(written) for _, written in different]
-        own = np.array([source for source, _ in different])
         prior = yield from loaded.language_model_nats([*ids, *candidates])
         source_nats, candidate_nats = prior[: len(ids)], prior[len(ids) :]
         candidate_mean, _ = yield from loaded.encoding(candidates)
         written = [self._row(mean[source], target) for source, target in different]
         read = [
             self._row(latent, tuple(ids[source]))
-            for latent, source in zip(candidate_mean, own, strict=True)
+            for latent, (source, _) in zip(candidate_mean, different, strict=True)
         ]
         rows = [row._replace(number=number) for number, row in enumerate([*written, *read])]
         scored = yield rows

@@ -30,11 +30,13 @@ Make = Callable[[int, tuple[str, ...]], ParaphraseRequest]
 class CandidateDraws(NamedTuple):
     """How the candidates of the judged system are drawn."""
 
-    candidates: int = 16
-    radius: float = 0.7
-    temperature: float = 0.2
-    closeness: float = 0.5
-    seed: int = 0
+    candidates: int
+    """Of each source, of which one is chosen."""
+    radius: float
+    """In posterior deviations."""
+    temperature: float
+    closeness: float
+    seed: int
 
 
 class AxesWorth(NamedTuple):
@@ -50,7 +52,7 @@ class ParaphraseFigures(NamedTuple):
     """Figures of the ways to vary, and of the controls, by their names."""
 
     systems: dict[str, VariationFigures]
-    """Of `drawn` (today's draws at radius 1), `first` (the first candidate), `chosen` (by the
+    """Of `drawn` (draws at radius 1), `first` (the first candidate), `chosen` (by the
     axes), `greedy` (of the posterior mean), and the controls copy, random and human; names that end
     in `_beside_human` are scored against the references that the human is scored against."""
     axes: AxesWorth
@@ -119,7 +121,7 @@ def _given(outputs: list[str], _: Sequence[str]) -> list[str]:
 def _axes_worth(engine: Engine, groups: Sequence[HeldOutGroup], seed: int) -> AxesWorth:
     """Judge every reference as a variation of its own source, of the next one's, and shuffled."""
     random = np.random.default_rng(seed)
-    own, other, real = [], [], []
+    own, other = [], []
     for number, group in enumerate(groups):
         for reference in group.references:
             own.append((group.source, reference))

@@ -12,6 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from textvae.config.serve import ServeConfig
+from textvae.engine.engine import threads_of
 from textvae.errors import InputError
 from textvae.serve.champion import Champion
 from textvae.serve.firewall import Firewall
@@ -57,8 +58,7 @@ async def serve(registry: Path, model: str, version: str, config: ServeConfig) -
     await server.start()
     try:
         await champion.load()
-        limits = core_limits()
-        _log.info("%s", threads_words(config.threads or limits.cores, limits))
+        _log.info("%s", threads_words(threads_of(config), core_limits()))
         following = asyncio.create_task(champion.follow(stop))
         await _set_health(checks, health_pb2.HealthCheckResponse.SERVING)
         ready = f"textvae serves {champion.engine.version.name} of {model} at {address}"

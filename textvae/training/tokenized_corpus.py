@@ -64,7 +64,8 @@ def _with_siblings(tokenized: TokenizedCorpus, corpus: Corpus, share: float) -> 
     if not paired:
         log.warning(
             "training.sibling_share is %g, but no sentence has a sibling, so that nothing is "
-            "rephrased; name the column of groups by data.group_column and ingest again",
+            "rephrased; name the column of groups by data.group_column and ingest the text into "
+            "a new folder store.spans",
             share,
         )
         return tokenized
