@@ -150,7 +150,7 @@ def test_the_first_candidate_is_decoded_from_the_posterior_mean(engine: Engine) 
 
 
 def test_variations_keep_the_bounds_and_the_others_are_missing_for_them(engine: Engine) -> None:
-    """Each bound is the median of its axis, so that about half of the candidates are beyond it."""
+    """Each bound is near the best of its axis, so that most candidates are beyond it."""
     ask: dict[str, Any] = {"radius": 2.0, "options": DRAWING, "candidates": 2, "seed": 3}
     free = engine.answer(ParaphraseRequest(SENTENCES, 4, **ask))
     for bound, axis, sign, reason in (
@@ -158,7 +158,7 @@ def test_variations_keep_the_bounds_and_the_others_are_missing_for_them(engine: 
         ("fluency_max", "fluency", -1, "not-fluent"),
         ("novelty_min", "novelty", 1, "not-novel"),
     ):
-        limit = float(np.median(judged(free, axis)))
+        limit = float(np.quantile(judged(free, axis), 0.5 + 0.45 * sign))
         assert min(sign * value for value in judged(free, axis)) < sign * limit
         held = engine.answer(ParaphraseRequest(SENTENCES, 4, **ask, **{bound: limit}))
         assert min(sign * value for value in judged(held, axis)) >= sign * limit

@@ -83,3 +83,87 @@ class Options(NamedTuple):
 
 
 GREEDY = Options()
+
+LOCKS_MAX = 100
+"""Words, spans, patterns and banned phrases of one request, of each kind."""
+LOCK_CHARACTERS_MAX = 1000
+"""Of one word, pattern or banned phrase."""
+
+
+class SentenceSpan(NamedTuple):
+    """A part of one sentence of a request, in characters of the sentence as it is sent."""
+
+    sentence: int
+    """Its number in the request, from 0."""
+    start: int
+    end: int
+    """The character after the last one."""
+
+
+class Constraints(NamedTuple):
+    """What every variation must hold: locks stand unchanged in it, each as often as in the
+    sentence."""
+
+    words: tuple[str, ...] = ()
+    """Words or phrases to lock wherever they stand; each sentence must have them."""
+    spans: tuple[SentenceSpan, ...] = ()
+    """Parts of the sentences to lock."""
+    patterns: tuple[str, ...] = ()
+    """Regular expressions in RE2's syntax; what they match is locked."""
+    slots: bool = True
+    """Lock names in braces, such as `{order_id}`."""
+    numbers: bool = False
+    """Lock words with digits, with their currency and unit; no other digit is written."""
+    capitalised: bool = False
+    """Lock words of two letters or more that begin in upper case, but for the first word."""
+    banned: tuple[str, ...] = ()
+    """Words or phrases that may not stand in a variation, in any case."""
+    characters_min: int = 0
+    """Fewest characters of a variation; 0: any."""
+    characters_max: int = 0
+    """Most characters of a variation; 0: any."""
+    keep_case: bool = False
+    """The first letter has its case in the sentence; no upper case where the sentence has none, and
+    no lower case where it has none."""
+    keep_final_punctuation: bool = False
+    """A variation ends with the punctuation of the sentence, or with none like it."""
+
+    @property
+    def bind_all(self) -> bool:
+        """Return whether they hold something for sentences without locks too."""
+        length = self.characters_min or self.characters_max
+        return bool(self.banned or length or self.keep_case or self.keep_final_punctuation)
+
+    def check(self, sentences: int, characters_max: int) -> None:
+        """Raise InputError unless every field is within its limits, which are `characters_max` for
+        lengths; locks that a sentence does not have are found with the sentence."""
+        for name in ("words", "spans", "patterns", "banned"):
+            check_within(f"constraints.{name}", len(getattr(self, name)), 0, LOCKS_MAX, name)
+        for name in ("words", "patterns", "banned"):
+            for number, text in enumerate(getattr(self, name)):
+                _check_text(f"constraints.{name}[{number}]", text)
+        for number, span in enumerate(self.spans):
+            field = f"constraints.spans[{number}].sentence"
+            check_within(field, span.sentence, 0, sentences - 1)
+        check_within("constraints.characters_min", self.characters_min, 0, characters_max)
+        check_within("constraints.characters_max", self.characters_max, 0, characters_max)
+        if 0 < self.characters_max < self.characters_min:
+            raise InputError(
+                "constraints.characters_max",
+                f"must be at least characters_min, {self.characters_min}, "
+                f"got {self.characters_max}; or leave it 0 for any",
+            )
+
+
+def _check_text(field: str, text: str) -> None:
+    """Raise InputError for an empty or overlong text."""
+    if not text.strip():
+        raise InputError(
+            field, "must not be empty; send at least one character that is not a space"
+        )
+    if len(text) > LOCK_CHARACTERS_MAX:
+        limit = f"must be at most {LOCK_CHARACTERS_MAX} characters, got {len(text)}"
+        raise InputError(field, f"{limit}; shorten it")
+
+
+NO_CONSTRAINTS = Constraints()

@@ -14,7 +14,7 @@ from typing import Any
 from tests import toys
 from tests.drills.line import Found, run_drill
 from tests.serving import serving
-from textvae.client import Client, Latents
+from textvae.client import Client, Constraints, Latents
 from textvae.client.recording import Exchange, differing
 from textvae.corpus.toy_grammar import sample
 from textvae.options import Options
@@ -58,6 +58,20 @@ def how_to_choose(chance: random.Random) -> dict[str, Any]:
     return choice
 
 
+def constraints(chance: random.Random) -> Constraints:
+    """What variations of the grammar's sentences must hold; each has a word that begins with t."""
+    return Constraints(
+        patterns=chance.choice(((), (r"\bt\w+",), (r"[a-e]+\b", "o"))),
+        capitalised=chance.random() < 0.3,
+        numbers=chance.random() < 0.3,
+        banned=chance.choice(((), ("a", "is"))),
+        characters_min=chance.choice((0, 0, 12)),
+        characters_max=chance.choice((0, 0, 90)),
+        keep_case=chance.random() < 0.3,
+        keep_final_punctuation=chance.random() < 0.3,
+    )
+
+
 def request_all(client: Client, number: int, sentences: Sequence[str], mean: Latents) -> None:
     """Request `number`, a function of that alone, of any method, size and options."""
     chance = random.Random(number)
@@ -78,6 +92,9 @@ def request_all(client: Client, number: int, sentences: Sequence[str], mean: Lat
             client.interpolate(ends, chance.randint(2, 9), path=path, **how)
         case 4:
             choice = how_to_choose(chance)
+            if how["options"].beam <= 1 and chance.random() < 0.6:
+                choice["constraints"] = constraints(chance)
+                some = [f"{one} {{slot_{number}}}" for one in some]
             client.paraphrase(some, chance.randint(1, 5), radius=2.0, **choice, **how)
         case 5:
             client.score(some, importance_samples=chance.randint(1, 5), seed=number)

@@ -116,7 +116,41 @@ def paraphrase(command: argparse.ArgumentParser) -> None:
         default=0.0,
         help="least share of new words and pairs of words, 0 to 1; 0: any",
     )
+    _flag_constraints(command)
     _flag_options(command)
+
+
+def _flag_constraints(command: argparse.ArgumentParser) -> None:
+    """Add the flags of what every variation must hold."""
+    add = command.add_argument_group("what every variation must hold").add_argument
+    add(
+        "--lock",
+        action="append",
+        default=[],
+        metavar="WORDS",
+        help="keep these words as they are; each sentence must have them; may be repeated",
+    )
+    add(
+        "--lock-pattern",
+        action="append",
+        default=[],
+        metavar="REGEX",
+        help="keep what an RE2 pattern matches; may be repeated",
+    )
+    add("--lock-numbers", action="store_true", help="keep words with digits, write no others")
+    add("--lock-capitalised", action="store_true", help="keep capitalised words but the first")
+    add("--free-slots", action="store_true", help="do not keep names in braces, as {order_id}")
+    add(
+        "--ban",
+        action="append",
+        default=[],
+        metavar="WORDS",
+        help="never write these words; may be repeated",
+    )
+    add("--characters-min", type=int, default=0, help="fewest characters; 0: any")
+    add("--characters-max", type=int, default=0, help="most characters; 0: any")
+    add("--keep-case", action="store_true", help="upper and lower case as in the sentence")
+    add("--keep-final-punctuation", action="store_true", help="end as the sentence ends")
 
 
 def score(command: argparse.ArgumentParser) -> None:

@@ -14,6 +14,8 @@ from textvae.client.messages import (
     CallProtocol,
     CallRequest,
     check_list,
+    check_spans,
+    constraints_message,
     endpoint,
     facts_of,
     generated_sentences_of,
@@ -40,11 +42,13 @@ from textvae.options import (
     GREEDY,
     IMPORTANCE_SAMPLES_DEFAULT,
     METHOD_DEFAULT,
+    NO_CONSTRAINTS,
     PATH_DEFAULT,
     PRIOR_DEFAULT,
     RADIUS_DEFAULT,
     REPHRASE_CANDIDATES,
     SCALE_DEFAULT,
+    Constraints,
     Options,
 )
 from textvae.v1 import textvae_pb2 as pb
@@ -198,16 +202,16 @@ def paraphrase(
     adequacy_min: float = 0.0,
     fluency_max: float | None = None,
     novelty_min: float = 0.0,
+    constraints: Constraints = NO_CONSTRAINTS,
     seed: int | None = None,
     first_index: int = 0,
 ) -> CallProtocol[ParaphraseResult]:
     """Return `count` variations of each sentence, or fewer and the reasons why.
 
-    `method`: rephrase, draw, or auto for what the version learned. `candidates` are drawn for each
-    variation and judged (0: as many as the method needs); `closeness` chooses among them, from 0,
-    free of the sentence's words, to 1, faithful; the bounds are of their axes.
+    `closeness` chooses among `candidates`, from 0, free, to 1, faithful; `constraints` always hold.
     """
     check_list("sentences", sentences)
+    check_spans(constraints, len(sentences))
 
     def request(start: int, end: int) -> pb.ParaphraseRequest:
         return message(
@@ -223,18 +227,26 @@ def paraphrase(
             adequacy_min=adequacy_min,
             fluency_max=fluency_max,
             novelty_min=novelty_min,
+            constraints=constraints_message(constraints, start, end),
             seed=seed,
             first_index=first_index + start,
         )
 
     limits = (yield LIMITS).limits
-    most = candidates or (DRAW_CANDIDATES if method == "draw" else REPHRASE_CANDIDATES)
-    rows = max(count, 1) * options.slots * max(most, 1)
-    size = min(limits.sentences_max, limits.rows_max // rows)
+    size = min(
+        limits.sentences_max, limits.rows_max // _rows_of(count, method, candidates, options)
+    )
     parts = yield from in_chunks("Paraphrase", request, len(sentences), size)
-    variations = [variations_of(result) for part in parts for result in part.results]
     made_by = pb.Method.Name(parts[0].method).removeprefix("METHOD_").lower()
-    return ParaphraseResult(variations, made_by, facts_of(parts))
+    return ParaphraseResult(
+        [variations_of(each) for part in parts for each in part.results], made_by, facts_of(parts)
+    )
+
+
+def _rows_of(count: int, method: str, candidates: int, options: Options) -> int:
+    """Return the rows of a sentence's candidates, at most."""
+    default = DRAW_CANDIDATES if method == "draw" else REPHRASE_CANDIDATES
+    return max(count, 1) * max(candidates or default, 1) * options.slots
 
 
 def score(

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from google.protobuf.message import Message
 
-from textvae.client.results import Axes, Facts, GeneratedSentence, Latents, Variations
+from textvae.client.results import Axes, Facts, GeneratedSentence, Latents, Lock, Variations
 from textvae.errors import InputError, VersionError
-from textvae.options import Options
+from textvae.options import Constraints, Options
+from textvae.ranges import check_within
 from textvae.v1 import model_pb2
 from textvae.v1 import textvae_pb2 as pb
 from textvae.wire import latents_message
@@ -78,6 +79,16 @@ def check_list(field: str, values: Sequence[Any]) -> None:
         raise InputError(field, "must be a list, got one string; put it in brackets")
 
 
+def check_spans(constraints: Constraints, sentences: int) -> None:
+    """Raise InputError for a span of no sentence of the call."""
+    check_list("constraints.words", constraints.words)
+    check_list("constraints.patterns", constraints.patterns)
+    check_list("constraints.banned", constraints.banned)
+    for number, span in enumerate(constraints.spans):
+        field = f"constraints.spans[{number}].sentence"
+        check_within(field, span.sentence, 0, sentences - 1)
+
+
 def number_of(field: str, name: str, numbers: Mapping[str, int]) -> int:
     """Return the enum number of a name."""
     if name not in numbers:
@@ -143,7 +154,21 @@ def variations_of(message: pb.Variations) -> Variations:
         ],
         [reason.removeprefix("MISSING_REASON_").lower() for reason in reasons],
         message.source_fluency,
+        [
+            [Lock(lock.text, lock.start, lock.end) for lock in each.locks]
+            for each in message.variations
+        ],
     )
+
+
+def constraints_message(constraints: Constraints, start: int, end: int) -> pb.Constraints:
+    """Build the constraints of the sentences from `start` to `end`, numbered from `start`."""
+    spans = [
+        message(pb.SentenceSpan, **span._replace(sentence=span.sentence - start)._asdict())
+        for span in constraints.spans
+        if start <= span.sentence < end
+    ]
+    return message(pb.Constraints, **(constraints._asdict() | {"spans": spans}))
 
 
 def facts_of(parts: Sequence[Any]) -> Facts:

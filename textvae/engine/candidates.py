@@ -5,10 +5,12 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from textvae.engine.axes import Axes
+from textvae.engine.answers import Axes
 from textvae.text.sentence import letters
 
-Reason = Literal["copy", "repeat", "not-adequate", "not-fluent", "not-novel", "length"]
+Reason = Literal[
+    "copy", "repeat", "not-adequate", "not-fluent", "not-novel", "length", "lock-unmet", "budget"
+]
 
 # Weights of the choice, tuned on the captions' validation side.
 ADEQUACY, FLUENCY, NOVELTY = 8.0, 1.0, 2.0
@@ -31,9 +33,10 @@ class Candidate(NamedTuple):
     number: int
     """Its place among all that were drawn for the source."""
     text: str
-    ended: bool
-    """False where the token limit cut it."""
     axes: Axes
+    broken: Literal["length", "lock-unmet"] | None = None
+    """Why it is no variation whatever its axes are: cut by the token limit, or against the
+    constraints; None where it is one."""
 
 
 class Choice(NamedTuple):
@@ -42,7 +45,8 @@ class Choice(NamedTuple):
     chosen: list[Candidate]
     """The best first."""
     missing: list[Reason]
-    """One for each that is missing: why the best of the others were rejected."""
+    """One for each that is missing: why the best of the others were rejected; budget where there
+    are no others."""
 
 
 def score(axes: Axes, closeness: float) -> float:
@@ -88,6 +92,7 @@ def choose(
         overlap = [len(own & words[best]) / max(len(own | words[best]), 1) for own in words]
         shared = np.maximum(shared, overlap)
     missing = count - len(chosen)
+    rejected += ["budget"] * max(missing - len(rejected), 0)
     return Choice(chosen, rejected[:missing])
 
 
@@ -99,8 +104,8 @@ def _letters_of(text: str) -> str:
 def _reason(one: Candidate, source: str, seen: set[str], bounds: Bounds) -> Reason | None:
     """Return why a candidate is rejected; None where it is not."""
     own = _letters_of(one.text)
-    if not one.ended or not own:
-        return "length"
+    if one.broken or not own:
+        return one.broken or "length"
     if own == _letters_of(source):
         return "copy"
     if own in seen:

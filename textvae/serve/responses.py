@@ -17,6 +17,8 @@ _MISSING = {
     "not-fluent": pb.MISSING_REASON_NOT_FLUENT,
     "not-novel": pb.MISSING_REASON_NOT_NOVEL,
     "length": pb.MISSING_REASON_LENGTH,
+    "lock-unmet": pb.MISSING_REASON_LOCK_UNMET,
+    "budget": pb.MISSING_REASON_BUDGET,
 }
 _PRIORS = {"standard": pb.PRIOR_STANDARD, "fitted": pb.PRIOR_FITTED}
 
@@ -84,6 +86,7 @@ def paraphrase(reply: Reply, message: pb.ParaphraseRequest, version: str) -> pb.
                     sentence=_sentence(one.sentence),
                     distance=one.distance,
                     axes=pb.Axes(**one.axes._asdict()) if one.axes else None,
+                    locks=(pb.Lock(**lock._asdict()) for lock in one.locks),
                 )
                 for one in each.variations
             ),
