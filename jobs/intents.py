@@ -25,13 +25,13 @@ class Intents:
     """Most held-out sentences, drawn by the seed."""
     count: int = 3
     """Variations of each."""
-    candidates: int = 8
+    candidates: int = 16
     """Candidates for each variation, of which the axes choose."""
-    radius: float = 0.7
+    radius: float = 0.3
     """Radius of the candidates, in posterior deviations."""
-    temperature: float = 0.5
+    temperature: float = 0.3
     """Temperature of the candidates."""
-    closeness: float = 0.7
+    closeness: float = 1.0
     """What the choice weighs: 1 is faithful, 0 is free."""
     seed: int = 0
     """Seed of sources and candidates."""
