@@ -2,7 +2,8 @@
 
 The holdout and the sealed set are frozen: they fill up with the test side of the oldest spans and
 then stay as they are, whatever is ingested. The hash of a sentence's group (or of its text) seals
-it, so that no group is half sealed.
+it, so that no group is half sealed, but for labels that are groups: these are on all sides, and
+both sets shall have them.
 """
 
 import hashlib
@@ -71,7 +72,8 @@ def newest_set(
 
 def is_sealed(row: Sentence, share: float) -> bool:
     """Return whether a sentence of the test side belongs to the share that never decides."""
-    quantile = int(digest(f"sealed {row.group or row.text}")[:16], 16) / 2**64  # 0 to 1
+    key = row.text if row.group == row.label else row.group or row.text
+    quantile = int(digest(f"sealed {key}")[:16], 16) / 2**64  # 0 to 1
     return quantile < share
 
 

@@ -17,6 +17,13 @@ from textvae.version_files import TOKENIZER_FILE
 
 log = logging.getLogger(__name__)
 
+NO_SIBLINGS = (
+    "training.sibling_share is {:g}, but no sentence has a sibling, so that nothing is rephrased; "
+    "name the column of groups by data.group_column, or set data.label_is_group, and ingest the "
+    "text into a new folder store.spans"
+)
+"""What a run with a share, which is filled in, and without siblings says."""
+
 # Validation reads some hundreds of held-out sentences, however many there are.
 VALID_SENTENCES_MAX = 10_000
 
@@ -62,12 +69,7 @@ def _with_siblings(tokenized: TokenizedCorpus, corpus: Corpus, share: float) -> 
     siblings = siblings_of(corpus.train)
     paired = len(siblings.paired)
     if not paired:
-        log.warning(
-            "training.sibling_share is %g, but no sentence has a sibling, so that nothing is "
-            "rephrased; name the column of groups by data.group_column and ingest the text into "
-            "a new folder store.spans",
-            share,
-        )
+        log.warning("%s", NO_SIBLINGS.format(share))
         return tokenized
     log.info("%d of %d sentences have a sibling", paired, len(corpus.train))
     rephrasing = Rephrasing(siblings, share)
