@@ -15,7 +15,7 @@ RADIUS_MAX = 10.0
 
 Prior = Literal["auto", "standard", "fitted"]
 PathShape = Literal["lerp", "slerp"]
-Method = Literal["auto", "rephrase", "draw"]
+Method = Literal["auto", "rephrase", "draw", "search"]
 
 PRIOR_DEFAULT: Prior = "auto"
 """The fitted prior where the version has one, else the standard one."""
@@ -27,8 +27,11 @@ METHOD_DEFAULT: Method = "auto"
 RADIUS_DEFAULT = 1.0
 """Draws of the posterior itself."""
 CANDIDATES_MAX = 64
-REPHRASE_CANDIDATES, DRAW_CANDIDATES = 4, 1
-"""Candidates for each variation wanted, where a request says nothing."""
+REPHRASE_CANDIDATES, DRAW_CANDIDATES, SEARCH_CANDIDATES = 4, 1, 16
+"""Candidates for each variation wanted, where a request says nothing; those of a search are its
+chains."""
+SEARCH_STEPS, SEARCH_STEPS_MAX = 16, 100
+"""Steps of a chain where a request says nothing, and the most of them."""
 CLOSENESS_DEFAULT = 0.5
 AXIS_MAX_NATS = 1000.0
 """The largest bound of adequacy and fluency, in nats a token."""

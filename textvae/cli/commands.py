@@ -125,6 +125,7 @@ def _paraphrase(client: Client, flags: argparse.Namespace) -> Answer:
         adequacy_min=flags.adequacy_min,
         fluency_max=flags.fluency_max,
         novelty_min=flags.novelty_min,
+        search_steps=flags.search_steps,
         seed=flags.seed,
     )
     rows, missing = list[Row](), list[Row]()

@@ -17,6 +17,9 @@ from textvae.options import (
     RADIUS_MAX,
     REPHRASE_CANDIDATES,
     SCALE_DEFAULT,
+    SEARCH_CANDIDATES,
+    SEARCH_STEPS,
+    SEARCH_STEPS_MAX,
     Method,
     Options,
     PathShape,
@@ -91,14 +94,21 @@ def paraphrase(command: argparse.ArgumentParser) -> None:
         "--method",
         choices=get_args(Method),
         default=METHOD_DEFAULT,
-        help="auto: rephrase where the version learned from groups, else draw",
+        help="auto: rephrase where the version learned from groups, else draw; search takes time",
     )
     command.add_argument(
         "--candidates",
         type=int,
         default=0,
         help=f"drawn for each variation, 0 to {CANDIDATES_MAX}; from 2 on the best are chosen; "
-        f"0: {REPHRASE_CANDIDATES} to rephrase, {DRAW_CANDIDATES} to draw",
+        f"0: {REPHRASE_CANDIDATES} to rephrase, {DRAW_CANDIDATES} to draw, {SEARCH_CANDIDATES} to "
+        "search",
+    )
+    command.add_argument(
+        "--search-steps",
+        type=int,
+        default=0,
+        help=f"of --method search, 0 to {SEARCH_STEPS_MAX}; 0: {SEARCH_STEPS}",
     )
     command.add_argument(
         "--closeness",

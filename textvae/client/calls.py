@@ -45,6 +45,7 @@ from textvae.options import (
     RADIUS_DEFAULT,
     REPHRASE_CANDIDATES,
     SCALE_DEFAULT,
+    SEARCH_CANDIDATES,
     Options,
 )
 from textvae.v1 import textvae_pb2 as pb
@@ -58,6 +59,7 @@ _METHODS = {
     "auto": pb.METHOD_UNSPECIFIED,
     "rephrase": pb.METHOD_REPHRASE,
     "draw": pb.METHOD_DRAW,
+    "search": pb.METHOD_SEARCH,
 }
 _PATHS = {"lerp": pb.PATH_LERP, "slerp": pb.PATH_SLERP}
 
@@ -198,13 +200,15 @@ def paraphrase(
     adequacy_min: float = 0.0,
     fluency_max: float | None = None,
     novelty_min: float = 0.0,
+    search_steps: int = 0,
     seed: int | None = None,
     first_index: int = 0,
 ) -> CallProtocol[ParaphraseResult]:
     """Return `count` variations of each sentence, or fewer and the reasons why.
 
-    `method`: rephrase, draw, or auto for what the version learned. `candidates` are drawn for each
-    variation and judged (0: as many as the method needs); `closeness` chooses among them, from 0,
+    `method`: rephrase, draw, search (which takes time), or auto for what the version learned.
+    `candidates` are drawn for each variation and judged (0: as many as the method needs); a search
+    edits each of them in `search_steps` (0: 16); `closeness` chooses among them, from 0,
     free of the sentence's words, to 1, faithful; the bounds are of their axes.
     """
     check_list("sentences", sentences)
@@ -223,12 +227,14 @@ def paraphrase(
             adequacy_min=adequacy_min,
             fluency_max=fluency_max,
             novelty_min=novelty_min,
+            search_steps=search_steps,
             seed=seed,
             first_index=first_index + start,
         )
 
     limits = (yield LIMITS).limits
-    most = candidates or (DRAW_CANDIDATES if method == "draw" else REPHRASE_CANDIDATES)
+    defaults = {"draw": DRAW_CANDIDATES, "search": SEARCH_CANDIDATES}
+    most = candidates or defaults.get(method, REPHRASE_CANDIDATES)
     rows = max(count, 1) * options.slots * max(most, 1)
     size = min(limits.sentences_max, limits.rows_max // rows)
     parts = yield from in_chunks("Paraphrase", request, len(sentences), size)

@@ -33,6 +33,9 @@ class Row(NamedTuple):
     begin: int = BEGIN
     """The token that the first step reads; it is none of the sentence's."""
 
+    prefix: tuple[int, ...] = ()
+    """Token ids that the sentence begins with; what follows them is generated. No beam has one."""
+
     @property
     def slots(self) -> int:
         """Return the number of slots that the row takes."""

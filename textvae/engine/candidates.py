@@ -34,6 +34,8 @@ class Candidate(NamedTuple):
     ended: bool
     """False where the token limit cut it."""
     axes: Axes
+    value: float | None = None
+    """How good a search found it; None: as good as its axes say."""
 
 
 class Choice(NamedTuple):
@@ -66,7 +68,7 @@ def choose(
 
     Each choice weighs its score against the words that it shares with those chosen before.
     """
-    ranked = sorted(candidates, key=lambda one: (-score(one.axes, closeness), one.number))
+    ranked = sorted(candidates, key=lambda one: (-_value(one, closeness), one.number))
     rejected: list[Reason] = []
     seen = set[str]()
     possible = []
@@ -75,12 +77,12 @@ def choose(
         if reason:
             rejected.append(reason)
         else:
-            seen.add(_letters_of(one.text))
+            seen.add(letters_of(one.text))
             possible.append(one)
     chosen: list[Candidate] = []
     words = [set(one.text.casefold().split()) for one in possible]
     shared = np.zeros(len(possible))
-    values = np.array([score(one.axes, closeness) for one in possible])
+    values = np.array([_value(one, closeness) for one in possible])
     while len(chosen) < count and len(chosen) < len(possible):
         best = int(np.argmax(values - REPETITION * shared))
         chosen.append(possible[best])
@@ -91,17 +93,22 @@ def choose(
     return Choice(chosen, rejected[:missing])
 
 
-def _letters_of(text: str) -> str:
+def _value(one: Candidate, closeness: float) -> float:
+    """Return how good a candidate is."""
+    return score(one.axes, closeness) if one.value is None else one.value
+
+
+def letters_of(text: str) -> str:
     """Return the letters of a text; of one that has none, such as a number, the text itself."""
     return letters(text) or text.strip()
 
 
 def _reason(one: Candidate, source: str, seen: set[str], bounds: Bounds) -> Reason | None:
     """Return why a candidate is rejected; None where it is not."""
-    own = _letters_of(one.text)
+    own = letters_of(one.text)
     if not one.ended or not own:
         return "length"
-    if own == _letters_of(source):
+    if own == letters_of(source):
         return "copy"
     if own in seen:
         return "repeat"

@@ -18,6 +18,11 @@ _MISSING = {
     "not-novel": pb.MISSING_REASON_NOT_NOVEL,
     "length": pb.MISSING_REASON_LENGTH,
 }
+_METHODS = {
+    "rephrase": pb.METHOD_REPHRASE,
+    "draw": pb.METHOD_DRAW,
+    "search": pb.METHOD_SEARCH,
+}
 _PRIORS = {"standard": pb.PRIOR_STANDARD, "fitted": pb.PRIOR_FITTED}
 
 
@@ -93,8 +98,9 @@ def paraphrase(reply: Reply, message: pb.ParaphraseRequest, version: str) -> pb.
         )
         for each in result.results
     )
-    method = pb.METHOD_REPHRASE if result.method == "rephrase" else pb.METHOD_DRAW
-    return pb.ParaphraseResponse(results=results, metadata=_metadata(reply, version), method=method)
+    return pb.ParaphraseResponse(
+        results=results, metadata=_metadata(reply, version), method=_METHODS[result.method]
+    )
 
 
 def score(reply: Reply, message: pb.ScoreRequest, version: str) -> pb.ScoreResponse:

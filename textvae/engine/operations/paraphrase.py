@@ -1,20 +1,23 @@
-"""Paraphrase: sentences to variations of each, rephrased or drawn, and the best of the candidates.
+"""Paraphrase: sentences to variations of each, and the best of the candidates.
 
 A rephrasing is what the decoder writes of a sentence's posterior when its first token says so; a
-draw is what it rebuilds of a point near the posterior's mean.
+draw is what it rebuilds of a point near the posterior's mean; a search edits draws word by word
+(`engine/annealing.py`).
 """
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from textvae.decode.rows import FinishedRow
+from textvae.decode.rows import FinishedRow, Row
+from textvae.engine.annealing import Search
 from textvae.engine.answers import GeneratedSentence
-from textvae.engine.axes import Axes, Judge
+from textvae.engine.axes import Axes, Judge, Sources
 from textvae.engine.candidates import Bounds, Candidate, Reason, choose
 from textvae.engine.limits import Limits, check_address, check_rows, check_sentences
-from textvae.engine.load import LoadedVersion
+from textvae.engine.load import LoadedVersion, Posteriors
 from textvae.engine.plan import (
     Address,
     Outcome,
@@ -35,6 +38,9 @@ from textvae.options import (
     RADIUS_DEFAULT,
     RADIUS_MAX,
     REPHRASE_CANDIDATES,
+    SEARCH_CANDIDATES,
+    SEARCH_STEPS,
+    SEARCH_STEPS_MAX,
     Method,
     Options,
 )
@@ -71,7 +77,7 @@ class ParaphraseResult(NamedTuple):
     """For each sentence its variations."""
 
     results: list[Variations]
-    method: Literal["rephrase", "draw"]
+    method: Literal["rephrase", "draw", "search"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,8 @@ class ParaphraseRequest:
     adequacy_min: float = 0.0
     fluency_max: float = np.inf
     novelty_min: float = 0.0
+    search_steps: int = 0
+    """Of every chain of a search; 0: SEARCH_STEPS."""
     seed: int = 0
     first_index: int = 0
 
@@ -119,6 +127,7 @@ class ParaphraseRequest:
             raise InputError("fluency_max", f"{limit}; leave it unset for any")
         check_within("novelty_min", self.novelty_min, 0.0, 1.0)
         self.options.check(limits.tokens_max)
+        self._check_search()
         check_address(self.seed, self.first_index)
 
     def plan(
@@ -133,6 +142,11 @@ class ParaphraseRequest:
         address = Address(self.seed, self.first_index)
         ids = loaded.tokens(name_sentences(self.sentences), limits.tokens_max)
         mean, logvar = yield from loaded.encoding(ids)
+        if method == "search":
+            results = yield from self._searched(
+                loaded, limits, owner, ids, Posteriors(mean, logvar)
+            )
+            return Outcome(ParaphraseResult(results, method), sum(map(len, ids)))
         latents = draw_latents(mean, logvar, each, address, loaded.library, self.radius)
         judged = each > self.count
         if judged:
@@ -157,7 +171,77 @@ class ParaphraseRequest:
             results.append(self._best(sentence, drawn[part], axes[part], fluency))
         return Outcome(ParaphraseResult(results, method), sum(map(len, ids)))
 
-    def _method_of(self, loaded: LoadedVersion) -> Literal["rephrase", "draw"]:
+    def _searched(
+        self,
+        loaded: LoadedVersion,
+        limits: Limits,
+        owner: object,
+        ids: list[list[int]],
+        posteriors: Posteriors,
+    ) -> Generator[list[Row] | None, list[FinishedRow], list[Variations]]:
+        """Return the variations that are chosen among what the chains of a search found."""
+        nats = yield from loaded.language_model_nats(ids)
+        search = Search(
+            loaded,
+            limits,
+            owner,
+            Sources(self.sentences, ids, posteriors.mean, nats),
+            posteriors,
+            Address(self.seed, self.first_index),
+            self.options,
+            self.radius,
+            self.count * self._candidates_of("search"),
+            self.search_steps or SEARCH_STEPS,
+            self.closeness,
+        )
+        found = yield from search.run()
+        choices = []
+        for sentence, states in zip(self.sentences, found, strict=True):
+            candidates = [
+                Candidate(
+                    number,
+                    state.text,
+                    len(state.tokens) <= search.tokens_max,
+                    state.axes,
+                    state.value,
+                )
+                for number, state in enumerate(states)
+            ]
+            choices.append(
+                choose(normalise(sentence), candidates, self.count, self.closeness, self.bounds)
+            )
+        chosen = [
+            (source, found[source][one.number])
+            for source, choice in enumerate(choices)
+            for one in choice.chosen
+        ]
+        written = yield from search.written(chosen)
+        own: list[list[Variation]] = [[] for _ in ids]
+        for (source, state), one in zip(chosen, written, strict=True):
+            own[source].append(Variation(*one, axes=state.axes))
+        return [
+            _variations(variations, loaded.latent, choice.missing, float(each) / (len(one) + 1))
+            for variations, choice, each, one in zip(own, choices, nats, ids, strict=True)
+        ]
+
+    def _check_search(self) -> None:
+        """Raise InputError for what a search cannot, or what only a search can."""
+        check_within("search_steps", self.search_steps, 0, SEARCH_STEPS_MAX)
+        if self.method != "search":
+            if self.search_steps:
+                limit = f"must be 0 without method search, got {self.search_steps}"
+                raise InputError("search_steps", f"{limit}; leave it unset")
+            return
+        if self.candidates == 1:
+            raise InputError(
+                "candidates",
+                "must not be 1 with method search, whose chains are judged by each other; leave it "
+                "unset",
+            )
+        if self.options.beam > 1:
+            raise InputError("beam", "must be 0 with method search, which draws; leave it unset")
+
+    def _method_of(self, loaded: LoadedVersion) -> Literal["rephrase", "draw", "search"]:
         """Return how variations are made; InputError where the version cannot."""
         if self.method == "rephrase" and not loaded.rephrases:
             raise InputError(
@@ -171,7 +255,10 @@ class ParaphraseRequest:
 
     def _candidates_of(self, method: Method) -> int:
         """Return the candidates for each variation."""
-        default = REPHRASE_CANDIDATES if method == "rephrase" else DRAW_CANDIDATES
+        if method == "search":
+            default = SEARCH_CANDIDATES
+        else:
+            default = REPHRASE_CANDIDATES if method == "rephrase" else DRAW_CANDIDATES
         return self.candidates or default
 
     def _rows_of(self, candidates: int) -> int:
