@@ -46,19 +46,20 @@ class Ends:
 
     seed, first_index, rows = 0, 0, 1
 
-    def __init__(self, steps: int, closeness: float = 0.5) -> None:
-        self.steps, self.closeness = steps, closeness
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
 
     def check(self, limits: Limits) -> None:
         """Take every request."""
 
     def plan(self, loaded: LoadedVersion, limits: Limits, owner: object) -> Planning[Any]:
-        """Search with eight chains for each sentence."""
+        """Search with three chains for each sentence."""
         ids = loaded.tokens(name_sentences(SENTENCES), limits.tokens_max)
         posteriors = yield from loaded.encoding(ids)
         nats = yield from loaded.language_model_nats(ids)
         sources = Sources(SENTENCES, ids, posteriors.mean, nats)
-        how = (Address(0, 0), Options(), 1.0, 8, self.steps, self.closeness)
+        # Starts of a temperature and at a radius that leave something to find.
+        how = (Address(0, 0), Options(2.0), 3.0, 3, self.steps, 0.5)
         states = yield from Search(loaded, limits, owner, sources, posteriors, *how).run()
         return Outcome(states, 0)
 

@@ -26,9 +26,12 @@ from textvae.options import Options
 from textvae.text.sentence import normalise
 from textvae.text.tokenizer import REBUILD
 
-# Weights of a state, tuned on the captions' validation side.
-AGREEMENT, ADEQUACY, FLUENCY, NOVELTY = 20.0, 1.0, 1.0, 4.0
-HOT, COLD = 0.8, 0.08
+# Weights of what a state is worth, tuned on the captions' validation side.
+AGREEMENT, ADEQUACY, NEW_WORDS, NEW_BIGRAMS = 6.0, 2.0, 9.2, 0.0
+FLUENCY, LENGTH = 1.3, 1.8
+"""Of nats a token of the state, and of its nats over the tokens of the sentence: what is said in
+fewer words is cheaper."""
+HOT, COLD = 0.3, 0.03
 """Temperatures of the first and of the last step, in what a state is worth."""
 PROPOSAL_TEMPERATURE = 1.0
 """Temperature of the words that the decoder proposes."""
@@ -243,21 +246,26 @@ class Search(NamedTuple):
         judge = Judge(self.loaded, self.owner, REBUILD, self.limits.tokens_max)
         found = yield from judge.axes_of_pairs(self.sources, list(of_text))
         for (source, ids), text in of_text.items():
-            value = self._value(source, text, found[source, ids], agreements[source])
-            value = value if len(ids) <= self.tokens_max else -np.inf
-            known[source, ids] = State(text, ids, found[source, ids], value)
+            axes, agreement = found[source, ids], agreements[source]
+            value = self._value(source, text, len(ids), axes, agreement)
+            known[source, ids] = State(text, ids, axes, value)
         return [known.get(pair) for pair in pairs]
 
-    def _value(self, source: int, text: str, axes: Axes, agreement: Agreement) -> float:
+    def _value(
+        self, source: int, text: str, tokens: int, axes: Axes, agreement: Agreement
+    ) -> float:
         """Return what a state is worth."""
         is_copy = letters_of(text) == letters_of(self.sources.sentences[source])
-        if is_copy or not self.is_allowed(source, text):
+        if is_copy or tokens > self.tokens_max or not self.is_allowed(source, text):
             return -np.inf
+        length = (tokens + 1) / (len(self.sources.ids[source]) + 1)
+        faithful = ADEQUACY * axes.adequacy - NEW_WORDS * axes.new_words
+        free = NEW_BIGRAMS * axes.new_bigrams
         return (
             AGREEMENT * agreement.share(text)
-            + ADEQUACY * self.closeness * axes.adequacy
-            + NOVELTY * (1 - self.closeness) * axes.novelty
-            - FLUENCY * axes.fluency
+            + self.closeness * faithful
+            + (1 - self.closeness) * free
+            - (FLUENCY + LENGTH * length) * axes.fluency
         )
 
 
