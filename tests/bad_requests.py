@@ -229,27 +229,12 @@ BAD = {
         "method: must be one of METHOD_UNSPECIFIED (0), METHOD_REPHRASE (1), METHOD_DRAW (2), "
         "METHOD_SEARCH (3), got 7",
     ),
-    "too many steps of a search": Bad(
-        lambda _: vary(method=pb.METHOD_SEARCH, search_steps=101),
-        "search_steps: must be 0 to 100, got 101",
-    ),
     "steps without a search": Bad(
         lambda _: vary(method=pb.METHOD_DRAW, search_steps=2),
         "search_steps: must be 0 without method search, got 2; leave it unset",
     ),
-    "a search by one chain": Bad(
-        lambda _: vary(method=pb.METHOD_SEARCH, candidates=1),
-        "candidates: must not be 1 with method search, whose chains are judged by each other; "
-        "leave it unset",
-    ),
-    "a search by a beam": Bad(
-        lambda _: vary(method=pb.METHOD_SEARCH, options=pb.Options(beam=2)),
-        "beam: must be 0 with method search, which draws; leave it unset",
-    ),
-    "a search over the limit": Bad(
-        lambda _: vary(method=pb.METHOD_SEARCH, count=1000),
-        "count: times the number of sentences and 16 candidates must be at most 8192, got 16000; "
-        "send fewer sentences a call or ask for fewer candidates",
+    "a long search": Bad(
+        lambda _: vary(search_steps=101), "search_steps: must be 0 to 100, got 101"
     ),
     "to rephrase without siblings": Bad(
         lambda _: vary(method=pb.METHOD_REPHRASE),

@@ -14,8 +14,9 @@ from tests.answers import answer_fields, beside_others, fields_of
 from tests.stages import idle
 from textvae.config.serve import ServeConfig
 from textvae.engine.agreement import Agreement
-from textvae.engine.annealing import COLD, HOT, Search, State, accepts
-from textvae.engine.axes import Axes, Sources
+from textvae.engine.annealing import Search
+from textvae.engine.answers import Axes
+from textvae.engine.axes import Sources
 from textvae.engine.edits import GROWN_MAX, KEPT_MIN, Edit, edit_of, edited
 from textvae.engine.engine import Engine
 from textvae.engine.limits import Limits
@@ -24,6 +25,7 @@ from textvae.engine.operations.encode import EncodeRequest
 from textvae.engine.operations.paraphrase import ParaphraseRequest, Variations
 from textvae.engine.plan import Address, Outcome, Planning, name_sentences
 from textvae.engine.start import load_engine
+from textvae.engine.states import COLD, HOT, State, accepts
 from textvae.errors import InputError
 from textvae.options import Options
 from textvae.text.sentence import letters

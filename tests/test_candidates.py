@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from textvae.engine.axes import Axes
+from textvae.engine.answers import Axes
 from textvae.engine.candidates import Bounds, Candidate, Choice, choose, score
 
 SOURCE = "The dog barks."

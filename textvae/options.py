@@ -86,3 +86,25 @@ class Options(NamedTuple):
 
 
 GREEDY = Options()
+
+
+def candidates_of(method: Method, candidates: int) -> int:
+    """Return the candidates for each variation: those asked for, or as many as the method needs; of
+    `auto` as many as it needs at least."""
+    defaults: dict[Method, int] = {"rephrase": REPHRASE_CANDIDATES, "search": SEARCH_CANDIDATES}
+    return candidates or defaults.get(method, DRAW_CANDIDATES)
+
+
+def check_search(method: Method, steps: int, candidates: int, options: Options) -> None:
+    """Raise InputError for what a search cannot, and for steps of what is no search."""
+    check_within("search_steps", steps, 0, SEARCH_STEPS_MAX)
+    if method != "search":
+        if steps:
+            limit = f"must be 0 without method search, got {steps}"
+            raise InputError("search_steps", f"{limit}; leave it unset")
+        return
+    if candidates == 1:
+        limit = "must not be 1 with method search, whose chains are judged by each other"
+        raise InputError("candidates", f"{limit}; leave it unset")
+    if options.beam > 1:
+        raise InputError("beam", "must be 0 with method search, which draws; leave it unset")

@@ -110,22 +110,7 @@ def paraphrase(command: argparse.ArgumentParser) -> None:
         default=0,
         help=f"of --method search, 0 to {SEARCH_STEPS_MAX}; 0: {SEARCH_STEPS}",
     )
-    command.add_argument(
-        "--closeness",
-        type=float,
-        default=CLOSENESS_DEFAULT,
-        help="of the choice, 0, free of the sentence's words, to 1, faithful (default %(default)s)",
-    )
-    command.add_argument(
-        "--adequacy-min", type=float, default=0.0, help="least adequacy, nats a token; 0: any"
-    )
-    command.add_argument("--fluency-max", type=float, help="most fluency nats a token; unset: any")
-    command.add_argument(
-        "--novelty-min",
-        type=float,
-        default=0.0,
-        help="least share of new words and pairs of words, 0 to 1; 0: any",
-    )
+    _flag_choice(command)
     _flag_options(command)
 
 
@@ -144,6 +129,26 @@ def score(command: argparse.ArgumentParser) -> None:
 def replay(command: argparse.ArgumentParser) -> None:
     """Add the flags of replay."""
     command.add_argument("file", type=Path, help="file of --record")
+
+
+def _flag_choice(command: argparse.ArgumentParser) -> None:
+    """Add the flags that say which candidates are chosen."""
+    command.add_argument(
+        "--closeness",
+        type=float,
+        default=CLOSENESS_DEFAULT,
+        help="of the choice, 0, free of the sentence's words, to 1, faithful (default %(default)s)",
+    )
+    command.add_argument(
+        "--adequacy-min", type=float, default=0.0, help="least adequacy, nats a token; 0: any"
+    )
+    command.add_argument("--fluency-max", type=float, help="most fluency nats a token; unset: any")
+    command.add_argument(
+        "--novelty-min",
+        type=float,
+        default=0.0,
+        help="least share of new words and pairs of words, 0 to 1; 0: any",
+    )
 
 
 def _flag_sentences(command: argparse.ArgumentParser) -> None:

@@ -36,17 +36,16 @@ from textvae.client.results import (
 )
 from textvae.options import (
     CLOSENESS_DEFAULT,
-    DRAW_CANDIDATES,
     GREEDY,
     IMPORTANCE_SAMPLES_DEFAULT,
     METHOD_DEFAULT,
     PATH_DEFAULT,
     PRIOR_DEFAULT,
     RADIUS_DEFAULT,
-    REPHRASE_CANDIDATES,
     SCALE_DEFAULT,
-    SEARCH_CANDIDATES,
+    Method,
     Options,
+    candidates_of,
 )
 from textvae.v1 import textvae_pb2 as pb
 
@@ -194,7 +193,7 @@ def paraphrase(
     radius: float = RADIUS_DEFAULT,
     distinct: bool = False,
     options: Options = GREEDY,
-    method: str = METHOD_DEFAULT,
+    method: Method = METHOD_DEFAULT,
     candidates: int = 0,
     closeness: float = CLOSENESS_DEFAULT,
     adequacy_min: float = 0.0,
@@ -206,10 +205,9 @@ def paraphrase(
 ) -> CallProtocol[ParaphraseResult]:
     """Return `count` variations of each sentence, or fewer and the reasons why.
 
-    `method`: rephrase, draw, search (which takes time), or auto for what the version learned.
-    `candidates` are drawn for each variation and judged (0: as many as the method needs); a search
-    edits each of them in `search_steps` (0: 16); `closeness` chooses among them, from 0,
-    free of the sentence's words, to 1, faithful; the bounds are of their axes.
+    `method`: rephrase, draw, search, or auto for what the version learned. `candidates` are drawn
+    for each variation and judged (0: as many as the method needs), and edited in `search_steps`;
+    `closeness` chooses among them, from 0, free, to 1, faithful; the bounds are of their axes.
     """
     check_list("sentences", sentences)
 
@@ -233,14 +231,17 @@ def paraphrase(
         )
 
     limits = (yield LIMITS).limits
-    defaults = {"draw": DRAW_CANDIDATES, "search": SEARCH_CANDIDATES}
-    most = candidates or defaults.get(method, REPHRASE_CANDIDATES)
-    rows = max(count, 1) * options.slots * max(most, 1)
+    rows = max(count, 1) * options.slots * _candidates_at_most(method, candidates)
     size = min(limits.sentences_max, limits.rows_max // rows)
     parts = yield from in_chunks("Paraphrase", request, len(sentences), size)
     variations = [variations_of(result) for part in parts for result in part.results]
     made_by = pb.Method.Name(parts[0].method).removeprefix("METHOD_").lower()
     return ParaphraseResult(variations, made_by, facts_of(parts))
+
+
+def _candidates_at_most(method: Method, candidates: int) -> int:
+    """Return the candidates for each variation, 1 or more, whatever `auto` turns out to be."""
+    return max(candidates_of("rephrase" if method == "auto" else method, candidates), 1)
 
 
 def score(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from textvae.engine.axes import ngrams
+from textvae.text.ngrams import ngrams
 
 LENGTHS = (1, 2, 3, 4)
 """Words of the n-grams that are compared."""

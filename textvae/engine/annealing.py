@@ -15,24 +15,18 @@ import numpy as np
 from textvae.decode.counter import Purpose, uniforms
 from textvae.decode.rows import FinishedRow, Row
 from textvae.engine.agreement import Agreement
-from textvae.engine.answers import GeneratedSentence
-from textvae.engine.axes import Axes, Judge, Pair, Sources
-from textvae.engine.candidates import letters_of
+from textvae.engine.answers import Axes, GeneratedSentence
+from textvae.engine.axes import Judge, Pair, Sources
+from textvae.engine.candidates import Bounds, Candidate, Reason, choose, letters_of
 from textvae.engine.edits import NUMBERS, edit_of, edited
 from textvae.engine.limits import Limits
 from textvae.engine.load import LoadedVersion, Posteriors
 from textvae.engine.plan import Address, decoder_rows, draw_latents
+from textvae.engine.states import State, accepts, temperature_of, worth
 from textvae.options import Options
 from textvae.text.sentence import normalise
 from textvae.text.tokenizer import REBUILD
 
-# Weights of what a state is worth, tuned on the captions' validation side.
-AGREEMENT, ADEQUACY, NEW_WORDS, NEW_BIGRAMS = 6.0, 2.0, 9.2, 0.0
-FLUENCY, LENGTH = 1.3, 1.8
-"""Of nats a token of the state, and of its nats over the tokens of the sentence: what is said in
-fewer words is cheaper."""
-HOT, COLD = 0.3, 0.03
-"""Temperatures of the first and of the last step, in what a state is worth."""
 PROPOSAL_TEMPERATURE = 1.0
 """Temperature of the words that the decoder proposes."""
 TOKENS_A_WORD = 2
@@ -40,16 +34,6 @@ TOKENS_A_WORD = 2
 
 Steps = Generator[list[Row] | None, list[FinishedRow], "list[list[State]]"]
 Judged = Generator[list[Row] | None, list[FinishedRow], "list[State | None]"]
-
-
-class State(NamedTuple):
-    """A sentence that a chain was at."""
-
-    text: str
-    tokens: tuple[int, ...]
-    axes: Axes
-    value: float
-    """What it is worth; -infinity for the sentence itself and what must not be."""
 
 
 class Written(NamedTuple):
@@ -60,6 +44,16 @@ class Written(NamedTuple):
     """(latent,) float32, its own posterior mean, under which it has its log-probability."""
     distance: float
     """Of that latent from the sentence's posterior mean, in posterior deviations."""
+
+
+class Found(NamedTuple):
+    """What a search chose for one sentence."""
+
+    variations: list[tuple[Written, Axes]]
+    """The best first."""
+    missing: list[Reason]
+    source_fluency: float
+    """Nats a token of the sentence itself under the language model."""
 
 
 class Search(NamedTuple):
@@ -85,6 +79,34 @@ class Search(NamedTuple):
     def tokens_max(self) -> int:
         """Return the most tokens of a variation."""
         return self.options.tokens_max or self.limits.tokens_max
+
+    def choose(
+        self, count: int, bounds: Bounds
+    ) -> Generator[list[Row] | None, list[FinishedRow], list[Found]]:
+        """Return up to `count` of the states that were found for each sentence."""
+        states = yield from self.run()
+        choices = []
+        for sentence, own in zip(self.sources.sentences, states, strict=True):
+            candidates = [
+                Candidate(number, one.text, len(one.tokens) <= self.tokens_max, one.axes, one.value)
+                for number, one in enumerate(own)
+            ]
+            choices.append(choose(normalise(sentence), candidates, count, self.closeness, bounds))
+        chosen = [
+            (source, states[source][one.number])
+            for source, choice in enumerate(choices)
+            for one in choice.chosen
+        ]
+        written = iter((yield from self.written(chosen)))
+        nats = self.sources.nats.tolist()
+        return [
+            Found(
+                [(next(written), one.axes) for one in choice.chosen],
+                choice.missing,
+                own / (len(ids) + 1),
+            )
+            for choice, own, ids in zip(choices, nats, self.sources.ids, strict=True)
+        ]
 
     def run(self) -> Steps:
         """Return for each sentence where its chains ended, and the best that each was at."""
@@ -112,7 +134,7 @@ class Search(NamedTuple):
             states.append(state)
         best = list(states)
         for step in range(self.steps):
-            temperature = HOT * (COLD / HOT) ** (step / max(self.steps - 1, 1))
+            temperature = temperature_of(step, self.steps)
             numbers = self._numbers(step)
             proposed = yield from self._proposed(states, numbers, latents, step)
             judged = yield from self._judged(proposed, agreements, known)
@@ -259,18 +281,4 @@ class Search(NamedTuple):
         if is_copy or tokens > self.tokens_max or not self.is_allowed(source, text):
             return -np.inf
         length = (tokens + 1) / (len(self.sources.ids[source]) + 1)
-        faithful = ADEQUACY * axes.adequacy - NEW_WORDS * axes.new_words
-        free = NEW_BIGRAMS * axes.new_bigrams
-        return (
-            AGREEMENT * agreement.share(text)
-            + self.closeness * faithful
-            + (1 - self.closeness) * free
-            - (FLUENCY + LENGTH * length) * axes.fluency
-        )
-
-
-def accepts(current: State, proposal: State, temperature: float, number: float) -> bool:
-    """Return whether a chain takes a proposal, by a number in [0, 1) (Metropolis et al. 1953)."""
-    if proposal.value >= current.value:
-        return True
-    return bool(number < np.exp((proposal.value - current.value) / temperature))
+        return worth(axes, agreement.share(text), length, self.closeness)

@@ -5,38 +5,19 @@ as a sentence, novelty how little of the source it repeats. A copy is as adequat
 novel; a sentence about something else is novel and not adequate.
 """
 
-from collections import Counter
 from collections.abc import Generator
 from typing import NamedTuple
 
 import numpy as np
 
 from textvae.decode.rows import FinishedRow, Row
+from textvae.engine.answers import Axes
 from textvae.engine.load import LoadedVersion
+from textvae.text.ngrams import ngrams
 from textvae.text.sentence import normalise
 
 Pair = tuple[int, tuple[int, ...]]
 """The number of a source and the tokens of a candidate of it."""
-
-
-class Axes(NamedTuple):
-    """What a candidate is judged by."""
-
-    adequacy: float
-    """Nats a token by which source and candidate make each other likelier than the language model
-    does: the mean of both directions (Li et al. 2016); 0 where neither says anything of the other,
-    and never less."""
-    fluency: float
-    """Nats a token, the end counted, under the language model; lower is more fluent."""
-    new_words: float
-    """Share of its words that the source does not have, 0 to 1."""
-    new_bigrams: float
-    """Share of its pairs of adjacent words, both ends counted, that the source does not have."""
-
-    @property
-    def novelty(self) -> float:
-        """Return the mean of the two shares."""
-        return (self.new_words + self.new_bigrams) / 2
 
 
 class Sources(NamedTuple):
@@ -135,11 +116,3 @@ def new_shares(text: str, source: str) -> tuple[float, float]:
         new = sum(count for ngram, count in own.items() if ngram not in known)
         shares.append(new / total if total else 0.0)
     return shares[0], shares[1]
-
-
-def ngrams(text: str, length: int) -> Counter[tuple[str, ...]]:
-    """Return the n-grams of words, without case; bigrams know the ends of the sentence."""
-    words = text.casefold().split()
-    if length > 1:
-        words = ["", *words, ""]
-    return Counter(zip(*(words[start:] for start in range(length)), strict=False))

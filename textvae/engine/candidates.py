@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from textvae.engine.axes import Axes
+from textvae.engine.answers import Axes
 from textvae.text.sentence import letters
 
 Reason = Literal["copy", "repeat", "not-adequate", "not-fluent", "not-novel", "length"]

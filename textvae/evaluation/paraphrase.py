@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textvae.engine.axes import Axes
+from textvae.engine.answers import Axes
 from textvae.engine.engine import Engine
 from textvae.engine.operations.judge import JudgeRequest
 from textvae.engine.operations.paraphrase import ParaphraseRequest

@@ -13,8 +13,8 @@ import numpy as np
 
 from textvae.decode.rows import FinishedRow, Row
 from textvae.engine.annealing import Search
-from textvae.engine.answers import GeneratedSentence
-from textvae.engine.axes import Axes, Judge, Sources
+from textvae.engine.answers import Axes, GeneratedSentence
+from textvae.engine.axes import Judge, Sources
 from textvae.engine.candidates import Bounds, Candidate, Reason, choose
 from textvae.engine.limits import Limits, check_address, check_rows, check_sentences
 from textvae.engine.load import LoadedVersion, Posteriors
@@ -32,17 +32,15 @@ from textvae.options import (
     AXIS_MAX_NATS,
     CANDIDATES_MAX,
     CLOSENESS_DEFAULT,
-    DRAW_CANDIDATES,
     GREEDY,
     METHOD_DEFAULT,
     RADIUS_DEFAULT,
     RADIUS_MAX,
-    REPHRASE_CANDIDATES,
-    SEARCH_CANDIDATES,
     SEARCH_STEPS,
-    SEARCH_STEPS_MAX,
     Method,
     Options,
+    candidates_of,
+    check_search,
 )
 from textvae.ranges import check_within
 from textvae.text.sentence import normalise
@@ -127,7 +125,7 @@ class ParaphraseRequest:
             raise InputError("fluency_max", f"{limit}; leave it unset for any")
         check_within("novelty_min", self.novelty_min, 0.0, 1.0)
         self.options.check(limits.tokens_max)
-        self._check_search()
+        check_search(self.method, self.search_steps, self.candidates, self.options)
         check_address(self.seed, self.first_index)
 
     def plan(
@@ -194,52 +192,16 @@ class ParaphraseRequest:
             self.search_steps or SEARCH_STEPS,
             self.closeness,
         )
-        found = yield from search.run()
-        choices = []
-        for sentence, states in zip(self.sentences, found, strict=True):
-            candidates = [
-                Candidate(
-                    number,
-                    state.text,
-                    len(state.tokens) <= search.tokens_max,
-                    state.axes,
-                    state.value,
-                )
-                for number, state in enumerate(states)
-            ]
-            choices.append(
-                choose(normalise(sentence), candidates, self.count, self.closeness, self.bounds)
-            )
-        chosen = [
-            (source, found[source][one.number])
-            for source, choice in enumerate(choices)
-            for one in choice.chosen
-        ]
-        written = yield from search.written(chosen)
-        own: list[list[Variation]] = [[] for _ in ids]
-        for (source, state), one in zip(chosen, written, strict=True):
-            own[source].append(Variation(*one, axes=state.axes))
+        found = yield from search.choose(self.count, self.bounds)
         return [
-            _variations(variations, loaded.latent, choice.missing, float(each) / (len(one) + 1))
-            for variations, choice, each, one in zip(own, choices, nats, ids, strict=True)
-        ]
-
-    def _check_search(self) -> None:
-        """Raise InputError for what a search cannot, or what only a search can."""
-        check_within("search_steps", self.search_steps, 0, SEARCH_STEPS_MAX)
-        if self.method != "search":
-            if self.search_steps:
-                limit = f"must be 0 without method search, got {self.search_steps}"
-                raise InputError("search_steps", f"{limit}; leave it unset")
-            return
-        if self.candidates == 1:
-            raise InputError(
-                "candidates",
-                "must not be 1 with method search, whose chains are judged by each other; leave it "
-                "unset",
+            _variations(
+                [Variation(*written, axes=axes) for written, axes in one.variations],
+                loaded.latent,
+                one.missing,
+                one.source_fluency,
             )
-        if self.options.beam > 1:
-            raise InputError("beam", "must be 0 with method search, which draws; leave it unset")
+            for one in found
+        ]
 
     def _method_of(self, loaded: LoadedVersion) -> Literal["rephrase", "draw", "search"]:
         """Return how variations are made; InputError where the version cannot."""
@@ -255,11 +217,7 @@ class ParaphraseRequest:
 
     def _candidates_of(self, method: Method) -> int:
         """Return the candidates for each variation."""
-        if method == "search":
-            default = SEARCH_CANDIDATES
-        else:
-            default = REPHRASE_CANDIDATES if method == "rephrase" else DRAW_CANDIDATES
-        return self.candidates or default
+        return candidates_of(method, self.candidates)
 
     def _rows_of(self, candidates: int) -> int:
         """Return the rows that generate so many candidates for each variation."""
