@@ -205,9 +205,8 @@ def paraphrase(
 ) -> CallProtocol[ParaphraseResult]:
     """Return `count` variations of each sentence, or fewer and the reasons why.
 
-    `method`: rephrase, draw, search, or auto for what the version learned. `candidates` are drawn
-    for each variation and judged (0: as many as the method needs), and edited in `search_steps`;
-    `closeness` chooses among them, from 0, free, to 1, faithful; the bounds are of their axes.
+    `method`: rephrase, draw, search, or auto for what the version learned. Of `candidates` for each
+    variation, 0 for as many as that needs, `closeness` chooses, from 0, free, to 1, faithful.
     """
     check_list("sentences", sentences)
 

@@ -23,6 +23,9 @@ from textvae.progress import ProgressCallback
 SENTENCES = 20
 """Of one request."""
 
+SEARCH_RADIUS, SEARCH_OPTIONS = 2.0, Options(temperature=0.3)
+"""How the starts of a search are drawn: best on the captions' validation side."""
+
 Make = Callable[[int, tuple[str, ...]], ParaphraseRequest]
 """The number of the first source and the sources -> the request of a system."""
 
@@ -92,7 +95,8 @@ def measure_paraphrases(
         "chosen": request("auto", draws.candidates, radius, options),
     }
     if draws.search_steps:
-        ways["search"] = request("search", draws.candidates, radius, options, draws.search_steps)
+        how = SEARCH_RADIUS, SEARCH_OPTIONS, draws.search_steps
+        ways["search"] = request("search", draws.candidates, *how)
     systems: dict[str, VariationFigures] = {}
     for done, (name, make) in enumerate(ways.items()):
         outputs = _outputs(engine, [group.source for group in groups], make)
