@@ -25,7 +25,7 @@ from textvae.engine.operations.encode import EncodeRequest
 from textvae.engine.operations.paraphrase import ParaphraseRequest, Variations
 from textvae.engine.plan import Address, Outcome, Planning, name_sentences
 from textvae.engine.start import load_engine
-from textvae.engine.states import COLD, HOT, State, accepts
+from textvae.engine.states import COLD, HOT, State, accepts, worth
 from textvae.errors import InputError
 from textvae.options import Options
 from textvae.text.sentence import letters
@@ -134,6 +134,21 @@ def test_a_chain_takes_what_is_worth_more_and_seldom_what_is_worth_less() -> Non
     assert accepts(high, low, HOT, chance - 0.01)
     assert not accepts(high, low, HOT, chance + 0.01)
     assert not accepts(high, low, COLD, 0.01)
+
+
+def test_a_state_is_worth_more_that_is_adequate_agreed_on_fluent_or_short() -> None:
+    base: dict[str, Any] = {"agreement": 0.5, "length": 1.0, "closeness": 0.5}
+    axes = Axes(1.0, 2.0, 0.5, 0.5)
+    value = worth(axes, **base)
+    assert worth(axes._replace(adequacy=2.0), **base) > value
+    assert worth(axes._replace(fluency=1.0), **base) > value
+    assert worth(axes._replace(new_bigrams=1.0), **base) > value
+    assert worth(axes._replace(new_words=1.0), **base) < value
+    assert worth(axes, **base | {"agreement": 1.0}) > value
+    assert worth(axes, **base | {"length": 0.5}) > value
+    free, faithful = axes._replace(new_bigrams=1.0), axes._replace(adequacy=3.0)
+    assert worth(free, **base | {"closeness": 0.0}) > worth(faithful, **base | {"closeness": 0.0})
+    assert worth(free, **base | {"closeness": 1.0}) < worth(faithful, **base | {"closeness": 1.0})
 
 
 def test_a_search_of_more_steps_finds_what_is_worth_more(engine: Engine) -> None:
