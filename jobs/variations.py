@@ -30,6 +30,8 @@ class Variations:
     """Temperature of the candidates."""
     closeness: float = 0.5
     """What the choice weighs: 1 is faithful, 0 is free."""
+    search_steps: int = 0
+    """Steps of a search by as many chains as candidates; 0: none is measured, for it takes time."""
     seed: int = 0
     """Seed of groups and candidates."""
     store: StoreConfig = StoreConfig()
@@ -55,6 +57,7 @@ def main(settings: Variations) -> dict[str, Any]:
         settings.radius,
         settings.temperature,
         settings.closeness,
+        settings.search_steps,
         settings.seed,
     )
     with (

@@ -15,7 +15,7 @@ RADIUS_MAX = 10.0
 
 Prior = Literal["auto", "standard", "fitted"]
 PathShape = Literal["lerp", "slerp"]
-Method = Literal["auto", "rephrase", "draw"]
+Method = Literal["auto", "rephrase", "draw", "search"]
 
 PRIOR_DEFAULT: Prior = "auto"
 """The fitted prior where the version has one, else the standard one."""
@@ -27,8 +27,11 @@ METHOD_DEFAULT: Method = "auto"
 RADIUS_DEFAULT = 1.0
 """Draws of the posterior itself."""
 CANDIDATES_MAX = 64
-REPHRASE_CANDIDATES, DRAW_CANDIDATES = 4, 1
-"""Candidates for each variation wanted, where a request says nothing."""
+REPHRASE_CANDIDATES, DRAW_CANDIDATES, SEARCH_CANDIDATES = 4, 1, 8
+"""Candidates for each variation wanted, where a request says nothing; those of a search are its
+chains."""
+SEARCH_STEPS, SEARCH_STEPS_MAX = 16, 100
+"""Steps of a chain where a request says nothing, and the most of them."""
 CLOSENESS_DEFAULT = 0.5
 AXIS_MAX_NATS = 1000.0
 """The largest bound of adequacy and fluency, in nats a token."""
@@ -167,3 +170,25 @@ def _check_text(field: str, text: str) -> None:
 
 
 NO_CONSTRAINTS = Constraints()
+
+
+def candidates_of(method: Method, candidates: int) -> int:
+    """Return the candidates for each variation: those asked for, or as many as the method needs; of
+    `auto` as many as it needs at least."""
+    defaults: dict[Method, int] = {"rephrase": REPHRASE_CANDIDATES, "search": SEARCH_CANDIDATES}
+    return candidates or defaults.get(method, DRAW_CANDIDATES)
+
+
+def check_search(method: Method, steps: int, candidates: int, options: Options) -> None:
+    """Raise InputError for what a search cannot, and for steps of what is no search."""
+    check_within("search_steps", steps, 0, SEARCH_STEPS_MAX)
+    if method != "search":
+        if steps:
+            limit = f"must be 0 without method search, got {steps}"
+            raise InputError("search_steps", f"{limit}; leave it unset")
+        return
+    if candidates == 1:
+        limit = "must not be 1 with method search, whose chains are judged by each other"
+        raise InputError("candidates", f"{limit}; leave it unset")
+    if options.beam > 1:
+        raise InputError("beam", "must be 0 with method search, which draws; leave it unset")

@@ -45,13 +45,16 @@ def options(chance: random.Random) -> Options:
 
 def how_to_choose(chance: random.Random) -> dict[str, Any]:
     """A method and, where candidates are judged, how to choose among them."""
-    candidates = chance.randint(0, 3)
+    method, candidates = chance.choice(("auto", "draw", "search")), chance.randint(0, 3)
     choice: dict[str, Any] = {
-        "method": chance.choice(("auto", "draw")),
+        "method": method,
         "candidates": candidates,
         "closeness": chance.choice((0.0, 0.5, 1.0)),
     }
-    if candidates > 1:
+    if method == "search":
+        choice["candidates"] = chance.choice((2, 4))
+        choice["search_steps"] = chance.randint(1, 5)
+    if candidates > 1 or method == "search":
         choice["adequacy_min"] = chance.choice((0.0, 0.0, 0.5, 1.5))
         choice["fluency_max"] = chance.choice((None, None, 2.0))
         choice["novelty_min"] = chance.choice((0.0, 0.0, 0.3))
@@ -95,6 +98,8 @@ def request_all(client: Client, number: int, sentences: Sequence[str], mean: Lat
             if how["options"].beam <= 1 and chance.random() < 0.6:
                 choice["constraints"] = constraints(chance)
                 some = [f"{one} {{slot_{number}}}" for one in some]
+            if choice["method"] == "search":
+                how["options"] = how["options"]._replace(beam=0, alternatives=0)
             client.paraphrase(some, chance.randint(1, 5), radius=2.0, **choice, **how)
         case 5:
             client.score(some, importance_samples=chance.randint(1, 5), seed=number)

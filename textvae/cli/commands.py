@@ -126,6 +126,7 @@ def _paraphrase(client: Client, flags: argparse.Namespace) -> Answer:
         fluency_max=flags.fluency_max,
         novelty_min=flags.novelty_min,
         constraints=_constraints(flags),
+        search_steps=flags.search_steps,
         seed=flags.seed,
     )
     rows, missing = list[Row](), list[Row]()

@@ -38,7 +38,6 @@ from textvae.client.results import (
 )
 from textvae.options import (
     CLOSENESS_DEFAULT,
-    DRAW_CANDIDATES,
     GREEDY,
     IMPORTANCE_SAMPLES_DEFAULT,
     METHOD_DEFAULT,
@@ -46,10 +45,11 @@ from textvae.options import (
     PATH_DEFAULT,
     PRIOR_DEFAULT,
     RADIUS_DEFAULT,
-    REPHRASE_CANDIDATES,
     SCALE_DEFAULT,
     Constraints,
+    Method,
     Options,
+    candidates_of,
 )
 from textvae.v1 import textvae_pb2 as pb
 
@@ -62,6 +62,7 @@ _METHODS = {
     "auto": pb.METHOD_UNSPECIFIED,
     "rephrase": pb.METHOD_REPHRASE,
     "draw": pb.METHOD_DRAW,
+    "search": pb.METHOD_SEARCH,
 }
 _PATHS = {"lerp": pb.PATH_LERP, "slerp": pb.PATH_SLERP}
 
@@ -196,13 +197,14 @@ def paraphrase(
     radius: float = RADIUS_DEFAULT,
     distinct: bool = False,
     options: Options = GREEDY,
-    method: str = METHOD_DEFAULT,
+    method: Method = METHOD_DEFAULT,
     candidates: int = 0,
     closeness: float = CLOSENESS_DEFAULT,
     adequacy_min: float = 0.0,
     fluency_max: float | None = None,
     novelty_min: float = 0.0,
     constraints: Constraints = NO_CONSTRAINTS,
+    search_steps: int = 0,
     seed: int | None = None,
     first_index: int = 0,
 ) -> CallProtocol[ParaphraseResult]:
@@ -228,14 +230,14 @@ def paraphrase(
             fluency_max=fluency_max,
             novelty_min=novelty_min,
             constraints=constraints_message(constraints, start, end),
+            search_steps=search_steps,
             seed=seed,
             first_index=first_index + start,
         )
 
     limits = (yield LIMITS).limits
-    size = min(
-        limits.sentences_max, limits.rows_max // _rows_of(count, method, candidates, options)
-    )
+    rows = max(count, 1) * options.slots * _candidates_at_most(method, candidates)
+    size = min(limits.sentences_max, limits.rows_max // rows)
     parts = yield from in_chunks("Paraphrase", request, len(sentences), size)
     made_by = pb.Method.Name(parts[0].method).removeprefix("METHOD_").lower()
     return ParaphraseResult(
@@ -243,10 +245,9 @@ def paraphrase(
     )
 
 
-def _rows_of(count: int, method: str, candidates: int, options: Options) -> int:
-    """Return the rows of a sentence's candidates, at most."""
-    default = DRAW_CANDIDATES if method == "draw" else REPHRASE_CANDIDATES
-    return max(count, 1) * max(candidates or default, 1) * options.slots
+def _candidates_at_most(method: Method, candidates: int) -> int:
+    """Return the candidates for each variation, 1 or more, whatever `auto` turns out to be."""
+    return max(candidates_of("rephrase" if method == "auto" else method, candidates), 1)
 
 
 def score(

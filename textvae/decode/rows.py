@@ -36,6 +36,9 @@ class Row(NamedTuple):
     constraint: Constraint | None = None
     """What the sentence must hold; for a row of one slot that generates."""
 
+    prefix: tuple[int, ...] = ()
+    """Token ids that the sentence begins with; what follows them is generated. No beam has one."""
+
     @property
     def slots(self) -> int:
         """Return the number of slots that the row takes."""

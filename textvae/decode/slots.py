@@ -187,6 +187,8 @@ class Slots:
         for index, row in enumerate(self._rows):
             if row.row.targets is not None:
                 tokens[index] = [*row.row.targets, self.special.end][len(row.tokens)]
+            elif len(row.tokens) < len(row.row.prefix):
+                tokens[index] = row.row.prefix[len(row.tokens)]
             elif row.constrained:
                 one = Picking(*(column[[index]] for column in picking)), numbers[[index]]
                 choose = functools.partial(self._pick_one, *one)

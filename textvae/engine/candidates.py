@@ -12,6 +12,9 @@ Reason = Literal[
     "copy", "repeat", "not-adequate", "not-fluent", "not-novel", "length", "lock-unmet", "budget"
 ]
 
+Broken = Literal["length", "lock-unmet"]
+"""Why a sentence is no variation whatever its axes are."""
+
 # Weights of the choice, tuned on the captions' validation side.
 ADEQUACY, FLUENCY, NOVELTY = 8.0, 1.0, 2.0
 # What a candidate loses that shares all its words with one that is chosen already (maximal marginal
@@ -34,9 +37,10 @@ class Candidate(NamedTuple):
     """Its place among all that were drawn for the source."""
     text: str
     axes: Axes
-    broken: Literal["length", "lock-unmet"] | None = None
-    """Why it is no variation whatever its axes are: cut by the token limit, or against the
-    constraints; None where it is one."""
+    broken: Broken | None = None
+    """Cut by the token limit, or against the constraints; None where it is a variation."""
+    value: float | None = None
+    """How good a search found it; None: as good as its axes say."""
 
 
 class Choice(NamedTuple):
@@ -70,7 +74,7 @@ def choose(
 
     Each choice weighs its score against the words that it shares with those chosen before.
     """
-    ranked = sorted(candidates, key=lambda one: (-score(one.axes, closeness), one.number))
+    ranked = sorted(candidates, key=lambda one: (-_value(one, closeness), one.number))
     rejected: list[Reason] = []
     seen = set[str]()
     possible = []
@@ -79,12 +83,12 @@ def choose(
         if reason:
             rejected.append(reason)
         else:
-            seen.add(_letters_of(one.text))
+            seen.add(letters_of(one.text))
             possible.append(one)
     chosen: list[Candidate] = []
     words = [set(one.text.casefold().split()) for one in possible]
     shared = np.zeros(len(possible))
-    values = np.array([score(one.axes, closeness) for one in possible])
+    values = np.array([_value(one, closeness) for one in possible])
     while len(chosen) < count and len(chosen) < len(possible):
         best = int(np.argmax(values - REPETITION * shared))
         chosen.append(possible[best])
@@ -96,17 +100,22 @@ def choose(
     return Choice(chosen, rejected[:missing])
 
 
-def _letters_of(text: str) -> str:
+def _value(one: Candidate, closeness: float) -> float:
+    """Return how good a candidate is."""
+    return score(one.axes, closeness) if one.value is None else one.value
+
+
+def letters_of(text: str) -> str:
     """Return the letters of a text; of one that has none, such as a number, the text itself."""
     return letters(text) or text.strip()
 
 
 def _reason(one: Candidate, source: str, seen: set[str], bounds: Bounds) -> Reason | None:
     """Return why a candidate is rejected; None where it is not."""
-    own = _letters_of(one.text)
+    own = letters_of(one.text)
     if one.broken or not own:
         return one.broken or "length"
-    if own == _letters_of(source):
+    if own == letters_of(source):
         return "copy"
     if own in seen:
         return "repeat"

@@ -6,12 +6,13 @@ it generated. Patterns are matched by RE2, in time linear in the sentence.
 
 import itertools
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import re2
 
 from textvae.decode.constraint import Constraint
 from textvae.decode.lexicon import Lexicon
+from textvae.engine.candidates import Broken
 from textvae.engine.constraint import constraint_of, lock_of
 from textvae.errors import InputError
 from textvae.options import Constraints
@@ -75,7 +76,7 @@ class SentenceLocks(NamedTuple):
             found[number] = place
         return [found[number] for number in range(len(locks))]
 
-    def broken(self, text: str) -> Literal["length", "lock-unmet"] | None:
+    def broken(self, text: str) -> Broken | None:
         """Return why a text does not hold the constraint; None where it does."""
         held = self.constraint
         if not held.characters_min <= len(text) <= (held.characters_max or len(text)):

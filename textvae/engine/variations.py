@@ -1,14 +1,14 @@
 """Variations of sentences as they are drawn: from around each posterior, under its locks."""
 
 from collections.abc import Generator
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from textvae.decode.constraint import Constraint
 from textvae.decode.rows import FinishedRow, Row
 from textvae.engine.answers import Axes, GeneratedSentence
-from textvae.engine.candidates import Reason
+from textvae.engine.candidates import Broken, Reason
 from textvae.engine.limits import Limits
 from textvae.engine.load import LoadedVersion, Posteriors
 from textvae.engine.locks import SentenceLocks
@@ -58,7 +58,7 @@ class Drawn(NamedTuple):
     tokens: tuple[int, ...]
     cut: bool
     """Whether the token limit cut it."""
-    broken: Literal["length", "lock-unmet"] | None
+    broken: Broken | None
     """Why it does not hold the constraints; None where it does."""
 
 
@@ -94,14 +94,14 @@ class Draws(NamedTuple):
                 number=place,
                 draw=rows[index].draw + first,
                 begin=self.begin,
-                constraint=self._constraint(index // each),
+                constraint=self.constraint_of(index // each),
             )
             for place, index in enumerate(own)
         ]
         drawn = self._drawn(finished, latents[own], np.repeat(numbers, each))
         return [drawn[start : start + each] for start in range(0, len(drawn), each)]
 
-    def _constraint(self, number: int) -> Constraint | None:
+    def constraint_of(self, number: int) -> Constraint | None:
         """Return the decoder's constraint of a sentence."""
         locks = self.locks[number]
         return locks.constraint if locks else None
@@ -118,16 +118,19 @@ class Draws(NamedTuple):
         for row, source, *parts in zip(
             finished, sources.tolist(), generated, latents, distances, strict=True
         ):
-            variation, broken, locks = Variation(*parts), None, self.locks[source]
-            if locks:
-                text = variation.sentence.text
-                broken = locks.broken(text)
-                places = zip(locks.texts, locks.places(text) or (), strict=False)
-                variation = variation._replace(
-                    locks=tuple(LockedText(lock, *place) for lock, place in places)
-                )
+            locks = self.locks[source]
+            variation = with_locks(Variation(*parts), locks)
+            broken = locks.broken(variation.sentence.text) if locks else None
             drawn.append(Drawn(variation, tuple(row.tokens), not row.ended, broken))
         return drawn
+
+
+def with_locks(variation: Variation, locks: SentenceLocks | None) -> Variation:
+    """Return a variation that says where the locks of its sentence stand."""
+    if not locks:
+        return variation
+    places = zip(locks.texts, locks.places(variation.sentence.text) or (), strict=False)
+    return variation._replace(locks=tuple(LockedText(text, *place) for text, place in places))
 
 
 def variations_of(

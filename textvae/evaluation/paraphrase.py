@@ -23,6 +23,9 @@ from textvae.progress import ProgressCallback
 SENTENCES = 20
 """Of one request."""
 
+SEARCH_RADIUS, SEARCH_OPTIONS = 2.0, Options(temperature=0.3)
+"""How the starts of a search are drawn: best on the captions' validation side."""
+
 Make = Callable[[int, tuple[str, ...]], ParaphraseRequest]
 """The number of the first source and the sources -> the request of a system."""
 
@@ -36,6 +39,8 @@ class CandidateDraws(NamedTuple):
     """In posterior deviations."""
     temperature: float
     closeness: float
+    search_steps: int
+    """Of a search from as many candidates; 0: none is measured."""
     seed: int
 
 
@@ -52,9 +57,10 @@ class ParaphraseFigures(NamedTuple):
     """Figures of the ways to vary, and of the controls, by their names."""
 
     systems: dict[str, VariationFigures]
-    """Of `drawn` (draws at radius 1), `first` (the first candidate), `chosen` (by the
-    axes), `greedy` (of the posterior mean), and the controls copy, random and human; names that end
-    in `_beside_human` are scored against the references that the human is scored against."""
+    """Of `drawn` (draws at radius 1), `first` (the first candidate), `chosen` (by the axes),
+    `greedy` (of the posterior mean), `search` where one was asked for, and the controls copy,
+    random and human; names that end in `_beside_human` are scored against the references that the
+    human is scored against."""
     axes: AxesWorth
 
 
@@ -68,7 +74,7 @@ def measure_paraphrases(
     options = Options(temperature=draws.temperature)
     seed, radius = draws.seed, draws.radius
 
-    def request(method: str, count: int, spread: float, how: Options) -> Make:
+    def request(method: str, count: int, spread: float, how: Options, steps: int = 0) -> Make:
         return lambda first, sources: ParaphraseRequest(
             sources,
             1,
@@ -77,6 +83,7 @@ def measure_paraphrases(
             method=method,  # type: ignore[arg-type]
             candidates=count,
             closeness=draws.closeness,
+            search_steps=steps,
             seed=seed,
             first_index=first,
         )
@@ -87,6 +94,9 @@ def measure_paraphrases(
         "first": request("auto", 1, radius, options),
         "chosen": request("auto", draws.candidates, radius, options),
     }
+    if draws.search_steps:
+        how = SEARCH_RADIUS, SEARCH_OPTIONS, draws.search_steps
+        ways["search"] = request("search", draws.candidates, *how)
     systems: dict[str, VariationFigures] = {}
     for done, (name, make) in enumerate(ways.items()):
         outputs = _outputs(engine, [group.source for group in groups], make)

@@ -29,6 +29,7 @@ _METHODS = {
     pb.METHOD_UNSPECIFIED: "auto",
     pb.METHOD_REPHRASE: "rephrase",
     pb.METHOD_DRAW: "draw",
+    pb.METHOD_SEARCH: "search",
 }
 _PATHS = {pb.PATH_UNSPECIFIED: "lerp", pb.PATH_LERP: "lerp", pb.PATH_SLERP: "slerp"}
 
@@ -94,6 +95,7 @@ def paraphrase(message: pb.ParaphraseRequest, space: Space) -> ParaphraseRequest
         adequacy_min=message.adequacy_min,
         novelty_min=message.novelty_min,
         constraints=_constraints(message.constraints),
+        search_steps=message.search_steps,
         **_fields(message, "radius", "closeness", "fluency_max"),
         **_address(message),
     )

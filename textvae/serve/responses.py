@@ -20,6 +20,11 @@ _MISSING = {
     "lock-unmet": pb.MISSING_REASON_LOCK_UNMET,
     "budget": pb.MISSING_REASON_BUDGET,
 }
+_METHODS = {
+    "rephrase": pb.METHOD_REPHRASE,
+    "draw": pb.METHOD_DRAW,
+    "search": pb.METHOD_SEARCH,
+}
 _PRIORS = {"standard": pb.PRIOR_STANDARD, "fitted": pb.PRIOR_FITTED}
 
 
@@ -96,8 +101,9 @@ def paraphrase(reply: Reply, message: pb.ParaphraseRequest, version: str) -> pb.
         )
         for each in result.results
     )
-    method = pb.METHOD_REPHRASE if result.method == "rephrase" else pb.METHOD_DRAW
-    return pb.ParaphraseResponse(results=results, metadata=_metadata(reply, version), method=method)
+    return pb.ParaphraseResponse(
+        results=results, metadata=_metadata(reply, version), method=_METHODS[result.method]
+    )
 
 
 def score(reply: Reply, message: pb.ScoreRequest, version: str) -> pb.ScoreResponse:

@@ -104,6 +104,11 @@ class _MethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Method.ValueTy
     """The decoder rebuilds draws around the sentence's posterior mean: near in the space of latents,
     which need not be near in meaning.
     """
+    METHOD_SEARCH: _Method.ValueType  # 3
+    """Simulated annealing: chains start from draws, and their words are removed, moved and written anew
+    step by step. A state is worth more the more it agrees with the draws, the more adequate, novel
+    and fluent it is. The latent of a variation is then its own posterior mean.
+    """
 
 class Method(_Method, metaclass=_MethodEnumTypeWrapper):
     """How variations are made."""
@@ -115,6 +120,11 @@ METHOD_REPHRASE: Method.ValueType  # 1
 METHOD_DRAW: Method.ValueType  # 2
 """The decoder rebuilds draws around the sentence's posterior mean: near in the space of latents,
 which need not be near in meaning.
+"""
+METHOD_SEARCH: Method.ValueType  # 3
+"""Simulated annealing: chains start from draws, and their words are removed, moved and written anew
+step by step. A state is worth more the more it agrees with the draws, the more adequate, novel
+and fluent it is. The latent of a variation is then its own posterior mean.
 """
 Global___Method: _TypeAlias = Method  # noqa: Y015
 
@@ -807,6 +817,7 @@ class ParaphraseRequest(_message.Message):
     FLUENCY_MAX_FIELD_NUMBER: _builtins.int
     NOVELTY_MIN_FIELD_NUMBER: _builtins.int
     CONSTRAINTS_FIELD_NUMBER: _builtins.int
+    SEARCH_STEPS_FIELD_NUMBER: _builtins.int
     count: _builtins.int
     """Variations per sentence, 1 to `Limits.count_max`; times the sentences at most
     `Limits.rows_max`.
@@ -826,13 +837,15 @@ class ParaphraseRequest(_message.Message):
     method: Global___Method.ValueType
     """How variations are made. Unset is REPHRASE where the version learned from groups of sentences
     that say the same, else DRAW. REPHRASE of a version that did not, and numbers that this enum does
-    not have, are FIELD_INVALID.
+    not have, are FIELD_INVALID. SEARCH needs no groups, takes `search_steps` times as long, and
+    refuses a beam.
     """
     candidates: _builtins.int
     """Candidates that are drawn for each variation wanted, 0 to 64; times `count` and the sentences at
     most `Limits.rows_max`. From 2 on they are judged, and the best are returned, never the sentence
     itself and never the same twice but for case, punctuation, digits and spaces. At 1 the
-    variations are the draws, not judged. 0 or unset is 4 for REPHRASE and 1 for DRAW.
+    variations are the draws, not judged. 0 or unset is 4 for REPHRASE, 1 for DRAW and 8 for SEARCH,
+    where they are the chains of the search, and 1 is FIELD_INVALID.
     """
     closeness: _builtins.float
     """What the choice among candidates weighs, 0 to 1: 1 is faithful to the sentence, 0 is free of its
@@ -846,6 +859,11 @@ class ParaphraseRequest(_message.Message):
     """Most fluency nats a token of a variation, above 0 to 1000; unset for any."""
     novelty_min: _builtins.float
     """Least share of new words and pairs of words of a variation, 0 to 1; 0 or unset for any."""
+    search_steps: _builtins.int
+    """Steps of every chain of a SEARCH, 0 to 100; 0 or unset is 16. A step has each chain's proposal
+    written and judged, so that a call takes time as `search_steps` times its rows. Set for another
+    method it is FIELD_INVALID.
+    """
     @_builtins.property
     def sentences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """1 to `Limits.sentences_max` sentences."""
@@ -876,10 +894,11 @@ class ParaphraseRequest(_message.Message):
         fluency_max: _builtins.float | None = ...,
         novelty_min: _builtins.float = ...,
         constraints: Global___Constraints | None = ...,
+        search_steps: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_closeness", b"_closeness", "_fluency_max", b"_fluency_max", "_radius", b"_radius", "_seed", b"_seed", "closeness", b"closeness", "constraints", b"constraints", "fluency_max", b"fluency_max", "options", b"options", "radius", b"radius", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_closeness", b"_closeness", "_fluency_max", b"_fluency_max", "_radius", b"_radius", "_seed", b"_seed", "adequacy_min", b"adequacy_min", "candidates", b"candidates", "closeness", b"closeness", "constraints", b"constraints", "count", b"count", "distinct", b"distinct", "first_index", b"first_index", "fluency_max", b"fluency_max", "method", b"method", "novelty_min", b"novelty_min", "options", b"options", "radius", b"radius", "seed", b"seed", "sentences", b"sentences", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_closeness", b"_closeness", "_fluency_max", b"_fluency_max", "_radius", b"_radius", "_seed", b"_seed", "adequacy_min", b"adequacy_min", "candidates", b"candidates", "closeness", b"closeness", "constraints", b"constraints", "count", b"count", "distinct", b"distinct", "first_index", b"first_index", "fluency_max", b"fluency_max", "method", b"method", "novelty_min", b"novelty_min", "options", b"options", "radius", b"radius", "search_steps", b"search_steps", "seed", b"seed", "sentences", b"sentences", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__closeness: _TypeAlias = _typing.Literal["closeness"]  # noqa: Y015
     _WhichOneofArgType__closeness: _TypeAlias = _typing.Literal["_closeness", b"_closeness"]  # noqa: Y015

@@ -1,7 +1,8 @@
-"""Paraphrase: sentences to variations of each, rephrased or drawn, and the best of the candidates.
+"""Paraphrase: sentences to variations of each, and the best of the candidates.
 
 A rephrasing is what the decoder writes of a sentence's posterior when its first token says so; a
-draw is what it rebuilds of a point near the posterior's mean.
+draw is what it rebuilds of a point near the posterior's mean; a search edits draws word by word
+(`engine/annealing.py`).
 """
 
 from collections.abc import Generator
@@ -11,29 +12,38 @@ from typing import Literal, NamedTuple, TypeVar
 import numpy as np
 
 from textvae.decode.rows import FinishedRow, Row
+from textvae.engine.annealing import Search
 from textvae.engine.answers import Axes
-from textvae.engine.axes import Judge
+from textvae.engine.axes import Judge, Sources
 from textvae.engine.candidates import Bounds, Candidate, Reason, choose
 from textvae.engine.limits import Limits, check_address, check_rows, check_sentences
 from textvae.engine.load import LoadedVersion
 from textvae.engine.locks import SentenceLocks, check_patterns, locks_of
 from textvae.engine.plan import Address, Outcome, Planning, name_sentences
-from textvae.engine.variations import Drawn, Draws, Variation, Variations, variations_of
+from textvae.engine.variations import (
+    Drawn,
+    Draws,
+    Variation,
+    Variations,
+    variations_of,
+    with_locks,
+)
 from textvae.errors import InputError
 from textvae.options import (
     AXIS_MAX_NATS,
     CANDIDATES_MAX,
     CLOSENESS_DEFAULT,
-    DRAW_CANDIDATES,
     GREEDY,
     METHOD_DEFAULT,
     NO_CONSTRAINTS,
     RADIUS_DEFAULT,
     RADIUS_MAX,
-    REPHRASE_CANDIDATES,
+    SEARCH_STEPS,
     Constraints,
     Method,
     Options,
+    candidates_of,
+    check_search,
 )
 from textvae.ranges import check_within
 from textvae.text.sentence import normalise
@@ -52,7 +62,7 @@ class ParaphraseResult(NamedTuple):
     """For each sentence its variations."""
 
     results: list[Variations]
-    method: Literal["rephrase", "draw"]
+    method: Literal["rephrase", "draw", "search"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,8 @@ class ParaphraseRequest:
     fluency_max: float = np.inf
     novelty_min: float = 0.0
     constraints: Constraints = NO_CONSTRAINTS
+    search_steps: int = 0
+    """Of every chain of a search; 0: SEARCH_STEPS."""
     seed: int = 0
     first_index: int = 0
 
@@ -103,6 +115,7 @@ class ParaphraseRequest:
         self.constraints.check(len(self.sentences), limits.characters_max)
         check_patterns(self.constraints.patterns)
         self.options.check(limits.tokens_max)
+        check_search(self.method, self.search_steps, self.candidates, self.options)
         check_address(self.seed, self.first_index)
 
     def plan(
@@ -122,7 +135,9 @@ class ParaphraseRequest:
         begin = REPHRASE if method == "rephrase" else REBUILD
         address = Address(self.seed, self.first_index)
         draws = Draws(loaded, limits, owner, posteriors, locks, begin, address, self.options)
-        if candidates > 1:
+        if method == "search":
+            results = yield from self._searched(draws, ids)
+        elif candidates > 1:
             results = yield from self._chosen(draws, ids, self.count * candidates)
         else:
             numbers = list(range(len(ids)))
@@ -161,13 +176,39 @@ class ParaphraseRequest:
                 break
         return results
 
-    def _method_of(self, loaded: LoadedVersion) -> Literal["rephrase", "draw"]:
+    def _searched(self, draws: Draws, ids: list[list[int]]) -> Steps[list[Variations]]:
+        """Return the variations that are chosen among what the chains of a search found."""
+        nats = yield from draws.loaded.language_model_nats(ids)
+        search = Search(
+            draws,
+            Sources(self.sentences, ids, draws.posteriors.mean, nats),
+            self.radius,
+            self.count * self._candidates_of("search"),
+            self.search_steps or SEARCH_STEPS,
+            self.closeness,
+        )
+        found = yield from search.choose(self.count, self.bounds)
+        return [
+            variations_of(
+                [
+                    with_locks(Variation(*written, axes=axes), locks)
+                    for written, axes in one.variations
+                ],
+                draws.loaded.latent,
+                one.missing,
+                one.source_fluency,
+            )
+            for one, locks in zip(found, draws.locks, strict=True)
+        ]
+
+    def _method_of(self, loaded: LoadedVersion) -> Literal["rephrase", "draw", "search"]:
         """Return how variations are made; InputError where the version cannot."""
         if self.method == "rephrase" and not loaded.rephrases:
             raise InputError(
                 "method",
                 "must be draw, for this version learned from no groups of sentences that say the "
-                "same; train with training.sibling_share and data.group_column for rephrase",
+                "same; train with training.sibling_share, and data.group_column or "
+                "data.label_is_group, for rephrase",
             )
         if self.method == "auto":
             return "rephrase" if loaded.rephrases else "draw"
@@ -175,8 +216,7 @@ class ParaphraseRequest:
 
     def _candidates_of(self, method: Method) -> int:
         """Return the candidates for each variation."""
-        default = REPHRASE_CANDIDATES if method == "rephrase" else DRAW_CANDIDATES
-        return self.candidates or default
+        return candidates_of(method, self.candidates)
 
     def _rows_of(self, candidates: int) -> int:
         """Return the rows that generate so many candidates for each variation."""
