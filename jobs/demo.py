@@ -15,7 +15,7 @@ from textvae.config.evaluation import EvaluationConfig
 from textvae.config.nightly import NightlyConfig
 from textvae.config.serve import ServeConfig
 from textvae.config.training import ModelConfig, TrainingConfig
-from textvae.corpus.bible import clauses
+from textvae.corpus.bible import write_clauses
 from textvae.corpus.spans import list_spans, load_spans
 from textvae.evaluation.holdout import first_texts_by_hash
 from textvae.progress import ProgressCallback
@@ -40,6 +40,7 @@ TRAINING = TrainingConfig(
     learning_rate=2e-3,
     word_dropout=0.1,
     word_noise=0.0,
+    sibling_share=0.5,
     kl_steps=500,
     target_kl_nats=25.0,
     validation_steps=500,
@@ -74,7 +75,7 @@ def main(settings: Demo) -> dict[str, Any]:
     console = Console(stderr=True)
     folder = settings.folder
     store = StoreConfig(folder / "registry", "demo", folder / "spans", folder / "runs")
-    ingest.main(ingest.Ingest(store, DataConfig(inputs=(_input(settings),))))
+    ingest.main(ingest.Ingest(store, _data(settings)))
     newest = store.spans / list_spans(store.spans)[-1]
     data = json.loads((newest / "report.json").read_bytes())
     trained = train.main(
@@ -113,15 +114,11 @@ def _interim_results(
     )
 
 
-def _input(settings: Demo) -> Path:
-    """Return the file to learn from: the user's, or the demo's corpus as a file."""
+def _data(settings: Demo) -> DataConfig:
+    """Return the text to learn from: the user's, or the demo's corpus, which it writes to files."""
     if settings.input:
-        return settings.input
-    path = settings.folder / "clauses.jsonl"
-    if not path.exists():
-        rows = (json.dumps(row._asdict(), ensure_ascii=False) for row in clauses())
-        files.write_lines(path, rows)
-    return path
+        return DataConfig(inputs=(settings.input,))
+    return write_clauses(settings.folder)
 
 
 def _draw(

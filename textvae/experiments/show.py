@@ -7,10 +7,25 @@ from rich.console import Console
 from rich.table import Table
 
 from textvae.client import Client
+from textvae.client.results import Axes, GeneratedSentence
 
 SEED = 0
-RECONSTRUCTIONS, SAMPLES, STEPS, VARIATIONS = 10, 10, 7, 5
-RADIUS = 2.0
+RECONSTRUCTIONS, SAMPLES, STEPS = 10, 10, 7
+SOURCES, VARIATIONS = 5, 3
+CANDIDATES, CLOSENESS = 16, 0.5
+"""Candidates that are judged for each variation, and how faithful the chosen ones are."""
+
+
+class JudgedVariation(NamedTuple):
+    """A variation and the axes that it was chosen by."""
+
+    text: str
+    adequacy: float
+    """Nats a token by which it and its sentence make each other likelier."""
+    fluency: float
+    """Nats a token under the language model; lower is more fluent."""
+    new_words: float
+    """Share of its words that its sentence does not have."""
 
 
 class Show(NamedTuple):
@@ -21,8 +36,10 @@ class Show(NamedTuple):
     samples: list[str]
     """Of the fitted prior."""
     homotopies: list[list[str]]
-    variations: list[tuple[str, list[str]]]
-    """(sentence, its variations)"""
+    variations: list[tuple[str, list[JudgedVariation]]]
+    """(sentence, its variations, the best first)"""
+    method: str
+    """How the variations were made: rephrase, or draw where no sentence had a sibling."""
     homotopy_ends_are_reconstructions: bool
     distinct_share: float
     """Of the greedy decodes of `distinct_draws` samples of the fitted prior."""
@@ -31,7 +48,7 @@ class Show(NamedTuple):
 
 def request_show(client: Client, sentences: Sequence[str], draws: int) -> Show:
     """Call the server with the first held-out `sentences`: 10 are reconstructed, 4 are ends of
-    homotopies, 3 are varied."""
+    homotopies, 5 are varied."""
     chosen = list(sentences[:RECONSTRUCTIONS])
     encoded = client.encode(chosen)
     reconstructions = [one.text for one in client.decode(encoded.mean).sentences]
@@ -39,9 +56,9 @@ def request_show(client: Client, sentences: Sequence[str], draws: int) -> Show:
     paths = [
         [one.text for one in client.interpolate(pair, STEPS, seed=SEED).sentences] for pair in pairs
     ]
-    variations = client.paraphrase(
-        chosen[:3], VARIATIONS, radius=RADIUS, distinct=True, seed=SEED
-    ).variations
+    varied = client.paraphrase(
+        chosen[:SOURCES], VARIATIONS, candidates=CANDIDATES, closeness=CLOSENESS, seed=SEED
+    )
     samples = [one.text for one in client.sample(draws, prior="fitted", seed=SEED).sentences]
     ends = [
         path[0] == reconstructions[2 * number] and path[-1] == reconstructions[2 * number + 1]
@@ -52,9 +69,10 @@ def request_show(client: Client, sentences: Sequence[str], draws: int) -> Show:
         samples[:SAMPLES],
         paths,
         [
-            (sentence, [one.text for one in each.sentences])
-            for sentence, each in zip(chosen, variations, strict=False)
+            (sentence, list(map(_judged, each.sentences, each.axes)))
+            for sentence, each in zip(chosen, varied.variations, strict=False)
         ],
+        varied.method,
         all(ends),
         len(set(samples)) / len(samples),
         len(samples),
@@ -76,11 +94,25 @@ def print_show(show: Show, console: Console) -> None:
         for step, sentence in enumerate(path):
             table.add_row(f"{step}/{len(path) - 1}", sentence)
         console.print(table)
-    table = _table(f"Variations at radius {RADIUS:g}", "sentence", "variation")
+    console.print(_variation_table(show))
+
+
+def _judged(sentence: GeneratedSentence, axes: Axes) -> JudgedVariation:
+    """Return a variation with its axes."""
+    return JudgedVariation(sentence.text, axes.adequacy, axes.fluency, axes.new_words)
+
+
+def _variation_table(show: Show) -> Table:
+    """Return the variations with their axes; nats are per token."""
+    table = _table(
+        f"Variations ({show.method}): the best of {CANDIDATES} candidates each",
+        *("sentence", "variation", "adequacy, nats", "fluency, nats", "new words"),
+    )
     for sentence, variations in show.variations:
-        for number, variation in enumerate(variations):
-            table.add_row("" if number else sentence, variation)
-    console.print(table)
+        for number, one in enumerate(variations):
+            axes = (f"{one.adequacy:.2f}", f"{one.fluency:.2f}", f"{one.new_words:.0%}")
+            table.add_row("" if number else sentence, one.text, *axes)
+    return table
 
 
 def report_of(show: Show, figures: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:

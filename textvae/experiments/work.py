@@ -21,6 +21,7 @@ from textvae.config.evaluation import EvaluationConfig
 from textvae.config.serve import ServeConfig
 from textvae.corpus.spans import Corpus
 from textvae.errors import BusyError
+from textvae.evaluation.cache import held_out_groups
 from textvae.evaluation.holdout import first_texts_by_hash
 from textvae.evaluation.length_limits import sentences_within_limits
 from textvae.evaluation.scorers import perplexity_per_word, sentence_nats
@@ -163,6 +164,7 @@ def _run_row(
         config,
         plan.threads,
         on_progress,
+        held_out_groups(corpus_of(plan, task).spans, config, config.groups),
     )
     figures["collapsed_at_step"] = collapsed_at_step(folder / "metrics.jsonl", recipe.training)
     return {"version": version.name, "figures": figures}
