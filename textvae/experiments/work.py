@@ -153,7 +153,8 @@ def _run_row(
     vae = _load_vae(folder, recipe, tokenized.vocab)
     candidate = build_candidate(recipe, corpus, "", tokenized.tokenizer, vae, language_model)
     # Attachments of a version are never rewritten, so other settings make another version.
-    facts = {**candidate.facts, "table": {**task._asdict(), "settings": result_stamp(plan, task)}}
+    table = {**task._asdict(), "settings": result_stamp(plan, task)}
+    facts = {**candidate.facts, **tokenized.sibling_facts, "table": table}
     version = publish(plan.folder / "registry", task.corpus, DAY, candidate.files, facts)
     config = evaluation_of(plan, task)
     figures = row_figures(
