@@ -11,7 +11,9 @@ from textvae.client.results import Axes, GeneratedSentence
 
 SEED = 0
 RECONSTRUCTIONS, SAMPLES, STEPS = 10, 10, 7
-SOURCES, VARIATIONS = 5, 3
+SOURCES, SOURCE_WORDS_MIN, VARIATIONS = 5, 6, 3
+"""Sentences that are varied: the first that have as many words, since of three words little can be
+said otherwise."""
 CANDIDATES, CLOSENESS = 16, 0.5
 """Candidates that are judged for each variation, and how faithful the chosen ones are."""
 
@@ -48,7 +50,7 @@ class Show(NamedTuple):
 
 def request_show(client: Client, sentences: Sequence[str], draws: int) -> Show:
     """Call the server with the first held-out `sentences`: 10 are reconstructed, 4 are ends of
-    homotopies, 5 are varied."""
+    homotopies, and the first 5 of six words or more are varied."""
     chosen = list(sentences[:RECONSTRUCTIONS])
     encoded = client.encode(chosen)
     reconstructions = [one.text for one in client.decode(encoded.mean).sentences]
@@ -56,8 +58,10 @@ def request_show(client: Client, sentences: Sequence[str], draws: int) -> Show:
     paths = [
         [one.text for one in client.interpolate(pair, STEPS, seed=SEED).sentences] for pair in pairs
     ]
+    # Stable, so that shorter sentences follow where there are not enough.
+    sources = sorted(sentences, key=lambda one: len(one.split()) < SOURCE_WORDS_MIN)[:SOURCES]
     varied = client.paraphrase(
-        chosen[:SOURCES], VARIATIONS, candidates=CANDIDATES, closeness=CLOSENESS, seed=SEED
+        sources, VARIATIONS, candidates=CANDIDATES, closeness=CLOSENESS, seed=SEED
     )
     samples = [one.text for one in client.sample(draws, prior="fitted", seed=SEED).sentences]
     ends = [
@@ -70,7 +74,7 @@ def request_show(client: Client, sentences: Sequence[str], draws: int) -> Show:
         paths,
         [
             (sentence, list(map(_judged, each.sentences, each.axes)))
-            for sentence, each in zip(chosen, varied.variations, strict=False)
+            for sentence, each in zip(sources, varied.variations, strict=True)
         ],
         varied.method,
         all(ends),
@@ -103,11 +107,11 @@ def _judged(sentence: GeneratedSentence, axes: Axes) -> JudgedVariation:
 
 
 def _variation_table(show: Show) -> Table:
-    """Return the variations with their axes; nats are per token."""
-    table = _table(
-        f"Variations ({show.method}): the best of {CANDIDATES} candidates each",
-        *("sentence", "variation", "adequacy, nats", "fluency, nats", "new words"),
-    )
+    """Return the variations with their axes, in nats a token and shares."""
+    title = f"Variations ({show.method}), judged in nats a token: the best of {CANDIDATES} each"
+    table = _table(title, "sentence", "variation")
+    for axis in ("adequacy", "fluency", "new words"):
+        table.add_column(axis, justify="right", min_width=min(len(axis), 8))
     for sentence, variations in show.variations:
         for number, one in enumerate(variations):
             axes = (f"{one.adequacy:.2f}", f"{one.fluency:.2f}", f"{one.new_words:.0%}")
