@@ -27,22 +27,24 @@ DISTINCT_DRAWS = 200
 INTERIM_SENTENCES = 3
 """Held-out sentences whose reconstruction is shown while the model trains."""
 
-# What makes the show convincing in so little time: about 25 nats are enough to rebuild most of a
-# clause of seven words, and the fitted prior mends what that rate costs the standard one. Little
-# more than one epoch is seen, so units need no dropout.
+# What makes the show convincing in so little time: a variation keeps the names and verbs of a clause
+# of seven words where the latent carries more nats than the clause has, and the fitted prior mends
+# what that rate costs the standard one. Six of ten clauses have a sibling, so that at a share of 0.8
+# half of what is learned is rephrased and half rebuilt. Little more than two epochs are seen, so
+# units need no dropout.
 TOKENIZER = TokenizerConfig(vocab=4000)
 MODEL = ModelConfig(embed=128, hidden=256, latent=64, dropout=0.0)
 TRAINING = TrainingConfig(
-    steps=1600,
+    steps=2600,
     language_model_steps=600,
     batch=128,
     tokens_max=64,
     learning_rate=2e-3,
     word_dropout=0.1,
     word_noise=0.0,
-    sibling_share=0.5,
+    sibling_share=0.8,
     kl_steps=500,
-    target_kl_nats=25.0,
+    target_kl_nats=52.0,
     validation_steps=500,
     checkpoint_s=60.0,  # each is shown: the first after a minute
 )

@@ -223,7 +223,7 @@ def test_a_candidate_like_the_champion_is_accepted_and_the_decision_says_by_what
     siblings = record["siblings"]
     assert siblings["groups"] == count
     assert siblings["candidate_sibling_nats"] == siblings["champion_sibling_nats"] > 0
-    assert siblings["margin_nats"] == pytest.approx(0.02 * siblings["champion_sibling_nats"])
+    assert siblings["margin_nats"] == pytest.approx(0.03 * siblings["champion_sibling_nats"])
 
 
 def test_a_candidate_that_rephrases_worse_than_the_champion_is_rejected(setting: Setting) -> None:

@@ -78,7 +78,7 @@ class GateConfig:
     """Floor of the adequacy of variations, in nats a token, where a version learned from groups."""
     groups: int = 1000
     """Held-out groups to compare the nats of siblings on, oldest spans first, by hash; 0: none."""
-    sibling_worse_share_max: float = 0.02
+    sibling_worse_share_max: float = 0.03
     """Share of the champion's nats of siblings by which the paired 95 % bound may be worse."""
     canaries: tuple[Path, ...] = ()
     """Files of sentences, one per line, that a version must generate neither unprompted nor from

@@ -36,7 +36,7 @@ from textvae.store.decisions import attach_decision
 from textvae.store.promotions import current_promotion
 from textvae.store.versions import Version
 
-GROUPS_MIN = 20
+GROUPS_MIN = 50
 """Fewest held-out groups that are compared: fewer would reject most equal versions."""
 
 
