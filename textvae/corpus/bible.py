@@ -145,7 +145,7 @@ class _Twins(NamedTuple):
 def _twins(parts: _Parts) -> _Twins:
     """Return the twins of the verses of which both translations have equally many parts.
 
-    Parts without a common word are no twins: in most of them the places do not correspond.
+    Parts without a common word are left out: of one in three the places do not correspond.
     """
     first, second = parts.values()
     parents: dict[str, str] = {}
