@@ -6,16 +6,17 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from textvae.client import Client
+from textvae.client import Client, Options
 from textvae.client.results import Axes, GeneratedSentence
+from textvae.config.evaluation import CANDIDATES, CANDIDATES_RADIUS, CANDIDATES_TEMPERATURE
 
 SEED = 0
 RECONSTRUCTIONS, SAMPLES, STEPS = 10, 10, 7
 SOURCES, SOURCE_WORDS_MIN, VARIATIONS = 5, 6, 3
 """Sentences that are varied: the first that have as many words, since of three words little can be
 said otherwise."""
-CANDIDATES, CLOSENESS = 16, 0.5
-"""Candidates that are judged for each variation, and how faithful the chosen ones are."""
+CLOSENESS = 0.3
+"""How faithful the chosen variations are; the candidates are drawn as those that are measured."""
 
 
 class JudgedVariation(NamedTuple):
@@ -61,7 +62,13 @@ def request_show(client: Client, sentences: Sequence[str], draws: int) -> Show:
     # Stable, so that shorter sentences follow where there are not enough.
     sources = sorted(sentences, key=lambda one: len(one.split()) < SOURCE_WORDS_MIN)[:SOURCES]
     varied = client.paraphrase(
-        sources, VARIATIONS, candidates=CANDIDATES, closeness=CLOSENESS, seed=SEED
+        sources,
+        VARIATIONS,
+        radius=CANDIDATES_RADIUS,
+        options=Options(temperature=CANDIDATES_TEMPERATURE),
+        candidates=CANDIDATES,
+        closeness=CLOSENESS,
+        seed=SEED,
     )
     samples = [one.text for one in client.sample(draws, prior="fitted", seed=SEED).sentences]
     ends = [
