@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from textvae.config.evaluation import CANDIDATES, CANDIDATES_RADIUS, CANDIDATES_TEMPERATURE
 from textvae.engine.answers import Axes
 from textvae.engine.engine import Engine
 from textvae.engine.operations.judge import JudgeRequest
@@ -17,7 +18,7 @@ from textvae.evaluation.variations import (
     measure_variations,
     variation_figures,
 )
-from textvae.options import Options
+from textvae.options import CLOSENESS_DEFAULT, Options
 from textvae.progress import ProgressCallback
 
 SENTENCES = 20
@@ -33,15 +34,15 @@ Make = Callable[[int, tuple[str, ...]], ParaphraseRequest]
 class CandidateDraws(NamedTuple):
     """How the candidates of the judged system are drawn."""
 
-    candidates: int
+    candidates: int = CANDIDATES
     """Of each source, of which one is chosen."""
-    radius: float
+    radius: float = CANDIDATES_RADIUS
     """In posterior deviations."""
-    temperature: float
-    closeness: float
-    search_steps: int
+    temperature: float = CANDIDATES_TEMPERATURE
+    closeness: float = CLOSENESS_DEFAULT
+    seed: int = 0
+    search_steps: int = 0
     """Of a search from as many candidates; 0: none is measured."""
-    seed: int
 
 
 class AxesWorth(NamedTuple):
@@ -62,6 +63,8 @@ class ParaphraseFigures(NamedTuple):
     random and human; names that end in `_beside_human` are scored against the references that the
     human is scored against."""
     axes: AxesWorth
+    adequacy: float
+    """Mean of the chosen variations, in nats a token; 0 where a source has none."""
 
 
 def measure_paraphrases(
@@ -98,10 +101,13 @@ def measure_paraphrases(
         how = SEARCH_RADIUS, SEARCH_OPTIONS, draws.search_steps
         ways["search"] = request("search", draws.candidates, *how)
     systems: dict[str, VariationFigures] = {}
+    adequacy = 0.0
     for done, (name, make) in enumerate(ways.items()):
-        outputs = _outputs(engine, [group.source for group in groups], make)
+        written = _outputs(engine, [group.source for group in groups], make)
+        outputs = [text for text, _ in written]
         if name == "chosen":
             found = measure_variations(functools.partial(_given, outputs), groups)
+            adequacy = sum(one.adequacy for _, one in written if one) / len(written)
             systems |= {"chosen": found.system, "copy": found.copy, "random": found.random}
             if found.human and found.system_beside_human:
                 systems |= {"human": found.human, "chosen_beside_human": found.system_beside_human}
@@ -110,17 +116,19 @@ def measure_paraphrases(
         on_progress("variations", done + 1, len(ways) + 1)
     axes = _axes_worth(engine, groups, seed)
     on_progress("variations", len(ways) + 1, len(ways) + 1)
-    return ParaphraseFigures(systems, axes)
+    return ParaphraseFigures(systems, axes, adequacy)
 
 
-def _outputs(engine: Engine, sources: Sequence[str], make: Make) -> list[str]:
-    """Return one variation of each source; the empty text where there is none."""
-    texts: list[str] = []
+def _outputs(engine: Engine, sources: Sequence[str], make: Make) -> list[tuple[str, Axes | None]]:
+    """Return one variation of each source, and its axes where it was judged; the empty text where
+    there is none."""
+    written: list[tuple[str, Axes | None]] = []
     for first in range(0, len(sources), SENTENCES):
         result = engine.answer(make(first, tuple(sources[first : first + SENTENCES])))
         for each in result.results:
-            texts.append(each.variations[0].sentence.text if each.variations else "")
-    return texts
+            best = each.variations[0] if each.variations else None
+            written.append((best.sentence.text, best.axes) if best else ("", None))
+    return written
 
 
 def _given(outputs: list[str], _: Sequence[str]) -> list[str]:

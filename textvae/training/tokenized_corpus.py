@@ -44,6 +44,14 @@ class TokenizedCorpus(NamedTuple):
     valid_siblings: Siblings | None = None
     """Siblings of `valid`, where rephrasings are learned."""
 
+    @property
+    def sibling_facts(self) -> dict[str, int]:
+        """Return what the manifest says of siblings: how many sentences have one that is learned
+        from, and nothing where rephrasing is not learned."""
+        if self.rephrasing is None:
+            return {}
+        return {"siblings": len(self.rephrasing.siblings.paired)}
+
 
 def tokenize_corpus(recipe: Recipe, corpus: Corpus, run: Path) -> TokenizedCorpus:
     """Return the run's tokenizer, and the sides that it trains and validates on in its tokens.
