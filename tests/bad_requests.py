@@ -78,11 +78,6 @@ BAD = {
         lambda _: encode("a" * 1001),
         "sentences[0]: must be at most 1000 characters, got 1001; shorten or split it",
     ),
-    "a lock that a sentence does not have": Bad(
-        lambda _: vary(sentences=["a b", "b"], constraints=pb.Constraints(words=["a"])),
-        "constraints.words[0]: must stand in every sentence, as it is written and as words of its "
-        "own, and does not in sentences[1]; lock what only some sentences have by a pattern",
-    ),
     "an empty sentence to vary": Bad(
         lambda _: pb.ParaphraseRequest(sentences=[""], count=1), f"sentences[0]: {EMPTY}"
     ),

@@ -212,8 +212,7 @@ def paraphrase(
 
     `closeness` chooses among `candidates`, from 0, free, to 1, faithful; `constraints` always hold.
     """
-    check_list("sentences", sentences)
-    check_spans(constraints, len(sentences))
+    check_spans(constraints, sentences)
 
     def request(start: int, end: int) -> pb.ParaphraseRequest:
         return message(
@@ -235,14 +234,18 @@ def paraphrase(
             first_index=first_index + start,
         )
 
-    limits = (yield LIMITS).limits
     rows = max(count, 1) * options.slots * _candidates_at_most(method, candidates)
-    size = min(limits.sentences_max, limits.rows_max // rows)
+    size = _sentences_of_chunk((yield LIMITS).limits, rows)
     parts = yield from in_chunks("Paraphrase", request, len(sentences), size)
     made_by = pb.Method.Name(parts[0].method).removeprefix("METHOD_").lower()
     return ParaphraseResult(
         [variations_of(each) for part in parts for each in part.results], made_by, facts_of(parts)
     )
+
+
+def _sentences_of_chunk(limits: pb.Limits, rows: int) -> int:
+    """Return the sentences of one request, each of which needs so many rows."""
+    return min(limits.sentences_max, limits.rows_max // rows)
 
 
 def _candidates_at_most(method: Method, candidates: int) -> int:

@@ -79,14 +79,15 @@ def check_list(field: str, values: Sequence[Any]) -> None:
         raise InputError(field, "must be a list, got one string; put it in brackets")
 
 
-def check_spans(constraints: Constraints, sentences: int) -> None:
-    """Raise InputError for a span of no sentence of the call."""
+def check_spans(constraints: Constraints, sentences: Sequence[str]) -> None:
+    """Raise InputError for a string among lists, and for a span of no sentence of the call."""
+    check_list("sentences", sentences)
     check_list("constraints.words", constraints.words)
     check_list("constraints.patterns", constraints.patterns)
     check_list("constraints.banned", constraints.banned)
     for number, span in enumerate(constraints.spans):
         field = f"constraints.spans[{number}].sentence"
-        check_within(field, span.sentence, 0, sentences - 1)
+        check_within(field, span.sentence, 0, len(sentences) - 1)
 
 
 def number_of(field: str, name: str, numbers: Mapping[str, int]) -> int:
