@@ -18,6 +18,7 @@ from textvae.client.results import GeneratedSentence, Variations
 from textvae.errors import InputError, NotFoundError, TextVaeError
 from textvae.options import Options
 from textvae.pipes import ignore_closed_pipes
+from textvae.proxies import proxy_between
 
 _PROGRAMS = {"serve": ("textvae.serve", "engine"), "demo": ("jobs.demo", "demo")}
 """Module and extra of the commands that are programs of their own."""
@@ -191,7 +192,9 @@ def _info(client: Client, flags: argparse.Namespace) -> Answer:
 def _health(client: Client, flags: argparse.Namespace) -> Answer:
     serving = client.health()
     status = "SERVING" if serving else "NOT_SERVING"
-    return Answer([{"address": flags.address, "status": status}], exit_code=0 if serving else 1)
+    proxy = "" if serving else proxy_between(flags.address)
+    row = {"address": flags.address, "status": status} | ({"proxy": proxy} if proxy else {})
+    return Answer([row], exit_code=0 if serving else 1)
 
 
 def _row(sentence: GeneratedSentence) -> Row:

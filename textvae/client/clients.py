@@ -11,6 +11,7 @@ from textvae.client import calls, inspection, recording
 from textvae.client.failures import error_of
 from textvae.client.messages import LIMITS, CallProtocol, CallRequest
 from textvae.errors import TextVaeError
+from textvae.proxies import channel_options
 from textvae.v1 import model_pb2_grpc, textvae_pb2_grpc
 from textvae.wire import RESPONSE_BYTES_MAX
 
@@ -83,7 +84,7 @@ class Client:
         self._target = target
         self._timeout_s = timeout_s
         self._record = record
-        self._channel = grpc.insecure_channel(target, _CHANNEL)
+        self._channel = grpc.insecure_channel(target, (*_CHANNEL, *channel_options(target)))
         self._methods = _methods(self._channel)
         self._limits: Any = None
 
@@ -200,7 +201,8 @@ class AsyncClient:
             return self._limits
         if self._channel is None:
             # A channel belongs to the event loop it is made in; there is one by the first call.
-            self._channel = grpc.aio.insecure_channel(self._target, _CHANNEL)
+            options = (*_CHANNEL, *channel_options(self._target))
+            self._channel = grpc.aio.insecure_channel(self._target, options)
             self._methods = _methods(self._channel)
         try:
             response = await self._methods[call.method](call.request, timeout=self._timeout_s)
