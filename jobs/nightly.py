@@ -60,6 +60,7 @@ def main(settings: Nightly) -> dict[str, Any]:
     finished, and the seconds of each stage.
 
     An error ends the nightly run unless another try may help: BusyError, UnavailableError, OSError.
+    `problems` are of the report, which decides nothing.
     """
     read_canaries(settings.gate.canaries)  # so that a wrong list costs no training
     journal = Journal(settings.store.runs / "nightly" / "journal.json", utc_now)
@@ -195,19 +196,21 @@ def _promote(settings: Nightly, name: str, against: int) -> dict[str, Any]:
 
 
 def _report(settings: Nightly, trained: Mapping[str, Any]) -> dict[str, Any]:
-    """Attach the report to the version."""
+    """Attach the report to the version; a report that fails is a problem in the result."""
     from jobs import report
 
-    result = report.main(
-        report.Report(
-            trained["version"],
-            Path(trained["run"]),
-            settings.store,
-            settings.evaluation,
-            settings.serve,
-        )
-    )
-    return {"report": result["page"]}
+    store, run = settings.store, Path(trained["run"])
+    wanted = report.Report(trained["version"], run, store, settings.evaluation, settings.serve)
+    try:
+        result = report.main(wanted)
+    except (BusyError, UnavailableError, OSError):
+        raise
+    except Exception as error:
+        # What serves has been decided; nobody shall be called at night for a page about it.
+        log.exception("the report failed")
+        return {"problems": [f"the report failed: {str(error) or type(error).__name__}"]}
+    problems = {"problems": result["problems"]} if "problems" in result else {}
+    return {"report": result["page"], **problems}
 
 
 def _prune(settings: Nightly) -> dict[str, Any]:
