@@ -11,11 +11,12 @@ import sys
 from collections.abc import Callable, Sequence
 
 from textvae.cli import flags as command_flags
+from textvae.cli.lines import as_counted, read_sentences
 from textvae.cli.output import Answer, Row, print_json, print_table
 from textvae.client import Client, latent_files, recording
 from textvae.client.clients import TARGET, TIMEOUT_S
 from textvae.client.results import GeneratedSentence, Variations
-from textvae.errors import InputError, NotFoundError, TextVaeError
+from textvae.errors import NotFoundError, TextVaeError
 from textvae.options import Options
 from textvae.pipes import ignore_closed_pipes
 from textvae.proxies import proxy_between
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The reader of a pipe may have enough, as in `textvae sample | head`.
     ignore_closed_pipes()
     words = list(sys.argv[1:] if arguments is None else arguments)
+    flags = argparse.Namespace()
     try:
         if words and words[0] in _PROGRAMS:
             _become(words[0], words[1:])
@@ -49,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (print_json if flags.json else print_table)(answer)
         return int(answer.exit_code)
     except TextVaeError as error:
-        print(f"textvae: {error}", file=sys.stderr)
+        print(f"textvae: {as_counted(error, flags)}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
         print(f"textvae: {error}", file=sys.stderr)
@@ -67,7 +69,7 @@ def _become(command: str, arguments: list[str]) -> None:
 
 
 def _encode(client: Client, flags: argparse.Namespace) -> Answer:
-    sentences = _sentences(flags)
+    sentences = read_sentences(flags)
     encoded = client.encode(sentences, logvar=flags.logvar, samples=flags.samples, seed=flags.seed)
     if flags.output:
         latent_files.save(flags.output, sentences, encoded)
@@ -105,7 +107,11 @@ def _sample(client: Client, flags: argparse.Namespace) -> Answer:
 
 def _interpolate(client: Client, flags: argparse.Namespace) -> Answer:
     walked = client.interpolate(
-        _sentences(flags), flags.steps, path=flags.path, options=_options(flags), seed=flags.seed
+        read_sentences(flags),
+        flags.steps,
+        path=flags.path,
+        options=_options(flags),
+        seed=flags.seed,
     )
     steps = zip(walked.positions, walked.sentences, strict=True)
     rows = [{"position": position} | _row(sentence) for position, sentence in steps]
@@ -113,7 +119,7 @@ def _interpolate(client: Client, flags: argparse.Namespace) -> Answer:
 
 
 def _paraphrase(client: Client, flags: argparse.Namespace) -> Answer:
-    sentences = _sentences(flags)
+    sentences = read_sentences(flags)
     varied = client.paraphrase(
         sentences,
         flags.count,
@@ -157,7 +163,7 @@ def _variation_rows(sentence: str, variations: Variations) -> list[Row]:
 
 
 def _score(client: Client, flags: argparse.Namespace) -> Answer:
-    sentences = _sentences(flags)
+    sentences = read_sentences(flags)
     scored = client.score(sentences, importance_samples=flags.importance_samples, seed=flags.seed)
     columns = scored._asdict()
     del columns["facts"]
@@ -202,15 +208,6 @@ def _row(sentence: GeneratedSentence) -> Row:
     row = sentence._asdict()
     others = [_row(other) for other in row.pop("alternatives")]
     return {**row, "alternatives": others} if others else row
-
-
-def _sentences(flags: argparse.Namespace) -> list[str]:
-    """Return the sentences of the command line, else those of stdin, one per line."""
-    if flags.sentences:
-        return list(flags.sentences)
-    if sys.stdin.isatty():
-        raise InputError("sentences", "must be at least one; name it, or pipe in one a line")
-    return [line.rstrip("\n") for line in sys.stdin]
 
 
 def _options(flags: argparse.Namespace) -> Options:

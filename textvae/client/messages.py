@@ -1,5 +1,6 @@
 """Messages from values, values from messages, and the chunks of one input."""
 
+import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,6 +16,9 @@ from textvae.wire import latents_message
 
 STARTS_MAX = 3
 """Most starts of an input in chunks, if the champion changes between the chunks of each."""
+
+_ITEM = re.compile(r"(?P<list>\w+)\[(?P<number>\d+)\](?P<rest>.*)")
+"""A field that is an item of a list, as in sentences[3]."""
 
 Result = TypeVar("Result")
 Kind = TypeVar("Kind", bound=Message)
@@ -40,7 +44,8 @@ def in_chunks(
     """Return the responses to requests for items start to end, at most `size` in each, in order.
 
     The later requests name version and seed of the first response, so that together they are one
-    large call. If the champion changes in between, the input starts again.
+    large call. If the champion changes in between, the input starts again. An error about an item
+    has its number in the input, not in the chunk.
     """
     size = max(size, 1)
     for attempt in range(1, STARTS_MAX + 1):
@@ -51,12 +56,23 @@ def in_chunks(
                 chunk = request(start, min(start + size, count))
                 if parts:
                     pin(chunk, parts[0].metadata)
-                parts.append((yield CallRequest(method, chunk)))
+                try:
+                    parts.append((yield CallRequest(method, chunk)))
+                except InputError as error:
+                    raise _renumbered(error, start) from error
             break
         except VersionError:
             if not parts or attempt == STARTS_MAX:
                 raise
     return parts
+
+
+def _renumbered(error: InputError, start: int) -> InputError:
+    """Return the error about an item of a chunk as one about the item of the whole input."""
+    item = _ITEM.fullmatch(error.field)
+    if item is None:
+        return error
+    return InputError(f"{item['list']}[{start + int(item['number'])}]{item['rest']}", error.problem)
 
 
 def message(kind: type[Kind], **fields: Any) -> Kind:
