@@ -54,7 +54,8 @@ class DataConfig:
     drift_spans: int = 7
     """Newest spans that the report compares new text with; 0 for no comparison."""
     blocklist: tuple[Path, ...] = ()
-    """Files with a word or phrase per line; sentences with one, in any case, are dropped."""
+    """Files with a word or phrase per line; sentences with one, in any case, are dropped: word for
+    word, and anywhere in scripts without spaces."""
     pii: bool = False
     """Drop sentences with an e-mail address, a telephone, card or bank account number."""
     near_duplicates: bool = False
