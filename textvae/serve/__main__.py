@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
     except TextVaeError as error:
         print(f"textvae serve: {error}", file=sys.stderr)  # noqa: T201 - the output of a command
         return error.exit_code
+    except OSError as error:
+        print(f"textvae serve: {error}", file=sys.stderr)  # noqa: T201 - the output of a command
+        return os.EX_IOERR
     return 0
 
 
