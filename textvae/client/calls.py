@@ -10,19 +10,23 @@ from collections.abc import Sequence
 import numpy as np
 
 from textvae.client.messages import (
+    CHUNK_TOKENS,
+    GENERATED_TOKENS,
     LIMITS,
     CallProtocol,
     CallRequest,
-    check_list,
     endpoint,
     facts_of,
     generated_sentences_of,
     in_chunks,
     latents_of,
+    list_of,
     message,
     number_of,
     options_message,
     rows_message,
+    sentences_of,
+    token_counts,
     variations_of,
 )
 from textvae.client.results import (
@@ -34,6 +38,7 @@ from textvae.client.results import (
     SampleResult,
     ScoreResult,
 )
+from textvae.errors import InputError
 from textvae.options import (
     CLOSENESS_DEFAULT,
     DRAW_CANDIDATES,
@@ -74,12 +79,12 @@ def encode(
 
     `first_index` is the number of the first sentence among all sentences of the caller.
     """
-    check_list("sentences", sentences)
+    texts = sentences_of("sentences", sentences)
 
     def request(start: int, end: int) -> pb.EncodeRequest:
         return message(
             pb.EncodeRequest,
-            sentences=sentences[start:end],
+            sentences=texts[start:end],
             include_logvar=logvar,
             sample_count=samples,
             seed=seed,
@@ -88,7 +93,7 @@ def encode(
 
     limits = (yield LIMITS).limits
     size = min(limits.sentences_max, limits.rows_max // max(samples, 1))
-    parts = yield from in_chunks("Encode", request, len(sentences), size)
+    parts = yield from in_chunks("Encode", request, len(texts), size)
     return EncodeResult(
         latents_of(part.mean for part in parts),
         latents_of(part.logvar for part in parts) if logvar else None,
@@ -115,12 +120,19 @@ def decode(
             first_index=first_index + start,
         )
 
+    rows_message("latents", latents, 0, 0)  # that there are any
     row_bytes = 4 * max(latents.values.shape[-1], 1)
     # Half of the limit leaves room for everything but the values.
     limits = (yield LIMITS).limits
     size = min(limits.sentences_max, limits.message_bytes_max // 2 // row_bytes)
+    size = min(size, _generated(options))
     parts = yield from in_chunks("Decode", request, len(latents.values), size)
     return DecodeResult(generated_sentences_of(part.sentences for part in parts), facts_of(parts))
+
+
+def _generated(options: Options) -> int:
+    """Return how many sentences to generate by one request."""
+    return CHUNK_TOKENS // (GENERATED_TOKENS * options.slots)
 
 
 def sample(
@@ -133,6 +145,8 @@ def sample(
     first_index: int = 0,
 ) -> CallProtocol[SampleResult]:
     """Return sentences of `count` draws of a prior: standard, fitted, or auto for either."""
+    if not isinstance(count, int | np.integer):
+        raise InputError("count", f"must be a whole number, got {count!r}")
 
     def request(start: int, end: int) -> pb.SampleRequest:
         return message(
@@ -146,7 +160,7 @@ def sample(
         )
 
     limits = (yield LIMITS).limits
-    size = min(limits.count_max, limits.rows_max // options.slots)
+    size = min(limits.count_max, limits.rows_max // options.slots, _generated(options))
     parts = yield from in_chunks("Sample", request, count, size)
     return SampleResult(
         generated_sentences_of(part.sentences for part in parts),
@@ -166,10 +180,10 @@ def interpolate(
     first_index: int = 0,
 ) -> CallProtocol[InterpolateResult]:
     """Return `steps` sentences on the path (lerp or slerp) through sentences or single latents."""
-    check_list("points", points)
+    ends = list_of("points", points)
     request = message(
         pb.InterpolateRequest,
-        points=[endpoint(f"points[{number}]", point) for number, point in enumerate(points)],
+        points=[endpoint(f"points[{number}]", point) for number, point in enumerate(ends)],
         steps=steps,
         path=number_of("path", path, _PATHS),
         options=options_message(options),
@@ -207,12 +221,12 @@ def paraphrase(
     variation and judged (0: as many as the method needs); `closeness` chooses among them, from 0,
     free of the sentence's words, to 1, faithful; the bounds are of their axes.
     """
-    check_list("sentences", sentences)
+    texts = sentences_of("sentences", sentences)
 
     def request(start: int, end: int) -> pb.ParaphraseRequest:
         return message(
             pb.ParaphraseRequest,
-            sentences=sentences[start:end],
+            sentences=texts[start:end],
             count=count,
             radius=radius,
             distinct=distinct,
@@ -228,13 +242,19 @@ def paraphrase(
         )
 
     limits = (yield LIMITS).limits
-    most = candidates or (DRAW_CANDIDATES if method == "draw" else REPHRASE_CANDIDATES)
-    rows = max(count, 1) * options.slots * max(most, 1)
+    rows = _rows_a_sentence(count, options, method, candidates)
     size = min(limits.sentences_max, limits.rows_max // rows)
-    parts = yield from in_chunks("Paraphrase", request, len(sentences), size)
+    costs = [rows * tokens for tokens in token_counts(texts, limits.tokens_max)]
+    parts = yield from in_chunks("Paraphrase", request, len(texts), size, costs)
     variations = [variations_of(result) for part in parts for result in part.results]
     made_by = pb.Method.Name(parts[0].method).removeprefix("METHOD_").lower()
     return ParaphraseResult(variations, made_by, facts_of(parts))
+
+
+def _rows_a_sentence(count: int, options: Options, method: str, candidates: int) -> int:
+    """Return the rows of the decoder that the variations of a sentence may need."""
+    most = candidates or (DRAW_CANDIDATES if method == "draw" else REPHRASE_CANDIDATES)
+    return max(count, 1) * options.slots * max(most, 1)
 
 
 def score(
@@ -245,12 +265,12 @@ def score(
     first_index: int = 0,
 ) -> CallProtocol[ScoreResult]:
     """Return scores of sentences, in nats; time and precision grow with `importance_samples`."""
-    check_list("sentences", sentences)
+    texts = sentences_of("sentences", sentences)
 
     def request(start: int, end: int) -> pb.ScoreRequest:
         return message(
             pb.ScoreRequest,
-            sentences=sentences[start:end],
+            sentences=texts[start:end],
             importance_samples=importance_samples,
             seed=seed,
             first_index=first_index + start,
@@ -258,7 +278,9 @@ def score(
 
     limits = (yield LIMITS).limits
     size = min(limits.sentences_max, limits.rows_max // max(importance_samples, 1))
-    parts = yield from in_chunks("Score", request, len(sentences), size)
+    tokens = token_counts(texts, limits.tokens_max)
+    costs = [importance_samples * count for count in tokens]
+    parts = yield from in_chunks("Score", request, len(texts), size, costs)
     scores = [score for part in parts for score in part.scores]
     return ScoreResult(
         np.array([score.reconstruction_nats for score in scores]),

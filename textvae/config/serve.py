@@ -41,7 +41,7 @@ class ServeConfig:
     precision: Literal["fp32", "int8"] = "fp32"
     """Precision of the decoder's weights; int8 is faster, where `evaluate` found it fit."""
     poll_s: float = 0.2
-    """Seconds between two reads of the registry for a new champion, from 0.01; each takes 0.1 ms."""
+    """Seconds between two reads of the registry for a champion, from 0.01; a read takes 0.1 ms."""
     retry_s: float = 60.0
     """Seconds after which a promoted version that could not be loaded is tried again, from 0.1."""
     warm: bool = True
