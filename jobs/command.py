@@ -19,13 +19,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_type_hints
 
 import tyro
 
 from textvae import files, locks
 from textvae.config.data import StoreConfig
-from textvae.errors import TextVaeError
+from textvae.errors import InputError, TextVaeError
 from textvae.pipes import ignore_closed_pipes
 from textvae.settings import read_toml, sections_of
 from textvae.threads import configure_threads
@@ -72,7 +72,8 @@ def run_job(
     _set_up_process()
     arguments = sys.argv[1:] if argv is None else list(argv)
     options, _ = tyro.cli(_Options, args=arguments, return_unknown_args=True, add_help=False)
-    path, settings, waits = options.result, None, False
+    path = options.result if options.result != Path() else None  # an empty one is refused
+    settings, waits = None, False
     with contextlib.ExitStack() as stack:
         try:
             settings = _settings(name, kind, options, arguments)
@@ -83,6 +84,7 @@ def run_job(
             store = getattr(settings, "store", StoreConfig())
             path = path or store.runs / name / "result.json"
             logger.info("%s", configure_threads())
+            _check_devices(settings)
             with contextlib.redirect_stdout(sys.stderr):
                 result = {"exit_code": 0, **main(settings), "job": name}
             assert "outcome" in result, f"{name} must return an outcome, got {sorted(result)}"
@@ -118,7 +120,7 @@ def utc_now() -> str:
 
 def _set_up_process() -> None:
     """Set up the log on stderr, and what a closed pipe and SIGTERM do."""
-    ignore_closed_pipes()
+    ignore_closed_pipes(is_job=True)
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
@@ -137,6 +139,7 @@ def _settings(
 
     A wrong flag ends the process with exit code 2.
     """
+    _refuse_empty_paths(kind, arguments)
     sections = sections_of(options.preset)
     if options.config:
         sections = read_toml(options.config, options.preset)
@@ -157,6 +160,43 @@ def _settings(
         description=kind.__doc__,
     )[0]
     return settings
+
+
+def _refuse_empty_paths(kind: type[Any], arguments: Sequence[str]) -> None:
+    """Raise InputError for an empty path, such as that of an unset variable of a shell.
+
+    As a path it would be the working folder.
+    """
+    flag = ""
+    for argument in arguments:
+        if argument.startswith("--"):
+            flag, is_joined, value = argument[2:].partition("=")
+            if not is_joined or value:
+                continue
+        elif argument:
+            continue
+        names = flag.replace("-", "_").split(".")
+        if "Path" in str(_hint(kind, names) or _hint(_Options, names)):
+            raise InputError(".".join(names), "must be a path, got an empty one")
+
+
+def _hint(kind: Any, names: Sequence[str]) -> Any:
+    """Return the type of a field of a dataclass, or of one in it; None where there is none."""
+    for name in names:
+        kind = get_type_hints(kind).get(name) if dataclasses.is_dataclass(kind) else None
+    return kind
+
+
+def _check_devices(settings: Any) -> None:
+    """Raise InputError where a setting asks for a device that is not there."""
+    sections = {
+        f"{name}.device": getattr(settings, name, None) for name in ("training", "evaluation")
+    }
+    for field, section in {**sections, "device": settings}.items():
+        if getattr(section, "device", "cpu") != "cpu":
+            from textvae.model.devices import check_device
+
+            check_device(field, section.device)
 
 
 def _failure(error: BaseException) -> dict[str, Any]:

@@ -1,15 +1,13 @@
 """`python -m jobs.nightly --config nightly.toml`: new text becomes a serving version."""
 
-import json
 import logging
-import shlex
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from jobs.command import run_job, utc_now
+from jobs.hook import run_hook
 from jobs.journal import Journal
 from textvae.config.data import DataConfig, StoreConfig, TokenizerConfig
 from textvae.config.evaluation import EvaluationConfig, GateConfig
@@ -247,30 +245,10 @@ def _version_of_all_text(settings: Nightly) -> Version | None:
     return None
 
 
-def run_hook(settings: Nightly, result: Mapping[str, Any]) -> dict[str, Any]:
+def tell_hook(settings: Nightly, result: Mapping[str, Any]) -> dict[str, Any]:
     """Run the hook on the result; return its problem as `hook`, or nothing where it succeeded."""
-    config = settings.night
-    if not config.hook:
-        return {}
-    line = json.dumps(result, sort_keys=True)
-    try:
-        done = subprocess.run(  # noqa: S603 - the command is the owner's
-            shlex.split(config.hook),
-            input=line,
-            text=True,
-            stdout=subprocess.DEVNULL,
-            timeout=config.hook_timeout_s,
-        )
-    except subprocess.TimeoutExpired:
-        problem = f"took more than {config.hook_timeout_s:g} s and was killed"
-    except (OSError, ValueError) as error:
-        problem = f"could not be started: {error}"
-    else:
-        if done.returncode == 0:
-            return {}
-        problem = f"ended with exit code {done.returncode}"
-    log.error("night.hook %s: %s", problem, config.hook)
-    return {"hook": problem}
+    problem = run_hook(settings.night, result)
+    return {"hook": problem} if problem else {}
 
 
 def run(argv: Sequence[str] | None = None) -> NoReturn:
@@ -281,7 +259,7 @@ def run(argv: Sequence[str] | None = None) -> NoReturn:
         main,
         argv,
         lock=lambda settings: settings.store.runs / "nightly.lock",
-        ended=run_hook,
+        ended=tell_hook,
     )
 
 

@@ -18,6 +18,14 @@ from textvae.presets import preset_of
 
 Config = TypeVar("Config")
 
+_NAMES = {
+    bool: "true or false",
+    float: "a number",
+    int: "a whole number",
+    Path: "a path in quotes",
+    str: "text in quotes",
+}
+
 
 @dataclass(frozen=True)
 class Sections:
@@ -54,13 +62,18 @@ def from_mapping(
 
 def _typed(hint: Any, value: Any, where: str) -> Any:
     """Return `value` as the field's type; raise InputError where it is of another."""
-    if get_origin(hint) is tuple and isinstance(value, list):
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            problem = f"must be a list, as in {json.dumps([value], default=str)}, got {value!r}"
+            raise InputError(where, problem)
         return tuple(_typed(get_args(hint)[0], item, where) for item in value)
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
             raise InputError(where, f"must be one of {', '.join(get_args(hint))}, got {value!r}")
         return value
     if hint is Path and isinstance(value, str):
+        if not value.strip():
+            raise InputError(where, "must be a path, got an empty one")
         return Path(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -70,7 +83,7 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
         or not isinstance(value, kind)
         or (isinstance(value, bool) and kind is not bool)
     ):
-        raise InputError(where, f"must be {getattr(hint, '__name__', hint)}, got {value!r}")
+        raise InputError(where, f"must be {_NAMES.get(hint, hint)}, got {value!r}")
     return value
 
 
@@ -82,7 +95,7 @@ def read_toml(path: Path, preset: str = "") -> dict[str, Any]:
     where there is no file, and InputError for an unknown name or a wrong value.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise NotFoundError(f"{path}: no such file; --config takes a TOML file") from None
     except OSError as error:

@@ -18,7 +18,7 @@ from textvae.client.clients import TARGET, TIMEOUT_S
 from textvae.client.results import GeneratedSentence, Variations
 from textvae.errors import NotFoundError, TextVaeError
 from textvae.options import Options
-from textvae.pipes import ignore_closed_pipes
+from textvae.pipes import discard_stdout, ignore_closed_pipes
 from textvae.proxies import proxy_between
 
 _PROGRAMS = {"serve": ("textvae.serve", "engine"), "demo": ("jobs.demo", "demo")}
@@ -54,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"textvae: {as_counted(error, flags)}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
+        discard_stdout()
         print(f"textvae: {error}", file=sys.stderr)
         return os.EX_IOERR
 
