@@ -72,8 +72,7 @@ def run_job(
     _set_up_process()
     arguments = sys.argv[1:] if argv is None else list(argv)
     options, _ = tyro.cli(_Options, args=arguments, return_unknown_args=True, add_help=False)
-    path = options.result if options.result != Path() else None  # an empty one is refused
-    settings, waits = None, False
+    path, settings, waits = options.result, None, False
     with contextlib.ExitStack() as stack:
         try:
             settings = _settings(name, kind, options, arguments)
@@ -223,7 +222,7 @@ def _write_failure(path: Path | None, result: Mapping[str, Any]) -> None:
     # From here on a second signal must not cut the message short.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if path is None or _is_helper_rank():
+    if path in (None, Path()) or _is_helper_rank():  # an empty one was refused
         return
     try:
         files.write_json(path, result)

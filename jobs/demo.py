@@ -55,7 +55,7 @@ class Demo:
     """Ingests text, trains for two to four minutes on two cores, evaluates, serves and shows."""
 
     input: Path | None = None
-    """Your own text: .txt, .jsonl, .csv or .parquet; none: clauses of two public-domain Bibles."""
+    """Your own text, in any format of ingest; none: clauses of two public-domain Bibles."""
     folder: Path = Path("demo")
     """Folder of everything that the demo makes."""
     tokenizer: TokenizerConfig = TOKENIZER

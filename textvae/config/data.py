@@ -4,7 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from textvae.errors import InputError
 from textvae.ranges import check_settings
+
+NO_DELIMITERS = '"\r\n\0'
+"""Characters that mean something else in a .csv file."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,8 @@ class DataConfig:
     """Text that ingest reads, and the limits and filters that it applies."""
 
     inputs: tuple[Path, ...] = ()
-    """Files or folders of .txt, .jsonl, .csv or .parquet; their sentences are split by hash."""
+    """Files or folders of .txt, .jsonl, .json, .csv, .tsv or .parquet, or of these packed with .gz
+    or .zst; their sentences are split by hash."""
     train: tuple[Path, ...] = ()
     """Files whose sentences all go to training; overrides the split."""
     valid: tuple[Path, ...] = ()
@@ -34,11 +39,14 @@ class DataConfig:
     test: tuple[Path, ...] = ()
     """Files whose sentences all go to test; overrides the split."""
     text_column: str = "text"
-    """Column or key that holds the sentence (.jsonl, .csv, .parquet)."""
+    """Column or key that holds the sentence."""
     label_column: str = ""
     """Column or key of the label; empty: `label` where a file has it."""
     group_column: str = ""
     """Column or key of the group that must stay on one side; empty: `group` where a file has it."""
+    delimiter: str = ""
+    """Character between the fields of .csv and .tsv, such as ; or tab; empty: comma in .csv, tab in
+    .tsv."""
     characters_max: int = 1000
     """Longest sentence that is kept, in characters after normalization."""
     words_max: int = 0
@@ -67,6 +75,15 @@ class DataConfig:
         check_settings(self, "data", ("words_max", "bad_files_max", "drift_spans"), 0)
         check_settings(self, "data", ("valid_share", "test_share"), 0, 0.5)
         check_settings(self, "data", ("bad_share_max",), 0, 1)
+        if self.delimiter and (len(self.separator) != 1 or self.separator in NO_DELIMITERS):
+            raise InputError(
+                "data.delimiter", f"must be one character, or tab, got {self.delimiter!r}"
+            )
+
+    @property
+    def separator(self) -> str:
+        """The delimiter as a character; empty where the suffix decides."""
+        return "\t" if self.delimiter in ("tab", "\\t") else self.delimiter
 
 
 @dataclass(frozen=True)

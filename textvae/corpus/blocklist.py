@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from textvae.corpus.readers import read_list
+from textvae.corpus.lists import read_list
 from textvae.errors import InputError
 from textvae.text.sentence import normalise
 

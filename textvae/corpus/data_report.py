@@ -33,6 +33,8 @@ class Tally:
     """Sentences that were on another side already, by the side they were dropped from."""
     near: Counter[str] = field(default_factory=Counter)
     """Sentences with a near-duplicate on any side, by their own side."""
+    empty: list[str] = field(default_factory=list)
+    """Names of the sound files that gave no sentence."""
     aside: list[QuarantinedRow] = field(default_factory=list)
     """Broken rows, which are dropped too, and broken files, whose rows are not counted."""
 
@@ -59,6 +61,7 @@ def report_of(tally: Tally, kept: Mapping[Side, Sequence[Sentence]]) -> dict[str
         "duplicates": {side: tally.duplicates[side] for side in SIDES},
         "overlap": {side: tally.overlap[side] for side in SIDES},
         "near_duplicates": {side: tally.near[side] for side in SIDES},
+        "empty_files": len(tally.empty),
         "quarantined": {
             "rows": sum(one.line > 0 for one in tally.aside),
             "files": {one.file: one.reason for one in tally.aside if not one.line},
@@ -103,6 +106,8 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
         lines.append(f"near-duplicates{near:>9,}   {_by_side(report['near_duplicates'])}")
     for reason, rows in sorted(report["dropped"].items(), key=lambda item: -item[1]["count"]):
         lines.append(f"dropped        {rows['count']:>9,}   {reason}, first at {rows['first']}")
+    if empty := report.get("empty_files"):
+        lines.append(f"empty          {empty:>9,}   files without a sentence, and without a fault")
     if broken := report["quarantined"]["rows"]:
         lines.append(f"set aside      {broken:>9,}   of these, broken: see {QUARANTINE}")
     for file, reason in report["quarantined"]["files"].items():

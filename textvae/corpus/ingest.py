@@ -14,13 +14,15 @@ from textvae.corpus.filters import Filter, Letters, near_key
 from textvae.corpus.forget import finish_forgetting
 from textvae.corpus.inputs import Input, find_inputs, known_records, named_paths, reading_settings
 from textvae.corpus.quarantine import QuarantinedRow, check_limits, quarantine_lines
-from textvae.corpus.readers import SUFFIXES, SkippedRow, read_file
+from textvae.corpus.readers import SUFFIXES, EmptyFileError, SkippedRow, read_numbered
 from textvae.corpus.spans import ASIDE, Span, list_spans, load_spans, write_span
 from textvae.corpus.split import SIDES, Side, side_of
 from textvae.corpus.tombstones import read_tombstones
 from textvae.errors import DataError, InputError
 from textvae.text.sentence import Sentence
 
+GROUPS_FEW = 20
+"""Groups that a split by hash may well put on one side."""
 # One sentence cannot be split.
 SENTENCES_MIN = 2
 
@@ -68,7 +70,9 @@ def _ingest_files(
     kept = _deduplicate(sentences, dict(earlier), tally, near=config.near_duplicates)
     report = report_of(tally, kept)
     # A broken row cannot be searched for text that must not be stored.
-    quarantine = quarantine_lines(tally.aside, texts=not (forgotten or config.pii))
+    quarantine = quarantine_lines(
+        tally.aside, texts=not (forgotten or config.pii or config.blocklist)
+    )
     if any(kept.values()):
         _check_sides(config, kept, earlier)
         report["drift"] = drift_from_last(kept, spans, config.drift_spans)
@@ -76,6 +80,7 @@ def _ingest_files(
     if not earlier:
         reasons = [row.description for row in tally.aside]
         reasons += [f"{location}: {reason}" for reason, location in tally.first.items()]
+        reasons += [f"{name}: is empty" for name in tally.empty]
         raise DataError(
             f"{named_paths(config)}: no file gives a sentence: {'; '.join(reasons[:3])}"
         )
@@ -105,7 +110,7 @@ def _read(
     valid_share = 0.0 if config.valid else config.valid_share
     test_share = 0.0 if config.test else config.test_share
     for file in inputs:
-        for line, row in enumerate(_rows(file, config, tally), start=1):
+        for line, row in _rows(file, config, tally):
             tally.read += 1
             reason = "" if isinstance(row, SkippedRow) else sentence_filter.reason(row.text)
             result = SkippedRow(reason, line) if reason else row
@@ -117,12 +122,18 @@ def _read(
     return sentences
 
 
-def _rows(file: Input, config: DataConfig, tally: Tally) -> list[Sentence | SkippedRow]:
-    """Return the rows of a file; none where it is broken anywhere, which the tally records."""
+def _rows(file: Input, config: DataConfig, tally: Tally) -> list[tuple[int, Sentence | SkippedRow]]:
+    """Return the numbered rows of a file; none where it is broken anywhere, which the tally has."""
     problem = file.problem
+    rows: list[tuple[int, Sentence | SkippedRow]] = []
     if not problem:
         try:
-            return list(read_file(file.path, config))
+            rows.extend(read_numbered(file.path, config))
+            return rows
+        except EmptyFileError:
+            # Sound, as of an hour in which nothing was said.
+            tally.empty.append(file.path.name)
+            return rows
         except DataError as error:
             problem = str(error).removeprefix(f"{file.path}: ")
     logger.warning("%s is set aside: %s", file.path, problem)
@@ -177,5 +188,21 @@ def _check_sides(
             raise DataError(
                 f"{named_paths(config)}: "
                 f"none of {count} different sentences is on the {side} side; "
-                f"give more text, {share}, or files in data.{side}"
+                + (_few_groups(kept) or f"give more text, {share}, or files in data.{side}")
             )
+
+
+def _few_groups(kept: Mapping[Side, list[Sentence]]) -> str:
+    """Return what to do where a column of few groups leaves a side empty; empty where it does not.
+
+    Groups are few where most of them would have to be split to fill the sides.
+    """
+    rows = [row for side in SIDES for row in kept[side]]
+    groups = len({row.group for row in rows if row.group})
+    if not groups or len({row.group or row.text for row in rows}) > GROUPS_FEW:
+        return ""
+    words = f"{groups} groups" if groups > 1 else "one group"
+    return (
+        f"the {len(rows)} sentences are of {words}, and a group stays on one side; "
+        "give a column of more groups as data.group_column, or none"
+    )
