@@ -134,12 +134,17 @@ def _baseline(store: StoreConfig, version: Version) -> Version | None:
 
 
 def _span_lines(store: StoreConfig, version: Version) -> dict[str, list[str]]:
-    """Return the data report of each span the version was trained on that still exists."""
+    """Return the data report of each span the version was trained on that still exists, and how
+    long its sentences are in tokens."""
     reports = {}
     for span in version.manifest["spans"]:
         path = store.spans / span / "report.json"
         if path.is_file():
             reports[span] = report_lines(json.loads(path.read_bytes()))
+    if tokens := version.manifest.get("sentence_tokens"):
+        from textvae.text.token_source import TokenLengths
+
+        reports["in tokens"] = [TokenLengths(**tokens).line]
     return reports
 
 

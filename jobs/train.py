@@ -74,6 +74,7 @@ def main(
     day = utc_now()[:10].replace("-", "")
     version = publish(store.registry, store.model, day, candidate.files, candidate.facts)
     began = {"start": start.kind, "why": start.why, "lineage": candidate.facts["lineage"]}
+    began["sentence_tokens"] = candidate.facts["sentence_tokens"]
     return {"outcome": "trained", "version": version.name, "run": str(run), **began}
 
 

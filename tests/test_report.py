@@ -160,6 +160,9 @@ def test_a_nightly_run_attaches_a_report_to_its_version(tmp_path: Path) -> None:
     line: dict[str, Any] = ran_job(folder, "nightly").line
     page = folder / line["report"]
     assert "Loss parts over the training" in page.read_text()
+    assert re.search(
+        r"<h3>in tokens</h3><ul><li>\S+ tokens a sentence, .* cut at 128", page.read_text()
+    )
     assert "<b>first</b>" in page.read_text()
     promoted = f"<td>1</td><td>{line['version']}</td>"
     assert promoted in page.read_text().split("<h2>Promotions")[1]

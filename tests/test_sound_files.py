@@ -112,3 +112,24 @@ def test_a_group_column_that_was_not_asked_for_is_named(spans: Path, tmp_path: P
     path = write_lines(tmp_path / "a.csv", ["text,group", *rows])
     with pytest.raises(DataError, match="the 300 sentences are of one group, and a group stays on"):
         ingest(DataConfig(inputs=(path,)), spans)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "words", "characters"),
+    [
+        ("\u6211\u8981\u9000\u8d27\u4e86{}", 1.0, 6.0),
+        ("\u0e09\u0e31\u0e19\u0e23\u0e31\u0e01\u0e2b\u0e21\u0e32{}", 1.0, 10.0),
+        ("\u4e88\u7d04\u3092\u5909\u66f4\u3057\u305f\u3044{}", 1.0, 9.0),
+        ("two words {}", 3.0, 11.0),
+    ],
+)
+def test_the_report_counts_characters_where_there_are_no_spaces(
+    sentence: str, words: float, characters: float, spans: Path, tmp_path: Path
+) -> None:
+    texts = [sentence.format(chr(ord("a") + number)) for number in range(26)]
+    path = write_lines(tmp_path / "a.txt", texts)
+    span = must(ingest(DataConfig(train=(path,)), spans))
+    assert span.report["words"]["mean"] == words
+    assert span.report["characters"] == dict.fromkeys(("mean", "p50", "p95", "max"), characters)
+    said = f"characters {characters:>13}   median {characters:g}, 95 % up to {characters:g}"
+    assert any(line.startswith(said) for line in report_lines(span.report))

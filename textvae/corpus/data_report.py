@@ -47,7 +47,7 @@ class Tally:
 
 
 def report_of(tally: Tally, kept: Mapping[Side, Sequence[Sentence]]) -> dict[str, Any]:
-    """Return the report as JSON values; lengths are words of the kept sentences.
+    """Return the report as JSON values; lengths are words and characters of the kept sentences.
 
     read = kept + dropped + duplicates + overlap + near_duplicates, each the sum of its parts.
     """
@@ -76,14 +76,15 @@ def contents_of(kept: Mapping[Side, Sequence[Sentence]]) -> dict[str, Any]:
     return {
         "kept": {side: len(kept[side]) for side in SIDES},
         "words": _lengths([len(sentence.text.split()) for sentence in sentences]),
+        "characters": _lengths([len(sentence.text) for sentence in sentences]),
         "labels": dict(labels.most_common(LABELS_MAX)),
         "labels_distinct": len(labels),
     }
 
 
-def _lengths(words: list[int]) -> dict[str, float]:
-    """Return mean, median, 95th percentile and maximum; all 0 without words."""
-    lengths = np.array(words or [0])
+def _lengths(counts: list[int]) -> dict[str, float]:
+    """Return mean, median, 95th percentile and maximum; all 0 without any."""
+    lengths = np.array(counts or [0])
     return {
         "mean": round(float(lengths.mean()), 2),
         "p50": float(np.percentile(lengths, 50)),
@@ -95,7 +96,6 @@ def _lengths(words: list[int]) -> dict[str, float]:
 def report_lines(report: Mapping[str, Any]) -> list[str]:
     """Return the report of an ingest as lines of text."""
     kept, duplicates, overlap = report["kept"], report["duplicates"], report["overlap"]
-    words = report["words"]
     lines = [
         f"lines read     {report['read']:>9,}",
         f"sentences kept {sum(kept.values()):>9,}   {_by_side(kept)}",
@@ -112,10 +112,13 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
         lines.append(f"set aside      {broken:>9,}   of these, broken: see {QUARANTINE}")
     for file, reason in report["quarantined"]["files"].items():
         lines.append(f"set aside           file   {file}: {reason}")
-    lines.append(
-        f"words          {words['mean']:>9}   median {words['p50']:g}, "
-        f"95 % up to {words['p95']:g}, longest {words['max']:g}"
-    )
+    # Where there are no spaces between words, characters are what says something.
+    for name in ("words", "characters"):
+        if lengths := report.get(name):
+            lines.append(
+                f"{name:<15}{lengths['mean']:>9}   median {lengths['p50']:g}, "
+                f"95 % up to {lengths['p95']:g}, longest {lengths['max']:g}"
+            )
     most = sorted(report["labels"].items(), key=lambda item: -item[1])[:5]
     if most:
         labels = ", ".join(f"{label} {count:,}" for label, count in most)
