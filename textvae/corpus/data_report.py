@@ -34,7 +34,7 @@ class Tally:
     near: Counter[str] = field(default_factory=Counter)
     """Sentences with a near-duplicate on any side, by their own side."""
     empty: list[str] = field(default_factory=list)
-    """Names of the sound files that gave no sentence."""
+    """The sound files that gave no sentence, and why."""
     aside: list[QuarantinedRow] = field(default_factory=list)
     """Broken rows, which are dropped too, and broken files, whose rows are not counted."""
 

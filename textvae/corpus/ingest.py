@@ -80,7 +80,7 @@ def _ingest_files(
     if not earlier:
         reasons = [row.description for row in tally.aside]
         reasons += [f"{location}: {reason}" for reason, location in tally.first.items()]
-        reasons += [f"{name}: is empty" for name in tally.empty]
+        reasons += tally.empty
         raise DataError(
             f"{named_paths(config)}: no file gives a sentence: {'; '.join(reasons[:3])}"
         )
@@ -130,9 +130,10 @@ def _rows(file: Input, config: DataConfig, tally: Tally) -> list[tuple[int, Sent
         try:
             rows.extend(read_numbered(file.path, config))
             return rows
-        except EmptyFileError:
+        except EmptyFileError as error:
             # Sound, as of an hour in which nothing was said.
-            tally.empty.append(file.path.name)
+            problem = str(error).removeprefix(f"{file.path}: ")
+            tally.empty.append(f"{file.path.name}: {problem}")
             return rows
         except DataError as error:
             problem = str(error).removeprefix(f"{file.path}: ")
