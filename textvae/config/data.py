@@ -38,15 +38,15 @@ class DataConfig:
     """Files whose sentences all go to validation; overrides the split."""
     test: tuple[Path, ...] = ()
     """Files whose sentences all go to test; overrides the split."""
+    delimiter: str = ""
+    """Character between the fields of .csv and .tsv, such as ; or tab; empty: comma in .csv, tab in
+    .tsv."""
     text_column: str = "text"
     """Column or key that holds the sentence."""
     label_column: str = ""
     """Column or key of the label; empty: `label` where a file has it."""
     group_column: str = ""
     """Column or key of the group that must stay on one side; empty: `group` where a file has it."""
-    delimiter: str = ""
-    """Character between the fields of .csv and .tsv, such as ; or tab; empty: comma in .csv, tab in
-    .tsv."""
     characters_max: int = 1000
     """Longest sentence that is kept, in characters after normalization."""
     words_max: int = 0
@@ -71,14 +71,14 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         """Raise InputError for a value out of its range."""
-        check_settings(self, "data", ("characters_max",), 1)
-        check_settings(self, "data", ("words_max", "bad_files_max", "drift_spans"), 0)
-        check_settings(self, "data", ("valid_share", "test_share"), 0, 0.5)
-        check_settings(self, "data", ("bad_share_max",), 0, 1)
         if self.delimiter and (len(self.separator) != 1 or self.separator in NO_DELIMITERS):
             raise InputError(
                 "data.delimiter", f"must be one character, or tab, got {self.delimiter!r}"
             )
+        check_settings(self, "data", ("characters_max",), 1)
+        check_settings(self, "data", ("words_max", "bad_files_max", "drift_spans"), 0)
+        check_settings(self, "data", ("valid_share", "test_share"), 0, 0.5)
+        check_settings(self, "data", ("bad_share_max",), 0, 1)
 
     @property
     def separator(self) -> str:

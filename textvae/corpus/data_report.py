@@ -33,10 +33,10 @@ class Tally:
     """Sentences that were on another side already, by the side they were dropped from."""
     near: Counter[str] = field(default_factory=Counter)
     """Sentences with a near-duplicate on any side, by their own side."""
-    empty: list[str] = field(default_factory=list)
-    """The sound files that gave no sentence, and why."""
     aside: list[QuarantinedRow] = field(default_factory=list)
     """Broken rows, which are dropped too, and broken files, whose rows are not counted."""
+    empty: list[str] = field(default_factory=list)
+    """The sound files that gave no sentence, and why."""
 
     def drop(self, path: Path, row: SkippedRow) -> None:
         """Count a line without a sentence, and quarantine it where it is broken."""
@@ -47,7 +47,7 @@ class Tally:
 
 
 def report_of(tally: Tally, kept: Mapping[Side, Sequence[Sentence]]) -> dict[str, Any]:
-    """Return the report as JSON values; lengths are words and characters of the kept sentences.
+    """Return the report as JSON values; lengths are words of the kept sentences.
 
     read = kept + dropped + duplicates + overlap + near_duplicates, each the sum of its parts.
     """

@@ -15,7 +15,7 @@ from textvae.errors import NotFoundError
 PATHS = ("inputs", "train", "valid", "test")
 # The sentences of a file do not depend on these.
 LIMITS = ("bad_share_max", "bad_files_max", "drift_spans")
-FILTERS = ("blocklist", "pii", "near_duplicates", "delimiter")
+FILTERS = ("blocklist", "pii", "near_duplicates")
 
 
 class Input(NamedTuple):
@@ -80,6 +80,9 @@ def reading_settings(config: DataConfig) -> dict[str, Any]:
     }
     if config.blocklist:
         settings["blocklist"] = [_sha256(path) for path in config.blocklist]
+    if not config.delimiter:
+        # Records from before this setting stay equal.
+        del settings["delimiter"]
     return settings
 
 

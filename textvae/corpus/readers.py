@@ -81,26 +81,26 @@ def read_numbered(path: Path, config: DataConfig) -> Iterator[tuple[int, Sentenc
         raise (DataError if is_broken else EmptyFileError)(f"{path}: {problem}")
 
 
-def _sentence(row: Row, line: int, config: DataConfig) -> Sentence | SkippedRow:
+def _sentence(found: Row, line: int, config: DataConfig) -> Sentence | SkippedRow:
     """Return the sentence of a row, or why it has none."""
-    if row.problem:
-        return _broken_row(row.problem, line, row.raw)
-    values = row.values
-    raw = values.get(config.text_column)
-    for value in values.values():
+    if found.problem:
+        return _broken_row(found.problem, line, found.raw)
+    row = found.values
+    for value in row.values():
         if isinstance(value, Unreadable):
             return SkippedRow(value.reason, line, "")
+    raw = row.get(config.text_column)
     if not isinstance(raw, str):
-        return _broken_row("no text" if raw is None else NO_STRING, line, values)
+        return _broken_row("no text" if raw is None else NO_STRING, line, row)
     text = normalise(raw)
     # JSON can escape half of a pair, which no encoding can write.
     if any("\ud800" <= character <= "\udfff" for character in text):
-        return _broken_row("lone surrogates", line, values)
+        return _broken_row("lone surrogates", line, row)
     problem = _problem(text, config)
     if problem:
         return SkippedRow(problem, line)
-    label = values.get(config.label_column or "label")
-    group = values.get(config.group_column or "group")
+    label = row.get(config.label_column or "label")
+    group = row.get(config.group_column or "group")
     return Sentence(text, _tag(label), _tag(group))
 
 

@@ -110,12 +110,11 @@ def train(
     )
     facts = {
         **candidate.facts,
+        "sentence_tokens": tokenized.lengths._asdict(),
         **start_facts(plan.manifest, start, text, tokenized.tokenizer),
         "kl_weight": trained.kl_weight,
         "steps": phase_steps(plan.run),
     }
-    if tokenized.lengths is not None:
-        facts["sentence_tokens"] = tokenized.lengths._asdict()
     if tokenized.rephrasing is not None:
         facts["siblings"] = len(tokenized.rephrasing.siblings.paired)
     return candidate._replace(facts=facts)

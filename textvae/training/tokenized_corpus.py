@@ -37,7 +37,7 @@ class TokenizedCorpus(NamedTuple):
     """Sentences that are learned from."""
     valid: TokenSource
     """Held-out sentences of the validations."""
-    lengths: TokenLengths | None = None
+    lengths: TokenLengths
     """Of the sentences that are learned from."""
     rephrasing: Rephrasing | None = None
     """What of `train` is learned as rephrasings; None for nothing."""
