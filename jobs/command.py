@@ -19,15 +19,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import tyro
 
 from textvae import files, locks
 from textvae.config.data import StoreConfig
-from textvae.errors import InputError, TextVaeError
+from textvae.errors import TextVaeError
 from textvae.pipes import ignore_closed_pipes
-from textvae.settings import read_toml, sections_of
+from textvae.settings import read_toml, refuse_empty_paths, sections_of
 from textvae.threads import configure_threads
 
 logger = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ def _settings(
 
     A wrong flag ends the process with exit code 2.
     """
-    _refuse_empty_paths(kind, arguments)
+    refuse_empty_paths((kind, _Options), arguments)
     sections = sections_of(options.preset)
     if options.config:
         sections = read_toml(options.config, options.preset)
@@ -159,31 +159,6 @@ def _settings(
         description=kind.__doc__,
     )[0]
     return settings
-
-
-def _refuse_empty_paths(kind: type[Any], arguments: Sequence[str]) -> None:
-    """Raise InputError for an empty path, such as that of an unset variable of a shell.
-
-    As a path it would be the working folder.
-    """
-    flag = ""
-    for argument in arguments:
-        if argument.startswith("--"):
-            flag, is_joined, value = argument[2:].partition("=")
-            if not is_joined or value:
-                continue
-        elif argument:
-            continue
-        names = flag.replace("-", "_").split(".")
-        if "Path" in str(_hint(kind, names) or _hint(_Options, names)):
-            raise InputError(".".join(names), "must be a path, got an empty one")
-
-
-def _hint(kind: Any, names: Sequence[str]) -> Any:
-    """Return the type of a field of a dataclass, or of one in it; None where there is none."""
-    for name in names:
-        kind = get_type_hints(kind).get(name) if dataclasses.is_dataclass(kind) else None
-    return kind
 
 
 def _check_devices(settings: Any) -> None:

@@ -1,7 +1,9 @@
 """Sentences from stdin: places as people count them, and what is no text."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -76,3 +78,19 @@ def test_a_byte_order_mark_on_stdin_is_no_text(toy_server: Server) -> None:
     words = ("encode", "--json", "--address", toy_server.address)
     done = terminal(*words, stdin="\ufeffa dog\n")
     assert [line["sentence"] for line in lines(done.stdout)] == ["a dog"]
+
+
+def test_an_error_of_a_replay_names_the_call(toy_server: Server, tmp_path: Path) -> None:
+    path = tmp_path / "calls.json"
+    words = ("--record", str(path), "--address", toy_server.address)
+    assert terminal("score", *SENTENCES, *words).returncode == 0
+    recorded = json.loads(path.read_text())
+    recorded["calls"] += json.loads(json.dumps(recorded["calls"]))
+    recorded["calls"][1]["request"]["sentences"][1] = "x" * 1001
+    path.write_text(json.dumps(recorded))
+    done = terminal("replay", str(path), "--address", toy_server.address)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "textvae: sentence 2: must be at most 1000 characters, got 1001; shorten or split it; "
+        f"{path}: call 2 of 2, Score\n"
+    )

@@ -32,6 +32,15 @@ def test_a_port_that_there_is_not_is_refused(port: str, registry: Path) -> None:
     assert f"serve.port: must be 0 to 65535, got {port}" in errors
 
 
+@pytest.mark.parametrize("flags", [("--registry", ""), ("--config=",)])
+def test_an_empty_path_is_not_the_working_folder(flags: tuple[str, ...], registry: Path) -> None:
+    name = flags[0].strip("-=")
+    assert fails(registry, *flags) == (
+        2,
+        f"textvae serve: {name}: must be a path, got an empty one\n",
+    )
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "least"),
     [("poll_s", 0.0, "0.01"), ("poll_s", 0.001, "0.01"), ("retry_s", 0.0, "0.1"),

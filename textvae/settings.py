@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -146,3 +147,28 @@ def to_toml(sections: dict[str, Any]) -> str:
         lines += [f"{key} = {json.dumps(value)}" for key, value in to_mapping(config).items()]
         lines.append("")
     return "\n".join(lines)
+
+
+def refuse_empty_paths(kinds: Sequence[type[Any]], arguments: Sequence[str]) -> None:
+    """Raise InputError for an empty path among flags, such as that of an unset variable of a shell.
+
+    As a path it would be the working folder. `kinds`: the dataclasses of the flags.
+    """
+    flag = ""
+    for argument in arguments:
+        if argument.startswith("--"):
+            flag, is_joined, value = argument[2:].partition("=")
+            if not is_joined or value:
+                continue
+        elif argument:
+            continue
+        names = flag.replace("-", "_").split(".")
+        if any("Path" in str(_hint(kind, names)) for kind in kinds):
+            raise InputError(".".join(names), "must be a path, got an empty one")
+
+
+def _hint(kind: Any, names: Sequence[str]) -> Any:
+    """Return the type of a field of a dataclass, or of one in it; None where there is none."""
+    for name in names:
+        kind = get_type_hints(kind).get(name) if dataclasses.is_dataclass(kind) else None
+    return kind

@@ -51,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (print_json if flags.json else print_table)(answer)
         return int(answer.exit_code)
     except TextVaeError as error:
-        print(f"textvae: {as_counted(error, flags)}", file=sys.stderr)
+        words = [as_counted(error, flags), *getattr(error, "__notes__", ())]
+        print(f"textvae: {'; '.join(words)}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
         discard_stdout()
@@ -178,8 +179,12 @@ def _score(client: Client, flags: argparse.Namespace) -> Answer:
 def _replay(client: Client, flags: argparse.Namespace) -> Answer:
     calls = recording.load(flags.file)
     rows: list[Row] = []
-    for call in calls:
-        differs = client.replay(call)
+    for number, call in enumerate(calls, start=1):
+        try:
+            differs = client.replay(call)
+        except TextVaeError as error:
+            error.add_note(f"{flags.file}: call {number} of {len(calls)}, {call.method}")
+            raise
         rows.append({"method": call.method, "same": not differs, "differs": ", ".join(differs)})
     return Answer(rows, exit_code=0 if all(row["same"] for row in rows) else 1)
 

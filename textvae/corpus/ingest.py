@@ -194,13 +194,12 @@ def _check_sides(
 
 
 def _few_groups(kept: Mapping[Side, list[Sentence]]) -> str:
-    """Return what to do where a column of few groups leaves a side empty; empty where it does not.
-
-    Groups are few where most of them would have to be split to fill the sides.
-    """
+    """Return what to do about a column of few groups, which leaves sides empty; or nothing."""
     rows = [row for side in SIDES for row in kept[side]]
-    groups = len({row.group for row in rows if row.group})
-    if not groups or len({row.group or row.text for row in rows}) > GROUPS_FEW:
+    sides = {(row.group, side) for side in SIDES for row in kept[side] if row.group}
+    groups = len({group for group, _ in sides})
+    keys = {row.group or row.text for row in rows}
+    if not groups or len(keys) > GROUPS_FEW or len(sides) > groups:  # a group on two sides
         return ""
     words = f"{groups} groups" if groups > 1 else "one group"
     return (
