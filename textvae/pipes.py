@@ -24,9 +24,14 @@ def ignore_closed_pipes(*, is_job: bool = False) -> None:
 
 
 def discard_stdout() -> None:
-    """From here on, discard what stdout gets and what it still holds, which cannot be written."""
-    if sys.stdout is not None:
-        _discard(sys.stdout.fileno())
+    """From here on, discard what stdout gets and what it still holds, which cannot be written.
+
+    Only the process's own, after `ignore_closed_pipes`.
+    """
+    buffer = getattr(sys.stdout, "buffer", None)
+    raw = getattr(buffer, "raw", buffer)
+    if isinstance(raw, _Output):
+        _discard(raw.fileno())
 
 
 def _open_if_closed(descriptor: int) -> None:
