@@ -27,7 +27,7 @@ from textvae import files, locks
 from textvae.config.data import StoreConfig
 from textvae.errors import TextVaeError
 from textvae.pipes import ignore_closed_pipes
-from textvae.settings import read_toml, sections_of
+from textvae.settings import read_toml, refuse_empty_paths, sections_of
 from textvae.threads import configure_threads
 
 logger = logging.getLogger(__name__)
@@ -83,6 +83,7 @@ def run_job(
             store = getattr(settings, "store", StoreConfig())
             path = path or store.runs / name / "result.json"
             logger.info("%s", configure_threads())
+            _check_devices(settings)
             with contextlib.redirect_stdout(sys.stderr):
                 result = {"exit_code": 0, **main(settings), "job": name}
             assert "outcome" in result, f"{name} must return an outcome, got {sorted(result)}"
@@ -118,7 +119,7 @@ def utc_now() -> str:
 
 def _set_up_process() -> None:
     """Set up the log on stderr, and what a closed pipe and SIGTERM do."""
-    ignore_closed_pipes()
+    ignore_closed_pipes(is_job=True)
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
@@ -137,6 +138,7 @@ def _settings(
 
     A wrong flag ends the process with exit code 2.
     """
+    refuse_empty_paths((kind, _Options), arguments)
     sections = sections_of(options.preset)
     if options.config:
         sections = read_toml(options.config, options.preset)
@@ -157,6 +159,18 @@ def _settings(
         description=kind.__doc__,
     )[0]
     return settings
+
+
+def _check_devices(settings: Any) -> None:
+    """Raise InputError where a setting asks for a device that is not there."""
+    sections = {
+        f"{name}.device": getattr(settings, name, None) for name in ("training", "evaluation")
+    }
+    for field, section in {**sections, "device": settings}.items():
+        if getattr(section, "device", "cpu") != "cpu":
+            from textvae.model.devices import check_device
+
+            check_device(field, section.device)
 
 
 def _failure(error: BaseException) -> dict[str, Any]:
@@ -183,7 +197,7 @@ def _write_failure(path: Path | None, result: Mapping[str, Any]) -> None:
     # From here on a second signal must not cut the message short.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if path is None or _is_helper_rank():
+    if path in (None, Path()) or _is_helper_rank():  # an empty one was refused
         return
     try:
         files.write_json(path, result)

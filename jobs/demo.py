@@ -58,7 +58,7 @@ class Demo:
     """Ingests text, trains for some four minutes on two cores, evaluates, serves and shows."""
 
     input: Path | None = None
-    """Your own text: .txt, .jsonl, .csv or .parquet; none: clauses of two public-domain Bibles."""
+    """Your own text, in any format of ingest; none: clauses of two public-domain Bibles."""
     folder: Path = Path("demo")
     """Folder of everything that the demo makes."""
     tokenizer: TokenizerConfig = TOKENIZER
@@ -95,12 +95,16 @@ def main(settings: Demo) -> dict[str, Any]:
     report = report_of(show, evaluated["figures"], data)
     files.write_json(folder / "report.json", {"version": name, **report})
     pictures = _draw(store, name, evaluated["figures"], settings, trained["run"])
-    console.print(f"report: {folder / 'report.json'}; pictures: {', '.join(map(str, pictures))}")
+    paths = [str(path) for path, problem in pictures.items() if not problem]
+    problems = [f"{path.name} {problem}" for path, problem in pictures.items() if problem]
+    made = f"pictures: {', '.join(paths) or 'none'}"
+    console.print("; ".join([f"report: {folder / 'report.json'}", made, *problems]))
     console.print(
         f"\nGo on with:\n  textvae serve --registry {store.registry} --model demo\n"
         f'  textvae interpolate "{sentences[0]}" "{sentences[-1]}" --steps 7'
     )
-    return {"outcome": "shown", "version": name, "report": str(folder / "report.json")}
+    shown = {"outcome": "shown", "version": name, "report": str(folder / "report.json")}
+    return {**shown, "problems": problems} if problems else shown
 
 
 def _interim_results(
@@ -125,23 +129,25 @@ def _data(settings: Demo) -> DataConfig:
 
 def _draw(
     store: StoreConfig, name: str, figures: dict[str, Any], settings: Demo, run: str
-) -> list[Path]:
-    """Draw the three pictures and return their paths."""
+) -> dict[Path, str]:
+    """Draw the three pictures; return why each could not be drawn, or nothing, by its path."""
     from textvae.engine.operations.encode import encode_all
     from textvae.engine.start import start_engine
     from textvae.reporting.plots import draw_kl, draw_losses, draw_map
 
     paths = [settings.folder / f"{what}.png" for what in ("losses", "kl", "map")]
-    draw_losses(Path(run) / "metrics.jsonl", paths[0])
-    draw_kl(figures["kl_nats_by_dimension"], paths[1])
+    problems = [
+        draw_losses(Path(run) / "metrics.jsonl", paths[0]),
+        draw_kl(figures["kl_nats_by_dimension"], paths[1]),
+    ]
     rows = load_spans(store.spans).test[:MAP_SENTENCES]
     version = open_version(store.registry, store.model, name)
     with start_engine(store.registry, version, ServeConfig()) as engine:
         means = encode_all(
             engine.answer, engine.limits, [row.text for row in rows], settings.evaluation.seed
         ).mean
-    draw_map(means, [row.label for row in rows], paths[2])
-    return paths
+    problems.append(draw_map(means, [row.label for row in rows], paths[2]))
+    return dict(zip(paths, problems, strict=True))
 
 
 if __name__ == "__main__":

@@ -51,9 +51,12 @@ def main(settings: Explain) -> dict[str, Any]:
     with hold_lock(folder / "lock", "explain"), show_progress() as on_progress:
         maps = explain(recipe, folder / "runs", on_progress)
         figures = {objective: one.figures._asdict() for objective, one in maps.items()}
-        draw_maps(panels(maps), NOTE, folder / "maps.png")
+        problem = draw_maps(panels(maps), NOTE, folder / "maps.png")
         files.write_json(folder / "figures.json", figures)
-    return {"outcome": "explained", "picture": str(folder / "maps.png"), "figures": figures}
+    explained: dict[str, Any] = {"outcome": "explained", "figures": figures}
+    if problem:
+        return {**explained, "problems": [f"the picture {problem}"]}
+    return {**explained, "picture": str(folder / "maps.png")}
 
 
 if __name__ == "__main__":

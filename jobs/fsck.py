@@ -80,12 +80,15 @@ def _rebuild(settings: Fsck) -> dict[str, Any]:
     """Train a version once more and compare the two."""
     # A check of the disk needs no torch, which takes seconds to import.
     from jobs.progress import show_progress
+    from textvae.model.devices import check_device
     from textvae.release.reproduce import device_of, rebuild
     from textvae.training.ranks import join_ranks
 
     store, anyway = settings.store, settings.rebuild_anyway
     version = open_version(store.registry, store.model, settings.rebuild)
-    with join_ranks(device_of(version)), show_progress() as on_progress:
+    device = device_of(version)
+    check_device("rebuild", device)
+    with join_ranks(device), show_progress() as on_progress:
         different = rebuild(version, store.spans, store.runs, on_progress, anyway=anyway)
     for words in different:
         log.warning("%s", words)

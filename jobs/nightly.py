@@ -1,15 +1,13 @@
 """`python -m jobs.nightly --config nightly.toml`: new text becomes a serving version."""
 
-import json
 import logging
-import shlex
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from jobs.command import run_job, utc_now
+from jobs.hook import run_hook
 from jobs.journal import Journal
 from textvae.config.data import DataConfig, StoreConfig, TokenizerConfig
 from textvae.config.evaluation import EvaluationConfig, GateConfig
@@ -60,6 +58,7 @@ def main(settings: Nightly) -> dict[str, Any]:
     finished, and the seconds of each stage.
 
     An error ends the nightly run unless another try may help: BusyError, UnavailableError, OSError.
+    `problems` are of the report, which decides nothing.
     """
     read_canaries(settings.gate.canaries)  # so that a wrong list costs no training
     journal = Journal(settings.store.runs / "nightly" / "journal.json", utc_now)
@@ -195,19 +194,21 @@ def _promote(settings: Nightly, name: str, against: int) -> dict[str, Any]:
 
 
 def _report(settings: Nightly, trained: Mapping[str, Any]) -> dict[str, Any]:
-    """Attach the report to the version."""
+    """Attach the report to the version; a report that fails is a problem in the result."""
     from jobs import report
 
-    result = report.main(
-        report.Report(
-            trained["version"],
-            Path(trained["run"]),
-            settings.store,
-            settings.evaluation,
-            settings.serve,
-        )
-    )
-    return {"report": result["page"]}
+    store, run = settings.store, Path(trained["run"])
+    wanted = report.Report(trained["version"], run, store, settings.evaluation, settings.serve)
+    try:
+        result = report.main(wanted)
+    except (BusyError, UnavailableError, OSError):
+        raise
+    except Exception as error:
+        # What serves has been decided; nobody shall be called at night for a page about it.
+        log.exception("the report failed")
+        return {"problems": [f"the report failed: {str(error) or type(error).__name__}"]}
+    problems = {"problems": result["problems"]} if "problems" in result else {}
+    return {"report": result["page"], **problems}
 
 
 def _prune(settings: Nightly) -> dict[str, Any]:
@@ -244,30 +245,10 @@ def _version_of_all_text(settings: Nightly) -> Version | None:
     return None
 
 
-def run_hook(settings: Nightly, result: Mapping[str, Any]) -> dict[str, Any]:
+def tell_hook(settings: Nightly, result: Mapping[str, Any]) -> dict[str, Any]:
     """Run the hook on the result; return its problem as `hook`, or nothing where it succeeded."""
-    config = settings.night
-    if not config.hook:
-        return {}
-    line = json.dumps(result, sort_keys=True)
-    try:
-        done = subprocess.run(  # noqa: S603 - the command is the owner's
-            shlex.split(config.hook),
-            input=line,
-            text=True,
-            stdout=subprocess.DEVNULL,
-            timeout=config.hook_timeout_s,
-        )
-    except subprocess.TimeoutExpired:
-        problem = f"took more than {config.hook_timeout_s:g} s and was killed"
-    except (OSError, ValueError) as error:
-        problem = f"could not be started: {error}"
-    else:
-        if done.returncode == 0:
-            return {}
-        problem = f"ended with exit code {done.returncode}"
-    log.error("night.hook %s: %s", problem, config.hook)
-    return {"hook": problem}
+    problem = run_hook(settings.night, result)
+    return {"hook": problem} if problem else {}
 
 
 def run(argv: Sequence[str] | None = None) -> NoReturn:
@@ -278,7 +259,7 @@ def run(argv: Sequence[str] | None = None) -> NoReturn:
         main,
         argv,
         lock=lambda settings: settings.store.runs / "nightly.lock",
-        ended=run_hook,
+        ended=tell_hook,
     )
 
 

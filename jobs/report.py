@@ -57,6 +57,7 @@ def main(settings: Report) -> dict[str, Any]:
     from textvae.evaluation.diagnosis import diagnose
     from textvae.reporting.history import read_history
     from textvae.reporting.page import Findings, Side, report_files
+    from textvae.reporting.pictures import draw_pictures
     from textvae.reporting.probes import NO_OUTPUTS
 
     store = settings.store
@@ -70,22 +71,28 @@ def main(settings: Report) -> dict[str, Any]:
         diagnosis = diagnose(candidate.figures)
         verdict, words = diagnosis.verdict, diagnosis.findings
     metrics = settings.run / "metrics.jsonl" if settings.run else None
-    content = report_files(
-        Findings(
-            candidate,
-            champion,
-            probes,
-            list(chain(*read_decisions(store.registry, version).values())),
-            verdict,
-            words,
-            _span_lines(store, version),
-            metrics if metrics and metrics.exists() else None,
-            read_history(store.registry, store.model),
-        )
+    found = Findings(
+        candidate,
+        champion,
+        probes,
+        list(chain(*read_decisions(store.registry, version).values())),
+        verdict,
+        words,
+        _span_lines(store, version),
+        metrics if metrics and metrics.exists() else None,
+        read_history(store.registry, store.model),
     )
+    pictures = draw_pictures(
+        found.metrics,
+        candidate.figures.get("kl_nats_by_dimension"),
+        (candidate.elbo_nats, champion.elbo_nats) if champion else None,
+    )
+    content = report_files(found, pictures)
     digest = hashlib.sha256(content["index.html"]).hexdigest()
     folder = attach(store.registry, version, f"report-{digest[:8]}", content)
-    return {"outcome": "reported", "version": version.name, "page": str(folder / "index.html")}
+    problems = {"problems": pictures.problems} if pictures.problems else {}
+    page = str(folder / "index.html")
+    return {"outcome": "reported", "version": version.name, "page": page, **problems}
 
 
 def _sides(settings: Report, inputs: "EvaluationInputs") -> "tuple[Side, Side | None, list[str]]":
@@ -134,12 +141,17 @@ def _baseline(store: StoreConfig, version: Version) -> Version | None:
 
 
 def _span_lines(store: StoreConfig, version: Version) -> dict[str, list[str]]:
-    """Return the data report of each span the version was trained on that still exists."""
+    """Return the data report of each span the version was trained on that still exists, and how
+    long its sentences are in tokens."""
     reports = {}
     for span in version.manifest["spans"]:
         path = store.spans / span / "report.json"
         if path.is_file():
             reports[span] = report_lines(json.loads(path.read_bytes()))
+    if tokens := version.manifest.get("sentence_tokens"):
+        from textvae.text.token_source import TokenLengths
+
+        reports["in tokens"] = [TokenLengths(**tokens).line]
     return reports
 
 

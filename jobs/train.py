@@ -74,7 +74,8 @@ def main(
         return {"outcome": "helped", "run": str(run)}
     day = utc_now()[:10].replace("-", "")
     version = publish(store.registry, store.model, day, candidate.files, candidate.facts)
-    began = {"start": start.kind, "why": start.why, "lineage": candidate.facts["lineage"]}
+    copied = {name: candidate.facts[name] for name in ("lineage", "sentence_tokens")}
+    began = {"start": start.kind, "why": start.why, **copied}
     learned = _siblings(settings.training.sibling_share, candidate.facts.get("siblings", 0))
     return {"outcome": "trained", "version": version.name, "run": str(run), **began, **learned}
 

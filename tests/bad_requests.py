@@ -13,7 +13,7 @@ from textvae.v1 import textvae_pb2 as pb
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 MISMATCH = grpc.StatusCode.FAILED_PRECONDITION
 EMPTY = "must not be empty; send at least one character that is not a space"
-FINITE = "values must be finite, row 0 has NaN or infinity; encode again"
+FINITE = "values must be finite, got NaN or infinity; encode again"
 OTHER = "20200101-0123456789ab"
 
 
@@ -106,10 +106,10 @@ BAD = {
         "latents: must be 1 to 1024 rows, got 1025",
     ),
     "NaN in a latent": Bad(
-        lambda good: pb.DecodeRequest(latents=good.latents(math.nan)), f"latents: {FINITE}"
+        lambda good: pb.DecodeRequest(latents=good.latents(math.nan)), f"latents[0]: {FINITE}"
     ),
     "infinity in a latent": Bad(
-        lambda good: pb.DecodeRequest(latents=good.latents(math.inf)), f"latents: {FINITE}"
+        lambda good: pb.DecodeRequest(latents=good.latents(math.inf)), f"latents[0]: {FINITE}"
     ),
     "latents of the wrong width": Bad(
         lambda good: pb.DecodeRequest(

@@ -125,7 +125,7 @@ def test_health_is_a_probe(toy_server: Server) -> None:
         (
             ["encode", " "],
             2,
-            "textvae: sentences[0]: must not be empty; "
+            "textvae: sentence 1: must not be empty; "
             "send at least one character that is not a space\n",
         ),
         (["interpolate", "a", "b", "--steps=0"], 2, "textvae: steps: must be 2 to 64, got 0\n"),

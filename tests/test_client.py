@@ -173,8 +173,7 @@ def test_info_models_and_health_are_reported(client: Client, toy_server: Server)
         (
             lambda client, _: client.encode(["\ud800"]),
             InputError,
-            "sentences: cannot be sent: 'utf-8' codec can't encode character '\\ud800' "
-            "in position 0: surrogates not allowed",
+            "sentences[0]: character 0 is a lone surrogate; sentences are Unicode text",
         ),
         (lambda client, _: client.sample(0), InputError, "count: must be 1 to 1024, got 0"),
         (

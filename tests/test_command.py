@@ -127,7 +127,7 @@ def test_the_result_goes_where_it_is_asked_for(folder: Path) -> None:
     [
         ("[training]\nstep = 7\n", 2, "training.step: no such setting; there are "),
         ("[trainig]\nsteps = 7\n", 2, "trainig: no such section in toy.toml; there are store,"),
-        ('[training]\nsteps = "7"\n', 2, "training.steps: must be int, got '7'"),
+        ('[training]\nsteps = "7"\n', 2, "training.steps: must be a whole number, got '7'"),
         ("[training\n", 2, "toy.toml: is not TOML"),
         (None, 66, "toy.toml: no such file; --config takes a TOML file"),
     ],

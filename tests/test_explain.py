@@ -289,5 +289,5 @@ def test_a_map_that_is_small_on_the_common_scale_has_an_enlarged_inset(
 
 def test_more_labels_than_colours_are_not_drawn() -> None:
     labels = [str(number) for number in range(LABELS_MAX + 1)]
-    with pytest.raises(AssertionError, match="at most 7 labels have a colour, got 8"):
-        draw_maps([Panel("", np.zeros((len(labels), 2)), labels, ())], "", Path("unused.png"))
+    problem = draw_maps([Panel("", np.zeros((len(labels), 2)), labels, ())], "", Path("unused.png"))
+    assert problem == "could not be drawn: at most 7 labels have a colour, got 8"

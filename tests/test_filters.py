@@ -41,6 +41,11 @@ def inbox(tmp_path: Path) -> Path:
         ("From 1990-2000 he had 1,000,000 @ home, at 12:30 on 2024-01-02.", ""),
         ("Version 10.0.12.255 of 1234567 things costs 0.5.", ""),
         ("Room 007 @ the x@y inn.", ""),
+        ("\u6211\u7684\u7535\u8bdd\u662f030 1234567\u3002", "a telephone number"),
+        ("\u0e42\u0e17\u0e23+66 2 123 4567\u0e04\u0e23\u0e31\u0e1a", "a telephone number"),
+        ("\u5361\u53f74111 1111 1111 1111\u5417", "a card number"),
+        ("\u8d26\u53f7DE89370400440532013000\u7684", "a bank account number"),
+        ("\u90ae\u7bb1ann@example.org\u8c22\u8c22", "an e-mail address"),
     ],
 )
 def test_personal_data_is_recognised_by_its_form_and_its_check_digits(text: str, kind: str) -> None:
@@ -108,7 +113,7 @@ def test_a_blocklist_without_a_word_or_without_a_file_is_a_mistake(
     spans: Path, inbox: Path
 ) -> None:
     """Who names one believes that it holds something back."""
-    empty = write_lines(inbox.parent / "blocked.txt", ["", " ...  "])
+    empty = write_lines(inbox.parent / "blocked.txt", ["", " \u200b "])
     with pytest.raises(InputError, match=r"data\.blocklist: .*blocked\.txt: holds no word"):
         ingest(DataConfig(inputs=(inbox,), blocklist=(empty,)), spans)
     with pytest.raises(NotFoundError, match=r"gone\.txt: no such file"):

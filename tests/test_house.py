@@ -33,6 +33,7 @@ HOUSE = {
     "files": Room(0),
     "native": Room(0),
     "pipes": Room(0),
+    "proxies": Room(0),
     "threads": Room(0),
     "v1": Room(0, uses="protobuf"),
     "config": Room(1, never="files"),
@@ -88,8 +89,7 @@ MAKES_A_VALUE = (
 """Calls that may stand at module level, next to those of a class: they act on nothing."""
 
 FILE_LINES_MAX, FUNCTION_LINES_MAX = 300, 50
-CHAIN_MODULES_MAX = 12
-"""Modules of the longest chain of imports, the ends counted."""
+CHAIN_MODULES_MAX = 12  # of the longest chain of imports, the ends counted
 
 
 def modules() -> dict[str, ast.Module]:

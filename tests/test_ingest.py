@@ -124,11 +124,12 @@ def test_the_report_reads_as_lines(spans: Path, tmp_path: Path) -> None:
         "dropped",
         "set aside",
         "words",
+        "characters",
         "labels",
     ]
     assert "402" in lines[0]
     assert "no text, first at rows.jsonl:402" in lines[4]
-    assert "past" in lines[7]
+    assert "past" in lines[8]
 
 
 def test_the_same_files_again_are_nothing_new(spans: Path, toy: Path, tmp_path: Path) -> None:

@@ -113,11 +113,11 @@ BEYOND: list[tuple[Request[Any], str]] = [
     (DecodeRequest(latents(4)), "latents: must be 1 to 3 rows, got 4"),
     (
         DecodeRequest(latents(2, 10001.0)),
-        "latents: values must be -10000 to 10000; encode again",
+        "latents[1]: values must be -10000 to 10000; encode again",
     ),
     (
         DecodeRequest(latents(2, -10001.0)),
-        "latents: values must be -10000 to 10000; encode again",
+        "latents[1]: values must be -10000 to 10000; encode again",
     ),
     (DecodeRequest(latents(1), Options(beam=9)), "beam: must be 0 to 8, got 9"),
     (DecodeRequest(latents(1), first_index=INDEX_MAX + 1), f"first_index: {INDEX}"),
@@ -139,7 +139,7 @@ BEYOND: list[tuple[Request[Any], str]] = [
     ),
     (
         InterpolateRequest(("a", np.array([0, math.inf])), 2),
-        "points[1].latents: values must be finite, row 0 has NaN or infinity; encode again",
+        "points[1].latents: values must be finite, got NaN or infinity; encode again",
     ),
     (ParaphraseRequest(("a",) * 4, 1), "sentences: must be 1 to 3 sentences, got 4"),
     (ParaphraseRequest(("a",), 0), "count: must be 1 to 6, got 0"),
@@ -231,7 +231,7 @@ def test_the_limits_are_those_of_the_settings() -> None:
 def test_the_first_row_that_is_not_finite_is_named(row: int) -> None:
     values = latents(4, math.nan)
     values[row, 1] = -math.inf
-    with pytest.raises(InputError, match=f"^latents: values must be finite, row {row} has"):
+    with pytest.raises(InputError, match=rf"^latents\[{row}\]: values must be finite, got NaN"):
         check_finite("latents", values)
 
 

@@ -83,12 +83,12 @@ def test_a_changed_quarantine_is_found_like_any_other_file(spans: Path, inbox: P
 def break_files(inbox: Path) -> dict[str, str]:
     """Broken files of every kind in the inbox, with the reason that each has."""
     contents = {
-        "a.csv": (b'text\nfine,\n"open\n', "not readable as CSV: unexpected end of data"),
+        "a.csv": (b"text,text\nfine,\n", "line 1 names the column 'text' twice; name each once"),
         "b.csv": (b"body\nx\n", "has no column 'text'; set data.text_column to one of body"),
         "c.jsonl": (b'{"body": 1}\n', "has no column 'text'; set data.text_column to one of body"),
         "d.txt": ("fine\n" * 3 + "caf\u00e9\n").encode("latin-1"),
         "e.txt": (b"fine\nno\0text\n", "line 2 holds a NUL byte, so this is no UTF-8 text"),
-        "f.txt": (b"", "holds no sentence (the file is empty)"),
+        "f.json": (b'{"text": 1}', "is no list; give a list of objects or of strings"),
         "g.jsonl": (b"plain\n", "holds no sentence (1 not a JSON object)"),
         "h.jsonl": (b'{"text": "fine", "n": ' + b"1" * 5000 + b"}\n", "holds no sentence"),
     }
@@ -116,7 +116,7 @@ def test_a_broken_file_is_set_aside_as_a_whole_and_the_others_come_in(
     assert span.report["read"] == 400
     assert "fine" not in texts(load_spans(spans).train)
     lines = "\n".join(report_lines(span.report))
-    assert "set aside           file   f.txt: holds no sentence (the file is empty)" in lines
+    assert "set aside           file   f.json: is no list; give a list of objects" in lines
 
 
 def test_a_broken_parquet_file_is_set_aside(spans: Path, inbox: Path) -> None:

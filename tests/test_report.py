@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from jobs import nightly, report
 from tests.job_runs import NIGHTLY_CONFIG, prepared, ran_job
 from tests.toys import AT
 from textvae.config.serve import ServeConfig
 from textvae.reporting.history import HistoryEntry
 from textvae.reporting.page import Findings, Side, card, report_files
+from textvae.reporting.pictures import Pictures, draw_pictures
 from textvae.reporting.probes import STEPS, VARIATIONS, probe_outputs
 from textvae.store.versions import Version
 
@@ -22,6 +24,7 @@ FIGURES = {
     "reconstruction_exact": None,
     "kl_nats_by_dimension": [1.0, 3.0, 2.25],
 }
+NO_PICTURES = Pictures([], [])
 PROBES = ("the dog runs", "a <b>bold</b> cat sleeps", "we see a bird")
 
 
@@ -47,9 +50,15 @@ def found(toy_version: tuple[Path, Version]) -> Findings:
     )
 
 
+def drawn(found: Findings) -> Pictures:
+    assert found.champion
+    pair = found.candidate.elbo_nats, found.champion.elbo_nats
+    return draw_pictures(found.metrics, found.candidate.figures["kl_nats_by_dimension"], pair)
+
+
 def test_a_page_is_self_contained(found: Findings) -> None:
     """No script, no address, and its plots inline."""
-    page = report_files(found)["index.html"].decode()
+    page = report_files(found, drawn(found))["index.html"].decode()
     assert not re.findall("https?:|<script|<link", page)
     sources = re.findall('src="([^"]*)', page)
     assert len(sources) == 2
@@ -59,7 +68,7 @@ def test_a_page_is_self_contained(found: Findings) -> None:
 def test_a_page_has_decision_verdict_and_figures_of_both_sides(
     found: Findings,
 ) -> None:
-    page = report_files(found)["index.html"].decode()
+    page = report_files(found, NO_PICTURES)["index.html"].decode()
     for text in (
         *("<b>rejected</b>", "it is worse &amp; worse", "0.125", "The doctor: healthy"),
         *("the decoder listens", "lines read 5"),
@@ -74,7 +83,7 @@ def test_a_page_has_the_drift_of_the_newest_text_next_to_its_other_figures(found
     calm = {**test, "drifted": False}
     drift = {"said": "", "nats_per_token": test, "byte_share": calm}
     decision = {"decision": "accepted", "against": "20260101-0", "at": "today", "drift": drift}
-    page = report_files(found._replace(decisions=[decision]))["index.html"].decode()
+    page = report_files(found._replace(decisions=[decision]), NO_PICTURES)["index.html"].decode()
     section = page.partition("<h2>The text</h2>")[2]
     assert "<h3>The newest text under 20260101-0, today</h3>" in section
     assert "stranger to it: mean 2.25 against 1.50 nats a token, KS 0.50, p &lt; 0.001" in section
@@ -82,7 +91,7 @@ def test_a_page_has_the_drift_of_the_newest_text_next_to_its_other_figures(found
 
 
 def test_probe_outputs_that_changed_are_marked(found: Findings) -> None:
-    page = report_files(found)["index.html"].decode()
+    page = report_files(found, NO_PICTURES)["index.html"].decode()
     marked = re.findall("<tr class=changed>(.*?)</tr>", page)
     assert len(marked) == 1
     assert "<h2>Probe outputs</h2>" in page
@@ -120,13 +129,13 @@ def test_a_page_has_the_figures_of_variations_where_there_are_some(found: Findin
 
 
 def test_text_is_escaped(found: Findings) -> None:
-    page = report_files(found)["index.html"].decode()
+    page = report_files(found, NO_PICTURES)["index.html"].decode()
     assert "a &lt;b&gt;bold&lt;/b&gt; cat sleeps" in page
     assert "<b>bold" not in page
 
 
 def test_a_page_has_the_promotions_and_the_rejections_between_them(found: Findings) -> None:
-    page = report_files(found)["index.html"].decode()
+    page = report_files(found, NO_PICTURES)["index.html"].decode()
     table = page.split("<h2>Promotions, newest first</h2>")[1]
     rows = re.findall("<tr>(.*?)</tr>", table)[1:]
     cells = [re.findall("<td>(.*?)</td>", row) for row in rows]
@@ -140,7 +149,8 @@ def test_a_page_has_the_promotions_and_the_rejections_between_them(found: Findin
 
 def test_the_first_version_is_compared_with_none(found: Findings) -> None:
     first = found._replace(champion=None, decisions=[], history=[])
-    page = report_files(first)["index.html"].decode()
+    pictures = draw_pictures(None, FIGURES["kl_nats_by_dimension"], None)  # type: ignore[arg-type]
+    page = report_files(first, pictures)["index.html"].decode()
     assert "Promotions" not in page
     assert "<p>No decision.</p>" in page
     assert "changed>" not in page
@@ -148,7 +158,8 @@ def test_the_first_version_is_compared_with_none(found: Findings) -> None:
 
 
 def test_the_same_findings_give_the_same_bytes(found: Findings) -> None:
-    assert report_files(found) == report_files(found)
+    pair = [report_files(found, drawn(found)) for _ in range(2)]
+    assert pair[0] == pair[1]
 
 
 def test_a_card_has_front_matter_and_the_facts_of_the_manifest(found: Findings) -> None:
@@ -179,8 +190,36 @@ def test_a_nightly_run_attaches_a_report_to_its_version(tmp_path: Path) -> None:
     line: dict[str, Any] = ran_job(folder, "nightly").line
     page = folder / line["report"]
     assert "Loss parts over the training" in page.read_text()
+    assert re.search(
+        r"<h3>in tokens</h3><ul><li>\S+ tokens a sentence, .* cut at 128", page.read_text()
+    )
     assert "<b>first</b>" in page.read_text()
     promoted = f"<td>1</td><td>{line['version']}</td>"
     assert promoted in page.read_text().split("<h2>Promotions")[1]
     again = ran_job(folder, "report", "--run", line["run"]).line
     assert (again["outcome"], again["page"]) == ("reported", line["report"])
+
+
+def test_a_picture_that_fails_is_a_line_in_page_and_result(found: Findings) -> None:
+    pictures = draw_pictures(None, [[1.0], [2.0, 3.0]], ([-20.0, -21.0], [-20.5, -20.0]))  # type: ignore[list-item]
+    assert [title for title, _ in pictures.images] == ["Paired differences"]
+    assert len(pictures.problems) == 1
+    assert pictures.problems[0].startswith("KL of each dimension could not be drawn: ")
+    page = report_files(found, pictures)["index.html"].decode()
+    assert "KL of each dimension could not be drawn" in page
+
+
+def test_a_report_that_fails_is_a_problem_in_the_result_of_the_nightly_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(error: Exception) -> dict[str, Any]:
+        def main(_: report.Report) -> Any:
+            raise error
+
+        monkeypatch.setattr(report, "main", main)
+        return nightly._report(nightly.Nightly(), {"version": "v", "run": "r"})
+
+    assert fail(KeyError("kl")) == {"problems": ["the report failed: 'kl'"]}
+    assert fail(ValueError()) == {"problems": ["the report failed: ValueError"]}
+    with pytest.raises(OSError, match="full"):
+        fail(OSError("full"))

@@ -8,7 +8,7 @@ import pytest
 from textvae.config.data import TokenizerConfig
 from textvae.corpus.toy_grammar import sample
 from textvae.text.batches import Batches, TokenStore
-from textvae.text.token_source import token_source
+from textvae.text.token_source import TokenizedText, token_lengths, token_source
 from textvae.text.tokenizer import Tokenizer, train_tokenizer
 
 ROWS = sample(700, seed=0)
@@ -46,3 +46,15 @@ def test_the_log_says_which_share_of_the_sentences_is_cut(
     share = f"{100 * (lengths > limit).mean():.2g}"
     assert caplog.messages == [f"about {share} % of the sentences are cut at {limit} tokens"]
     assert int(np.diff(source.take(np.arange(700)).offsets).max()) == limit
+
+
+def test_the_lengths_in_tokens_are_counted_uncut(tokenizer: Tokenizer) -> None:
+    counts = np.array([len(ids) for ids in tokenizer.encode([row.text for row in ROWS])])
+    limit = int(np.median(counts))
+    lengths = token_lengths(TokenizedText(ROWS, tokenizer, limit))
+    assert lengths.mean == round(float(counts.mean()), 2)
+    assert (lengths.p50, lengths.max) == (limit, counts.max())
+    assert lengths.cut_share == round(float((counts > limit).mean()), 6) > 0
+    assert lengths.line.endswith(
+        f"longest {counts.max()}; {lengths.cut_share:.2%} are cut at {limit}"
+    )

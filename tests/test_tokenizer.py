@@ -134,6 +134,24 @@ def test_a_corpus_too_small_gets_a_smaller_vocabulary_and_says_so(
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
+@pytest.mark.parametrize(
+    "texts",
+    [["a"], ["ok", "no"], list("abcdefgh"), ["\u9000", "\u8d27"], ["\U0001f600"], ["\u2581", "a"],
+     [str(number) for number in range(100)]],
+    ids=["one", "two", "letters", "han", "emoji", "mark", "digits"],
+)  # fmt: skip
+def test_sentences_of_one_or_two_characters_are_a_corpus(kind: str, texts: list[str]) -> None:
+    config = TokenizerConfig(vocab=8000, kind=kind)  # type: ignore[arg-type]
+    tokenizer = Tokenizer(train_tokenizer(texts, config))
+    assert tokenizer.decode(tokenizer.encode(texts)) == texts
+
+
+def test_text_that_gives_no_vocabulary_is_the_text_s_fault_in_words() -> None:
+    with pytest.raises(DataError, match=r'give more text, or set tokenizer\.kind to "bpe"$'):
+        train_tokenizer(["<s>", "</s>"], TokenizerConfig(vocab=300, kind="unigram"))
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
 def test_the_same_sentences_and_seed_give_the_same_bytes(kind: str) -> None:
     """Also where only some of the sentences are used; another seed uses others."""
     config = TokenizerConfig(vocab=400, kind=kind)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -17,6 +18,14 @@ from textvae.errors import InputError, NotFoundError
 from textvae.presets import preset_of
 
 Config = TypeVar("Config")
+
+_NAMES = {
+    bool: "true or false",
+    float: "a number",
+    int: "a whole number",
+    Path: "a path in quotes",
+    str: "text in quotes",
+}
 
 
 @dataclass(frozen=True)
@@ -54,13 +63,18 @@ def from_mapping(
 
 def _typed(hint: Any, value: Any, where: str) -> Any:
     """Return `value` as the field's type; raise InputError where it is of another."""
-    if get_origin(hint) is tuple and isinstance(value, list):
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            problem = f"must be a list, as in {json.dumps([value], default=str)}, got {value!r}"
+            raise InputError(where, problem)
         return tuple(_typed(get_args(hint)[0], item, where) for item in value)
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
             raise InputError(where, f"must be one of {', '.join(get_args(hint))}, got {value!r}")
         return value
     if hint is Path and isinstance(value, str):
+        if not value.strip():
+            raise InputError(where, "must be a path, got an empty one")
         return Path(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -70,7 +84,7 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
         or not isinstance(value, kind)
         or (isinstance(value, bool) and kind is not bool)
     ):
-        raise InputError(where, f"must be {getattr(hint, '__name__', hint)}, got {value!r}")
+        raise InputError(where, f"must be {_NAMES.get(hint, hint)}, got {value!r}")
     return value
 
 
@@ -82,7 +96,7 @@ def read_toml(path: Path, preset: str = "") -> dict[str, Any]:
     where there is no file, and InputError for an unknown name or a wrong value.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise NotFoundError(f"{path}: no such file; --config takes a TOML file") from None
     except OSError as error:
@@ -133,3 +147,28 @@ def to_toml(sections: dict[str, Any]) -> str:
         lines += [f"{key} = {json.dumps(value)}" for key, value in to_mapping(config).items()]
         lines.append("")
     return "\n".join(lines)
+
+
+def refuse_empty_paths(kinds: Sequence[type[Any]], arguments: Sequence[str]) -> None:
+    """Raise InputError for an empty path among flags, such as that of an unset variable of a shell.
+
+    As a path it would be the working folder. `kinds`: the dataclasses of the flags.
+    """
+    flag = ""
+    for argument in arguments:
+        if argument.startswith("--"):
+            flag, is_joined, value = argument[2:].partition("=")
+            if not is_joined or value:
+                continue
+        elif argument:
+            continue
+        names = flag.replace("-", "_").split(".")
+        if any("Path" in str(_hint(kind, names)) for kind in kinds):
+            raise InputError(".".join(names), "must be a path, got an empty one")
+
+
+def _hint(kind: Any, names: Sequence[str]) -> Any:
+    """Return the type of a field of a dataclass, or of one in it; None where there is none."""
+    for name in names:
+        kind = get_type_hints(kind).get(name) if dataclasses.is_dataclass(kind) else None
+    return kind

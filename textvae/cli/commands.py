@@ -11,13 +11,15 @@ import sys
 from collections.abc import Callable, Sequence
 
 from textvae.cli import flags as command_flags
+from textvae.cli.lines import as_counted, read_sentences
 from textvae.cli.output import Answer, Row, print_json, print_table
 from textvae.client import Client, latent_files, recording
 from textvae.client.clients import TARGET, TIMEOUT_S
 from textvae.client.results import GeneratedSentence, Variations
-from textvae.errors import InputError, NotFoundError, TextVaeError
+from textvae.errors import NotFoundError, TextVaeError
 from textvae.options import Constraints, Options
-from textvae.pipes import ignore_closed_pipes
+from textvae.pipes import discard_stdout, ignore_closed_pipes
+from textvae.proxies import proxy_between
 
 _PROGRAMS = {"serve": ("textvae.serve", "engine"), "demo": ("jobs.demo", "demo")}
 """Module and extra of the commands that are programs of their own."""
@@ -36,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The reader of a pipe may have enough, as in `textvae sample | head`.
     ignore_closed_pipes()
     words = list(sys.argv[1:] if arguments is None else arguments)
+    flags = argparse.Namespace()
     try:
         if words and words[0] in _PROGRAMS:
             _become(words[0], words[1:])
@@ -48,9 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (print_json if flags.json else print_table)(answer)
         return int(answer.exit_code)
     except TextVaeError as error:
-        print(f"textvae: {error}", file=sys.stderr)
+        words = [as_counted(error, flags), *getattr(error, "__notes__", ())]
+        print(f"textvae: {'; '.join(words)}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
+        discard_stdout()
         print(f"textvae: {error}", file=sys.stderr)
         return os.EX_IOERR
 
@@ -66,7 +71,7 @@ def _become(command: str, arguments: list[str]) -> None:
 
 
 def _encode(client: Client, flags: argparse.Namespace) -> Answer:
-    sentences = _sentences(flags)
+    sentences = read_sentences(flags)
     encoded = client.encode(sentences, logvar=flags.logvar, samples=flags.samples, seed=flags.seed)
     if flags.output:
         latent_files.save(flags.output, sentences, encoded)
@@ -104,7 +109,11 @@ def _sample(client: Client, flags: argparse.Namespace) -> Answer:
 
 def _interpolate(client: Client, flags: argparse.Namespace) -> Answer:
     walked = client.interpolate(
-        _sentences(flags), flags.steps, path=flags.path, options=_options(flags), seed=flags.seed
+        read_sentences(flags),
+        flags.steps,
+        path=flags.path,
+        options=_options(flags),
+        seed=flags.seed,
     )
     steps = zip(walked.positions, walked.sentences, strict=True)
     rows = [{"position": position} | _row(sentence) for position, sentence in steps]
@@ -112,7 +121,7 @@ def _interpolate(client: Client, flags: argparse.Namespace) -> Answer:
 
 
 def _paraphrase(client: Client, flags: argparse.Namespace) -> Answer:
-    sentences = _sentences(flags)
+    sentences = read_sentences(flags)
     varied = client.paraphrase(
         sentences,
         flags.count,
@@ -176,7 +185,7 @@ def _variation_rows(sentence: str, variations: Variations) -> list[Row]:
 
 
 def _score(client: Client, flags: argparse.Namespace) -> Answer:
-    sentences = _sentences(flags)
+    sentences = read_sentences(flags)
     scored = client.score(sentences, importance_samples=flags.importance_samples, seed=flags.seed)
     columns = scored._asdict()
     del columns["facts"]
@@ -190,8 +199,12 @@ def _score(client: Client, flags: argparse.Namespace) -> Answer:
 def _replay(client: Client, flags: argparse.Namespace) -> Answer:
     calls = recording.load(flags.file)
     rows: list[Row] = []
-    for call in calls:
-        differs = client.replay(call)
+    for number, call in enumerate(calls, start=1):
+        try:
+            differs = client.replay(call)
+        except TextVaeError as error:
+            error.add_note(f"{flags.file}: call {number} of {len(calls)}, {call.method}")
+            raise
         rows.append({"method": call.method, "same": not differs, "differs": ", ".join(differs)})
     return Answer(rows, exit_code=0 if all(row["same"] for row in rows) else 1)
 
@@ -211,7 +224,9 @@ def _info(client: Client, flags: argparse.Namespace) -> Answer:
 def _health(client: Client, flags: argparse.Namespace) -> Answer:
     serving = client.health()
     status = "SERVING" if serving else "NOT_SERVING"
-    return Answer([{"address": flags.address, "status": status}], exit_code=0 if serving else 1)
+    proxy = "" if serving else proxy_between(flags.address)
+    row = {"address": flags.address, "status": status} | ({"proxy": proxy} if proxy else {})
+    return Answer([row], exit_code=0 if serving else 1)
 
 
 def _row(sentence: GeneratedSentence) -> Row:
@@ -219,15 +234,6 @@ def _row(sentence: GeneratedSentence) -> Row:
     row = sentence._asdict()
     others = [_row(other) for other in row.pop("alternatives")]
     return {**row, "alternatives": others} if others else row
-
-
-def _sentences(flags: argparse.Namespace) -> list[str]:
-    """Return the sentences of the command line, else those of stdin, one per line."""
-    if flags.sentences:
-        return list(flags.sentences)
-    if sys.stdin.isatty():
-        raise InputError("sentences", "must be at least one; name it, or pipe in one a line")
-    return [line.rstrip("\n") for line in sys.stdin]
 
 
 def _options(flags: argparse.Namespace) -> Options:

@@ -189,6 +189,7 @@ def _flag_sentences(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "sentences", nargs="*", metavar="SENTENCE", help="a sentence; none: one a line of stdin"
     )
+    command.add_argument("--skip-blank", action="store_true", help="leave out blank lines of stdin")
 
 
 def _flag_seed(command: argparse.ArgumentParser) -> None:

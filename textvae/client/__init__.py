@@ -8,6 +8,7 @@ Larger inputs than the server takes in one call are sent in chunks, with the res
 call. The errors are those of `textvae.errors`.
 """
 
+from textvae import v1  # noqa: F401 - first, for it says what to install where that is missing
 from textvae.client.clients import AsyncClient, Client
 from textvae.client.results import Latents
 from textvae.options import Constraints, Options, SentenceSpan

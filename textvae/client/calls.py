@@ -10,21 +10,26 @@ from collections.abc import Sequence
 import numpy as np
 
 from textvae.client.messages import (
+    CHUNK_TOKENS,
+    GENERATED_TOKENS,
     LIMITS,
     CallProtocol,
     CallRequest,
-    check_list,
     check_spans,
     constraints_message,
     endpoint,
     facts_of,
     generated_sentences_of,
     in_chunks,
+    in_chunks_of_rows,
     latents_of,
+    list_of,
     message,
+    name_of,
     number_of,
     options_message,
     rows_message,
+    sentences_of,
     variations_of,
 )
 from textvae.client.results import (
@@ -36,6 +41,7 @@ from textvae.client.results import (
     SampleResult,
     ScoreResult,
 )
+from textvae.errors import InputError
 from textvae.options import (
     CLOSENESS_DEFAULT,
     GREEDY,
@@ -79,12 +85,12 @@ def encode(
 
     `first_index` is the number of the first sentence among all sentences of the caller.
     """
-    check_list("sentences", sentences)
+    texts = sentences_of("sentences", sentences)
 
     def request(start: int, end: int) -> pb.EncodeRequest:
         return message(
             pb.EncodeRequest,
-            sentences=sentences[start:end],
+            sentences=texts[start:end],
             include_logvar=logvar,
             sample_count=samples,
             seed=seed,
@@ -93,7 +99,7 @@ def encode(
 
     limits = (yield LIMITS).limits
     size = min(limits.sentences_max, limits.rows_max // max(samples, 1))
-    parts = yield from in_chunks("Encode", request, len(sentences), size)
+    parts = yield from in_chunks("Encode", request, len(texts), size)
     return EncodeResult(
         latents_of(part.mean for part in parts),
         latents_of(part.logvar for part in parts) if logvar else None,
@@ -120,12 +126,19 @@ def decode(
             first_index=first_index + start,
         )
 
+    rows_message("latents", latents, 0, 0)  # that there are any
     row_bytes = 4 * max(latents.values.shape[-1], 1)
     # Half of the limit leaves room for everything but the values.
     limits = (yield LIMITS).limits
     size = min(limits.sentences_max, limits.message_bytes_max // 2 // row_bytes)
+    size = min(size, _generated(options))
     parts = yield from in_chunks("Decode", request, len(latents.values), size)
     return DecodeResult(generated_sentences_of(part.sentences for part in parts), facts_of(parts))
+
+
+def _generated(options: Options) -> int:
+    """Return how many sentences to generate by one request."""
+    return CHUNK_TOKENS // (GENERATED_TOKENS * options.slots)
 
 
 def sample(
@@ -138,6 +151,8 @@ def sample(
     first_index: int = 0,
 ) -> CallProtocol[SampleResult]:
     """Return sentences of `count` draws of a prior: standard, fitted, or auto for either."""
+    if not isinstance(count, int | np.integer):
+        raise InputError("count", f"must be a whole number, got {count!r}")
 
     def request(start: int, end: int) -> pb.SampleRequest:
         return message(
@@ -151,12 +166,12 @@ def sample(
         )
 
     limits = (yield LIMITS).limits
-    size = min(limits.count_max, limits.rows_max // options.slots)
+    size = min(limits.count_max, limits.rows_max // options.slots, _generated(options))
     parts = yield from in_chunks("Sample", request, count, size)
     return SampleResult(
         generated_sentences_of(part.sentences for part in parts),
         latents_of(part.latents for part in parts),
-        pb.Prior.Name(parts[0].prior).removeprefix("PRIOR_").lower(),
+        name_of("PRIOR", parts[0].prior),
         facts_of(parts),
     )
 
@@ -171,10 +186,10 @@ def interpolate(
     first_index: int = 0,
 ) -> CallProtocol[InterpolateResult]:
     """Return `steps` sentences on the path (lerp or slerp) through sentences or single latents."""
-    check_list("points", points)
+    ends = list_of("points", points)
     request = message(
         pb.InterpolateRequest,
-        points=[endpoint(f"points[{number}]", point) for number, point in enumerate(points)],
+        points=[endpoint(f"points[{number}]", point) for number, point in enumerate(ends)],
         steps=steps,
         path=number_of("path", path, _PATHS),
         options=options_message(options),
@@ -212,12 +227,13 @@ def paraphrase(
 
     `closeness` chooses among `candidates`, from 0, free, to 1, faithful; `constraints` always hold.
     """
-    check_spans(constraints, sentences)
+    texts = sentences_of("sentences", sentences)
+    check_spans(constraints, len(texts))
 
     def request(start: int, end: int) -> pb.ParaphraseRequest:
         return message(
             pb.ParaphraseRequest,
-            sentences=sentences[start:end],
+            sentences=texts[start:end],
             count=count,
             radius=radius,
             distinct=distinct,
@@ -234,23 +250,16 @@ def paraphrase(
             first_index=first_index + start,
         )
 
-    rows = max(count, 1) * options.slots * _candidates_at_most(method, candidates)
-    size = _sentences_of_chunk((yield LIMITS).limits, rows)
-    parts = yield from in_chunks("Paraphrase", request, len(sentences), size)
-    made_by = pb.Method.Name(parts[0].method).removeprefix("METHOD_").lower()
-    return ParaphraseResult(
-        [variations_of(each) for part in parts for each in part.results], made_by, facts_of(parts)
-    )
+    rows = _rows_a_sentence(count, options, method, candidates)
+    parts = yield from in_chunks_of_rows("Paraphrase", request, texts, rows)
+    variations = [variations_of(each) for part in parts for each in part.results]
+    return ParaphraseResult(variations, name_of("METHOD", parts[0].method), facts_of(parts))
 
 
-def _sentences_of_chunk(limits: pb.Limits, rows: int) -> int:
-    """Return the sentences of one request, each of which needs so many rows."""
-    return min(limits.sentences_max, limits.rows_max // rows)
-
-
-def _candidates_at_most(method: Method, candidates: int) -> int:
-    """Return the candidates for each variation, 1 or more, whatever `auto` turns out to be."""
-    return max(candidates_of("rephrase" if method == "auto" else method, candidates), 1)
+def _rows_a_sentence(count: int, options: Options, method: Method, candidates: int) -> int:
+    """Return the rows of the decoder that the variations of a sentence may need."""
+    most = candidates_of("rephrase" if method == "auto" else method, candidates)
+    return max(count, 1) * options.slots * max(most, 1)
 
 
 def score(
@@ -261,20 +270,19 @@ def score(
     first_index: int = 0,
 ) -> CallProtocol[ScoreResult]:
     """Return scores of sentences, in nats; time and precision grow with `importance_samples`."""
-    check_list("sentences", sentences)
+    texts = sentences_of("sentences", sentences)
 
     def request(start: int, end: int) -> pb.ScoreRequest:
         return message(
             pb.ScoreRequest,
-            sentences=sentences[start:end],
+            sentences=texts[start:end],
             importance_samples=importance_samples,
             seed=seed,
             first_index=first_index + start,
         )
 
-    limits = (yield LIMITS).limits
-    size = min(limits.sentences_max, limits.rows_max // max(importance_samples, 1))
-    parts = yield from in_chunks("Score", request, len(sentences), size)
+    rows = max(importance_samples, 1)
+    parts = yield from in_chunks_of_rows("Score", request, texts, rows)
     scores = [score for part in parts for score in part.scores]
     return ScoreResult(
         np.array([score.reconstruction_nats for score in scores]),

@@ -10,13 +10,16 @@ import grpc
 from textvae.client import calls, inspection, recording
 from textvae.client.failures import error_of
 from textvae.client.messages import LIMITS, CallProtocol, CallRequest
-from textvae.errors import TextVaeError
+from textvae.errors import InputError, TextVaeError
+from textvae.proxies import channel_options
 from textvae.v1 import model_pb2_grpc, textvae_pb2_grpc
 from textvae.wire import RESPONSE_BYTES_MAX
 
 TARGET = "127.0.0.1:50061"
 TIMEOUT_S = 30.0
 """Seconds that one call may take; an input in chunks is several calls."""
+TIMEOUT_MAX_S = 1e8
+"""Three years: from here on there is no limit."""
 
 _RETRIES = {
     "methodConfig": [
@@ -79,11 +82,12 @@ class Client:
         """Prepare the connection to `target`, host:port; the first call opens it.
 
         `record` is called with each answered call on sentences; see `textvae.client.recording`.
+        `timeout_s` may be infinite.
         """
         self._target = target
-        self._timeout_s = timeout_s
+        self._timeout_s = _checked(timeout_s)
         self._record = record
-        self._channel = grpc.insecure_channel(target, _CHANNEL)
+        self._channel = grpc.insecure_channel(target, (*_CHANNEL, *channel_options(target)))
         self._methods = _methods(self._channel)
         self._limits: Any = None
 
@@ -129,7 +133,7 @@ class Client:
         if call is LIMITS and self._limits:
             return self._limits
         try:
-            response = self._methods[call.method](call.request, timeout=self._timeout_s)
+            response = self._methods[call.method](call.request, timeout=_deadline(self._timeout_s))
         except grpc.RpcError as error:
             raise error_of(error, self._target, self._timeout_s) from error
         if call is LIMITS:
@@ -148,9 +152,10 @@ class AsyncClient:
         """Prepare the connection to `target`, host:port; the first call opens it.
 
         `record` is called with each answered call on sentences; see `textvae.client.recording`.
+        `timeout_s` may be infinite.
         """
         self._target = target
-        self._timeout_s = timeout_s
+        self._timeout_s = _checked(timeout_s)
         self._record = record
         self._channel: grpc.aio.Channel | None = None
         self._methods: dict[str, Any] = {}
@@ -200,10 +205,13 @@ class AsyncClient:
             return self._limits
         if self._channel is None:
             # A channel belongs to the event loop it is made in; there is one by the first call.
-            self._channel = grpc.aio.insecure_channel(self._target, _CHANNEL)
+            options = (*_CHANNEL, *channel_options(self._target))
+            self._channel = grpc.aio.insecure_channel(self._target, options)
             self._methods = _methods(self._channel)
         try:
-            response = await self._methods[call.method](call.request, timeout=self._timeout_s)
+            response = await self._methods[call.method](
+                call.request, timeout=_deadline(self._timeout_s)
+            )
         except grpc.RpcError as error:
             raise error_of(error, self._target, self._timeout_s) from error
         if call is LIMITS:
@@ -211,6 +219,18 @@ class AsyncClient:
         if self._record and call.method in recording.KINDS:
             self._record(recording.Exchange(*call, response))
         return response
+
+
+def _checked(timeout_s: float) -> float:
+    """Return the seconds; raise InputError where there is no time at all, or no number."""
+    if not timeout_s > 0:
+        raise InputError("timeout_s", f"must be above 0, got {timeout_s}; inf waits without limit")
+    return timeout_s
+
+
+def _deadline(timeout_s: float) -> float | None:
+    """Return the seconds as grpc takes them: no limit for more than it can count."""
+    return timeout_s if timeout_s < TIMEOUT_MAX_S else None
 
 
 def _methods(channel: Any) -> dict[str, Any]:

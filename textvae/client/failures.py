@@ -12,6 +12,7 @@ from textvae.errors import (
     UnavailableError,
     VersionError,
 )
+from textvae.proxies import proxy_between
 
 _KINDS: dict[str, type[TextVaeError]] = {
     "VERSION_MISMATCH": VersionError,
@@ -38,10 +39,19 @@ def error_of(error: grpc.RpcError, target: str, timeout_s: float) -> TextVaeErro
         return _KINDS[info.reason](message)
     if code == grpc.StatusCode.UNAVAILABLE:
         fix = "start one with textvae serve, or name another address"
-        return UnavailableError(f"{target}: no server answers ({message}); {fix}")
+        return UnavailableError(f"{target}: no server answers ({message}); {fix}{_proxy(target)}")
     if code == grpc.StatusCode.DEADLINE_EXCEEDED:
         fix = "ask for less, or allow more time"
-        return UnavailableError(f"{target}: no answer within {timeout_s:g} s; {fix}")
+        return UnavailableError(
+            f"{target}: no answer within {timeout_s:g} s; {fix}{_proxy(target)}"
+        )
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
         return InputError("request", f"{message}; send less in one call")
-    return TextVaeError(f"{target}: {code.name}: {message}")
+    return TextVaeError(f"{target}: {code.name}: {message}{_proxy(target)}")
+
+
+def _proxy(target: str) -> str:
+    """Return the words about a proxy between client and server; empty where there is none."""
+    proxy = proxy_between(target)
+    fix = "list the host in no_proxy to go without"
+    return f"; the proxy of {proxy} in the environment stood between: {fix}" if proxy else ""

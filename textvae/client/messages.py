@@ -1,5 +1,6 @@
 """Messages from values, values from messages, and the chunks of one input."""
 
+import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,8 +15,18 @@ from textvae.v1 import model_pb2
 from textvae.v1 import textvae_pb2 as pb
 from textvae.wire import latents_message
 
+CHUNK_TOKENS = 16_384
+"""Most tokens that the decoder reads or writes for one request of several items: seconds of a core
+for a network of default size."""
+GENERATED_TOKENS = 16
+"""Tokens of a generated sentence, as far as chunks are concerned."""
 STARTS_MAX = 3
 """Most starts of an input in chunks, if the champion changes between the chunks of each."""
+
+_ITEM = re.compile(r"(?P<list>\w+)\[(?P<number>\d+)\](?P<rest>.*)")
+"""A field that is an item of a list, as in sentences[3]."""
+_SENTENCE = re.compile(r"(?P<list>sentences)\[(?P<number>\d+)\](?P<rest>)")
+"""A sentence that an error speaks of."""
 
 Result = TypeVar("Result")
 Kind = TypeVar("Kind", bound=Message)
@@ -36,28 +47,77 @@ LIMITS = CallRequest("GetServerInfo", model_pb2.GetServerInfoRequest())
 
 
 def in_chunks(
-    method: str, request: Callable[[int, int], Any], count: int, size: int
+    method: str,
+    request: Callable[[int, int], Any],
+    count: int,
+    size: int,
+    costs: Sequence[int] = (),
 ) -> CallProtocol[list[Any]]:
     """Return the responses to requests for items start to end, at most `size` in each, in order.
 
+    `costs` are the decoder's tokens for each item; several items in one request need at most
+    CHUNK_TOKENS, so that a busy machine answers in time too.
+
     The later requests name version and seed of the first response, so that together they are one
-    large call. If the champion changes in between, the input starts again.
+    large call. If the champion changes in between, the input starts again. An error about an item
+    has its number in the input, not in the chunk.
     """
-    size = max(size, 1)
+    bounds = _bounds(count, max(size, 1), costs)
     for attempt in range(1, STARTS_MAX + 1):
         parts: list[Any] = []
         try:
-            # An empty input is sent too: the server reports what is wrong with it.
-            for start in range(0, max(count, 1), size):
-                chunk = request(start, min(start + size, count))
+            for start, end in bounds:
+                chunk = request(start, end)
                 if parts:
                     pin(chunk, parts[0].metadata)
-                parts.append((yield CallRequest(method, chunk)))
+                try:
+                    parts.append((yield CallRequest(method, chunk)))
+                except InputError as error:
+                    raise _renumbered(error, start) from error
             break
         except VersionError:
             if not parts or attempt == STARTS_MAX:
                 raise
     return parts
+
+
+def in_chunks_of_rows(
+    method: str, request: Callable[[int, int], Any], texts: Sequence[str], rows: int
+) -> CallProtocol[list[Any]]:
+    """Return the responses of requests for sentences, each of which needs so many rows."""
+    limits = (yield LIMITS).limits
+    size = min(limits.sentences_max, limits.rows_max // rows)
+    costs = [rows * tokens for tokens in token_counts(texts, limits.tokens_max)]
+    return (yield from in_chunks(method, request, len(texts), size, costs))
+
+
+def _bounds(count: int, size: int, costs: Sequence[int]) -> list[tuple[int, int]]:
+    """Return start and end of each chunk."""
+    bounds, start, cost = list[tuple[int, int]](), 0, 0
+    for item in range(count):
+        needed = costs[item] if costs else 0
+        if item > start and (item - start == size or cost + needed > CHUNK_TOKENS):
+            bounds.append((start, item))
+            start, cost = item, 0
+        cost += needed
+    # An empty input is sent too: the server reports what is wrong with it.
+    return [*bounds, (start, count)]
+
+
+def token_counts(sentences: Sequence[str], tokens_max: int) -> list[int]:
+    """Return about how many tokens each sentence has, rather more than fewer."""
+    return [min(len(sentence.encode()) // 3 + 2, tokens_max) for sentence in sentences]
+
+
+def _renumbered(error: InputError, start: int) -> InputError:
+    """Return the error about an item of a chunk as one about the item of the whole input."""
+
+    def renumbered(item: re.Match[str]) -> str:
+        return f"{item['list']}[{start + int(item['number'])}]{item['rest']}"
+
+    problem = _SENTENCE.sub(renumbered, error.problem)
+    item = _ITEM.fullmatch(error.field)
+    return InputError(renumbered(item) if item else error.field, problem)
 
 
 def message(kind: type[Kind], **fields: Any) -> Kind:
@@ -68,26 +128,49 @@ def message(kind: type[Kind], **fields: Any) -> Kind:
             continue
         try:
             built.MergeFrom(kind(**{name: value}))
-        except ValueError as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise InputError(name, f"cannot be sent: {error}") from None
     return built
 
 
-def check_list(field: str, values: Sequence[Any]) -> None:
-    """Raise InputError for one string, which is a sequence of strings too."""
-    if isinstance(values, str):
+def list_of(field: str, values: Iterable[Any]) -> list[Any]:
+    """Return the items as a list; raise InputError for one string and for what is no collection."""
+    if isinstance(values, str | bytes):
         raise InputError(field, "must be a list, got one string; put it in brackets")
+    try:
+        return list(values)
+    except TypeError:
+        raise InputError(field, f"must be a list, got {type(values).__name__}") from None
 
 
-def check_spans(constraints: Constraints, sentences: Sequence[str]) -> None:
+def sentences_of(field: str, values: Iterable[Any]) -> list[str]:
+    """Return the sentences as a list; raise InputError naming the first item that is no text."""
+    sentences = list_of(field, values)
+    for number, sentence in enumerate(sentences):
+        check_text(f"{field}[{number}]", sentence)
+    return sentences
+
+
+def check_text(field: str, value: Any) -> None:
+    """Raise InputError for what is no string, or one that has no UTF-8 form."""
+    if not isinstance(value, str):
+        fix = "; decode it" if isinstance(value, bytes) else "; leave it out"
+        shown = "bytes" if isinstance(value, bytes) else f"{value!r:.40}"
+        raise InputError(field, f"must be a string, got {shown}{fix}")
+    try:
+        value.isascii() or value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        problem = f"character {error.start} is a lone surrogate; sentences are Unicode text"
+        raise InputError(field, problem) from None
+
+
+def check_spans(constraints: Constraints, sentences: int) -> None:
     """Raise InputError for a string among lists, and for a span of no sentence of the call."""
-    check_list("sentences", sentences)
-    check_list("constraints.words", constraints.words)
-    check_list("constraints.patterns", constraints.patterns)
-    check_list("constraints.banned", constraints.banned)
+    for name in ("words", "patterns", "banned"):
+        list_of(f"constraints.{name}", getattr(constraints, name))
     for number, span in enumerate(constraints.spans):
         field = f"constraints.spans[{number}].sentence"
-        check_within(field, span.sentence, 0, len(sentences) - 1)
+        check_within(field, span.sentence, 0, sentences - 1)
 
 
 def number_of(field: str, name: str, numbers: Mapping[str, int]) -> int:
@@ -97,14 +180,26 @@ def number_of(field: str, name: str, numbers: Mapping[str, int]) -> int:
     return numbers[name]
 
 
+def name_of(enum: str, number: int) -> str:
+    """Return the name of an enum's number as the client says it."""
+    kinds = {"METHOD": pb.Method, "PRIOR": pb.Prior}
+    return str(kinds[enum].Name(number)).removeprefix(f"{enum}_").lower()  # type: ignore[arg-type]
+
+
 def options_message(options: Options) -> pb.Options:
     """Build the message of sampling options."""
     return message(pb.Options, **options._asdict())
 
 
-def rows_message(field: str, latents: Latents, start: int, end: int) -> pb.Latents:
+def rows_message(field: str, latents: Any, start: int, end: int) -> pb.Latents:
     """(n, latent) -> the message of rows start to end."""
-    rows = np.asarray(latents.values, dtype=np.float32)
+    if not isinstance(latents, Latents):
+        problem = f"must be Latents(values, version), got {type(latents).__name__}"
+        raise InputError(field, f"{problem}; encode gives them as mean and samples")
+    try:
+        rows = np.asarray(latents.values, dtype=np.float32)
+    except (ValueError, TypeError) as error:
+        raise InputError(field, f"must be an array (n, latent) of numbers: {error}") from None
     if rows.ndim != 2:
         raise InputError(field, f"must be an array (n, latent), got the shape {rows.shape}")
     return latents_message(rows[start:end], latents.version)
@@ -112,7 +207,8 @@ def rows_message(field: str, latents: Latents, start: int, end: int) -> pb.Laten
 
 def endpoint(field: str, point: str | Latents) -> pb.Endpoint:
     """Build a point of a path from a sentence or from latents of one row."""
-    if isinstance(point, str):
+    if not isinstance(point, Latents):
+        check_text(field, point)
         return message(pb.Endpoint, sentence=point)
     rows = rows_message(f"{field}.latents", point, 0, len(point.values))
     return pb.Endpoint(latents=rows)

@@ -7,6 +7,9 @@ from typing import Literal
 from textvae.errors import InputError
 from textvae.ranges import check_settings
 
+NO_DELIMITERS = '"\r\n\0'
+"""Characters that mean something else in a .csv file."""
+
 
 @dataclass(frozen=True)
 class StoreConfig:
@@ -27,15 +30,19 @@ class DataConfig:
     """Text that ingest reads, and the limits and filters that it applies."""
 
     inputs: tuple[Path, ...] = ()
-    """Files or folders of .txt, .jsonl, .csv or .parquet; their sentences are split by hash."""
+    """Files or folders of .txt, .jsonl, .json, .csv, .tsv or .parquet, or of these packed with .gz
+    or .zst; their sentences are split by hash."""
     train: tuple[Path, ...] = ()
     """Files whose sentences all go to training; overrides the split."""
     valid: tuple[Path, ...] = ()
     """Files whose sentences all go to validation; overrides the split."""
     test: tuple[Path, ...] = ()
     """Files whose sentences all go to test; overrides the split."""
+    delimiter: str = ""
+    """Character between the fields of .csv and .tsv, such as ; or tab; empty: comma in .csv, tab in
+    .tsv."""
     text_column: str = "text"
-    """Column or key that holds the sentence (.jsonl, .csv, .parquet)."""
+    """Column or key that holds the sentence."""
     label_column: str = ""
     """Column or key of the label; empty: `label` where a file has it."""
     group_column: str = ""
@@ -57,7 +64,8 @@ class DataConfig:
     drift_spans: int = 7
     """Newest spans that the report compares new text with; 0 for no comparison."""
     blocklist: tuple[Path, ...] = ()
-    """Files with a word or phrase per line; sentences with one, in any case, are dropped."""
+    """Files with a word or phrase per line; sentences with one, in any case, are dropped: word for
+    word, and anywhere in scripts without spaces."""
     pii: bool = False
     """Drop sentences with an e-mail address, a telephone, card or bank account number."""
     near_duplicates: bool = False
@@ -65,6 +73,10 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         """Raise InputError for a value out of its range."""
+        if self.delimiter and (len(self.separator) != 1 or self.separator in NO_DELIMITERS):
+            raise InputError(
+                "data.delimiter", f"must be one character, or tab, got {self.delimiter!r}"
+            )
         check_settings(self, "data", ("characters_max",), 1)
         check_settings(self, "data", ("words_max", "bad_files_max", "drift_spans"), 0)
         check_settings(self, "data", ("valid_share", "test_share"), 0, 0.5)
@@ -75,6 +87,11 @@ class DataConfig:
                 f"must be false where data.group_column is set, got {self.group_column!r}; "
                 "leave one of the two out",
             )
+
+    @property
+    def separator(self) -> str:
+        """The delimiter as a character; empty where the suffix decides."""
+        return "\t" if self.delimiter in ("tab", "\\t") else self.delimiter
 
 
 @dataclass(frozen=True)

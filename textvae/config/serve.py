@@ -5,6 +5,8 @@ from typing import Literal
 
 from textvae.ranges import check_settings
 
+PORT_MAX = 65535
+
 
 @dataclass(frozen=True)
 class ServeConfig:
@@ -39,9 +41,9 @@ class ServeConfig:
     precision: Literal["fp32", "int8"] = "fp32"
     """Precision of the decoder's weights; int8 is faster, where `evaluate` found it fit."""
     poll_s: float = 0.2
-    """Seconds between two reads of the registry for a new champion; a read takes 0.1 ms."""
+    """Seconds between two reads of the registry for a champion, from 0.01; a read takes 0.1 ms."""
     retry_s: float = 60.0
-    """Seconds after which a promoted version that could not be loaded is tried again."""
+    """Seconds after which a promoted version that could not be loaded is tried again, from 0.1."""
     warm: bool = True
     """Keep the previous champion in memory, so that a rollback to it loads nothing."""
     drain_s: float = 20.0
@@ -53,4 +55,7 @@ class ServeConfig:
         counts = ("importance_samples_max", "message_bytes_max", "waiting_rows_max")
         check_settings(self, "serve", (*limits, *counts), 1)
         check_settings(self, "serve", ("steps_max",), 2)
-        check_settings(self, "serve", ("port", "threads", "poll_s", "retry_s", "drain_s"), 0)
+        check_settings(self, "serve", ("port",), 0, PORT_MAX)
+        check_settings(self, "serve", ("poll_s",), 0.01)
+        check_settings(self, "serve", ("retry_s",), 0.1)
+        check_settings(self, "serve", ("threads", "drain_s"), 0)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from textvae.corpus.readers import read_list
+from textvae.corpus.lists import read_list
 from textvae.errors import DataError, InputError, NotFoundError
 from textvae.text.sentence import normalise
 

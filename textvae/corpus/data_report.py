@@ -38,6 +38,8 @@ class Tally:
     """Groups of the sentences that were dropped as repeats or near-duplicates."""
     aside: list[QuarantinedRow] = field(default_factory=list)
     """Broken rows, which are dropped too, and broken files, whose rows are not counted."""
+    empty: list[str] = field(default_factory=list)
+    """The sound files that gave no sentence, and why."""
 
     def drop(self, path: Path, row: SkippedRow) -> None:
         """Count a line without a sentence, and quarantine it where it is broken."""
@@ -66,6 +68,7 @@ def report_of(
         "duplicates": {side: tally.duplicates[side] for side in SIDES},
         "overlap": {side: tally.overlap[side] for side in SIDES},
         "near_duplicates": {side: tally.near[side] for side in SIDES},
+        "empty_files": len(tally.empty),
         "quarantined": {
             "rows": sum(one.line > 0 for one in tally.aside),
             "files": {one.file: one.reason for one in tally.aside if not one.line},
@@ -82,15 +85,16 @@ def contents_of(kept: Mapping[Side, Sequence[Sentence]]) -> dict[str, Any]:
     return {
         "kept": {side: len(kept[side]) for side in SIDES},
         "words": _lengths([len(sentence.text.split()) for sentence in sentences]),
+        "characters": _lengths([len(sentence.text) for sentence in sentences]),
         "labels": dict(labels.most_common(LABELS_MAX)),
         "labels_distinct": len(labels),
         "groups": group_figures(kept),
     }
 
 
-def _lengths(words: list[int]) -> dict[str, float]:
-    """Return mean, median, 95th percentile and maximum; all 0 without words."""
-    lengths = np.array(words or [0])
+def _lengths(counts: list[int]) -> dict[str, float]:
+    """Return mean, median, 95th percentile and maximum; all 0 without any."""
+    lengths = np.array(counts or [0])
     return {
         "mean": round(float(lengths.mean()), 2),
         "p50": float(np.percentile(lengths, 50)),
@@ -102,7 +106,6 @@ def _lengths(words: list[int]) -> dict[str, float]:
 def report_lines(report: Mapping[str, Any]) -> list[str]:
     """Return the report of an ingest as lines of text."""
     kept, duplicates, overlap = report["kept"], report["duplicates"], report["overlap"]
-    words = report["words"]
     lines = [
         f"lines read     {report['read']:>9,}",
         f"sentences kept {sum(kept.values()):>9,}   {_by_side(kept)}",
@@ -113,14 +116,19 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
         lines.append(f"near-duplicates{near:>9,}   {_by_side(report['near_duplicates'])}")
     for reason, rows in sorted(report["dropped"].items(), key=lambda item: -item[1]["count"]):
         lines.append(f"dropped        {rows['count']:>9,}   {reason}, first at {rows['first']}")
+    if empty := report.get("empty_files"):
+        lines.append(f"empty          {empty:>9,}   files without a sentence, and without a fault")
     if broken := report["quarantined"]["rows"]:
         lines.append(f"set aside      {broken:>9,}   of these, broken: see {QUARANTINE}")
     for file, reason in report["quarantined"]["files"].items():
         lines.append(f"set aside           file   {file}: {reason}")
-    lines.append(
-        f"words          {words['mean']:>9}   median {words['p50']:g}, "
-        f"95 % up to {words['p95']:g}, longest {words['max']:g}"
-    )
+    # Where there are no spaces between words, characters are what says something.
+    for name in ("words", "characters"):
+        if lengths := report.get(name):
+            lines.append(
+                f"{name:<15}{lengths['mean']:>9}   median {lengths['p50']:g}, "
+                f"95 % up to {lengths['p95']:g}, longest {lengths['max']:g}"
+            )
     most = sorted(report["labels"].items(), key=lambda item: -item[1])[:5]
     if most:
         labels = ", ".join(f"{label} {count:,}" for label, count in most)

@@ -6,56 +6,42 @@ of sentences with the same `near_key`.
 
 import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Collection, Iterator
-from pathlib import Path
+from collections.abc import Collection
 
 from textvae.config.data import DataConfig
-from textvae.corpus.readers import read_list
+from textvae.corpus.blocklist import Blocklist
 from textvae.corpus.tombstones import sentence_hash
-from textvae.errors import InputError
-from textvae.text.sentence import normalise
-
-WORDS = re.compile(r"\w+")
 
 EMAIL = re.compile(r"[^\s@<>()\[\],;:\"]+@[^\s@]+\.[^\W\d_]{2,}")
+# Letters of scripts without spaces stand right before and after a number, so that only those of
+# ASCII are a part of it.
 # International with a plus, national with a leading zero, or 3-3-4 as in North America.
 PHONE = re.compile(
-    r"(?<![\w.])(?:\+\d(?:[ ()./-]{0,2}\d){6,14}|\(?0\d(?:[ ()./-]{0,2}\d){5,12}"
-    r"|\(?\d{3}\)?[ .-]?\d{3}[.-]\d{4})(?!\w)"
+    r"(?<![0-9A-Za-z_.])(?:\+\d(?:[ ()./-]{0,2}\d){6,14}|\(?0\d(?:[ ()./-]{0,2}\d){5,12}"
+    r"|\(?\d{3}\)?[ .-]?\d{3}[.-]\d{4})(?![0-9A-Za-z_])"
 )
-CARD = re.compile(r"(?<!\w)\d(?:[ -]?\d){12,18}(?!\w)")
-IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)")
+CARD = re.compile(r"(?<![0-9A-Za-z_])\d(?:[ -]?\d){12,18}(?![0-9A-Za-z_])")
+IBAN = re.compile(
+    r"(?<![0-9A-Za-z_])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![0-9A-Za-z_])"
+)
 
 
 class Filter:
     """The filter by the settings and by the forgotten sentences."""
 
     def __init__(self, config: DataConfig, forgotten: Collection[str]) -> None:
-        """Read the blocklists, as `read_list` does; `forgotten`: hashes of sentences."""
+        """Read the blocklists; `forgotten`: hashes of sentences."""
         self._forgotten = forgotten
         self._pii = config.pii
-        self._blocked: dict[int, set[tuple[str, ...]]] = defaultdict(set)
-        for path in config.blocklist:
-            for phrase in _phrases(path):
-                self._blocked[len(phrase)].add(phrase)
+        self._blocklist = Blocklist(config.blocklist)
 
     def reason(self, text: str) -> str:
         """Return why to drop the sentence, as words that many sentences share; empty to keep it."""
         if self._forgotten and sentence_hash(text) in self._forgotten:
             return "forgotten"
-        if self._blocked and self._is_blocked(text):
+        if self._blocklist.blocks(text):
             return "a word of the blocklist"
         return personal_data_kind(text) if self._pii else ""
-
-    def _is_blocked(self, text: str) -> bool:
-        """Return whether the text contains a phrase of the blocklist, word for word."""
-        words = WORDS.findall(text.casefold())
-        return any(
-            tuple(words[start : start + length]) in phrases
-            for length, phrases in self._blocked.items()
-            for start in range(len(words) - length + 1)
-        )
 
 
 def personal_data_kind(text: str) -> str:
@@ -85,21 +71,6 @@ class Letters(dict[int, str]):
 def near_key(text: str, letters: Letters) -> str:
     """Return the lower-case text, letters and marks alone; the text itself where it has none."""
     return " ".join(text.casefold().translate(letters).split()) or text
-
-
-def _phrases(path: Path) -> Iterator[tuple[str, ...]]:
-    """Yield the words and phrases of a blocklist, as words.
-
-    Raises NotFoundError, DataError, and InputError for a list without a word.
-    """
-    is_empty = True
-    for line in read_list(path):
-        words = tuple(WORDS.findall(normalise(line).casefold()))
-        if words:
-            is_empty = False
-            yield words
-    if is_empty:
-        raise InputError("data.blocklist", f"{path}: holds no word; give a word or phrase a line")
 
 
 def _is_card(number: str) -> bool:

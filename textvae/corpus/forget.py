@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from textvae import files, locks
 from textvae.corpus.data_report import contents_of
+from textvae.corpus.lists import read_list
 from textvae.corpus.quarantine import QUARANTINE, quarantine_lines, read_quarantine
-from textvae.corpus.readers import read_list
 from textvae.corpus.spans import ASIDE, SPAN_NAME, list_spans, load_spans, span_manifest, write_span
 from textvae.corpus.split import SIDES, Side
 from textvae.corpus.tombstones import (

@@ -21,13 +21,15 @@ from textvae.corpus.inputs import (
     reading_settings,
 )
 from textvae.corpus.quarantine import QuarantinedRow, check_limits, quarantine_lines
-from textvae.corpus.readers import SUFFIXES, SkippedRow, read_file
+from textvae.corpus.readers import SUFFIXES, EmptyFileError, SkippedRow, read_numbered
 from textvae.corpus.spans import ASIDE, Span, list_spans, load_spans, write_span
 from textvae.corpus.split import SIDES, Side, side_of
 from textvae.corpus.tombstones import read_tombstones
 from textvae.errors import DataError, InputError
 from textvae.text.sentence import Sentence
 
+GROUPS_FEW = 20
+"""Groups that a split by hash may well put on one side."""
 # One sentence cannot be split.
 SENTENCES_MIN = 2
 
@@ -81,7 +83,9 @@ def _ingest_files(
     kept = _deduplicate(sentences, dict(earlier), tally, near=config.near_duplicates)
     report = report_of(tally, kept, known_groups)
     # A broken row cannot be searched for text that must not be stored.
-    quarantine = quarantine_lines(tally.aside, texts=not (forgotten or config.pii))
+    quarantine = quarantine_lines(
+        tally.aside, texts=not (forgotten or config.pii or config.blocklist)
+    )
     if any(kept.values()):
         _check_sides(config, kept, earlier)
         if config.label_is_group and not report["groups"]["groups"]:
@@ -92,6 +96,7 @@ def _ingest_files(
     if not earlier:
         reasons = [row.description for row in tally.aside]
         reasons += [f"{location}: {reason}" for reason, location in tally.first.items()]
+        reasons += tally.empty
         raise DataError(
             f"{named_paths(config)}: no file gives a sentence: {'; '.join(reasons[:3])}"
         )
@@ -123,7 +128,7 @@ def _read(
     valid_share = 0.0 if config.valid else config.valid_share
     test_share = 0.0 if config.test else config.test_share
     for file in inputs:
-        for line, row in enumerate(_rows(file, config, tally), start=1):
+        for line, row in _rows(file, config, tally):
             tally.read += 1
             reason = "" if isinstance(row, SkippedRow) else sentence_filter.reason(row.text)
             result = SkippedRow(reason, line) if reason else row
@@ -136,12 +141,19 @@ def _read(
     return sentences
 
 
-def _rows(file: Input, config: DataConfig, tally: Tally) -> list[Sentence | SkippedRow]:
-    """Return the rows of a file; none where it is broken anywhere, which the tally records."""
+def _rows(file: Input, config: DataConfig, tally: Tally) -> list[tuple[int, Sentence | SkippedRow]]:
+    """Return the numbered rows of a file; none where it is broken anywhere, which the tally has."""
     problem = file.problem
+    rows: list[tuple[int, Sentence | SkippedRow]] = []
     if not problem:
         try:
-            return list(read_file(file.path, config))
+            rows.extend(read_numbered(file.path, config))
+            return rows
+        except EmptyFileError as error:
+            # Sound, as of an hour in which nothing was said.
+            problem = str(error).removeprefix(f"{file.path}: ")
+            tally.empty.append(f"{file.path.name}: {problem}")
+            return rows
         except DataError as error:
             problem = str(error).removeprefix(f"{file.path}: ")
     logger.warning("%s is set aside: %s", file.path, problem)
@@ -198,5 +210,20 @@ def _check_sides(
             raise DataError(
                 f"{named_paths(config)}: "
                 f"none of {count} different sentences is on the {side} side; "
-                f"give more text, {share}, or files in data.{side}"
+                + (_few_groups(kept) or f"give more text, {share}, or files in data.{side}")
             )
+
+
+def _few_groups(kept: Mapping[Side, list[Sentence]]) -> str:
+    """Return what to do about a column of few groups, which leaves sides empty; or nothing."""
+    rows = [row for side in SIDES for row in kept[side]]
+    sides = {(row.group, side) for side in SIDES for row in kept[side] if row.group}
+    groups = len({group for group, _ in sides})
+    keys = {row.group or row.text for row in rows}
+    if not groups or len(keys) > GROUPS_FEW or len(sides) > groups:  # a group on two sides
+        return ""
+    words = f"{groups} groups" if groups > 1 else "one group"
+    return (
+        f"the {len(rows)} sentences are of {words}, and a group stays on one side; "
+        "give a column of more groups as data.group_column, or none"
+    )

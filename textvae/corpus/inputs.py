@@ -1,6 +1,5 @@
 """The input files of an ingest, and which of them were read before."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any, NamedTuple
 
 from textvae import files
 from textvae.config.data import DataConfig
-from textvae.corpus.readers import SUFFIXES
+from textvae.corpus.folders import Found, files_of
 from textvae.corpus.spans import ASIDE, list_spans, span_manifest
 from textvae.corpus.split import Side
 from textvae.errors import NotFoundError
@@ -19,8 +18,6 @@ LIMITS = ("bad_share_max", "bad_files_max", "drift_spans")
 # Left out of a record while they are off, so that records from before they existed stay equal.
 SWITCHES = ("blocklist", "pii", "near_duplicates", "label_is_group")
 GROUPS = ("group_column", "label_is_group")
-
-logger = logging.getLogger(__name__)
 
 
 class Input(NamedTuple):
@@ -48,7 +45,8 @@ class Input(NamedTuple):
 def find_inputs(config: DataConfig) -> list[Input]:
     """Return every file of the settings and of their folders; none where all folders are empty.
 
-    Raises NotFoundError for a missing file that the settings name themselves.
+    Raises NotFoundError for a missing file that the settings name themselves, DataError for such a
+    folder that cannot be read.
     """
     named: list[tuple[Side | None, tuple[Path, ...]]] = [
         (None, config.inputs),
@@ -57,10 +55,10 @@ def find_inputs(config: DataConfig) -> list[Input]:
         ("test", config.test),
     ]
     return [
-        _input(file, side, named=file == path)
+        _input(found, side, named=found.path == path)
         for side, paths in named
         for path in paths
-        for file in _open_folder(path)
+        for found in files_of(path)
     ]
 
 
@@ -84,6 +82,9 @@ def reading_settings(config: DataConfig) -> dict[str, Any]:
     }
     if config.blocklist:
         settings["blocklist"] = [_sha256(path) for path in config.blocklist]
+    if not config.delimiter:
+        # Records from before this setting stay equal.
+        del settings["delimiter"]
     return settings
 
 
@@ -104,8 +105,11 @@ def named_paths(config: DataConfig) -> str:
     return ", ".join(str(path) for name in PATHS for path in getattr(config, name))
 
 
-def _input(path: Path, side: Side | None, *, named: bool) -> Input:
+def _input(found: Found, side: Side | None, *, named: bool) -> Input:
     """Return a file with its hash, or with the reason why it has none."""
+    path = found.path
+    if found.problem:
+        return Input(path, side, "", found.problem)
     try:
         return Input(path, side, files.sha256_file(path))
     except FileNotFoundError:
@@ -123,18 +127,3 @@ def _sha256(path: Path) -> str:
         return files.sha256_file(path)
     except FileNotFoundError:
         raise NotFoundError(f"{path}: no such file") from None
-
-
-def _open_folder(path: Path) -> list[Path]:
-    """Return the file itself, or the visible files below a folder that have a reader."""
-    if not path.is_dir():
-        return [path]
-    below = sorted(
-        file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")
-    )
-    readable = [file for file in below if file.suffix.lower() in SUFFIXES]
-    if len(readable) < len(below):
-        logger.warning(
-            "%s: %d files have no reader and are left out", path, len(below) - len(readable)
-        )
-    return readable

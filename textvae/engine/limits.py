@@ -75,18 +75,18 @@ def check_sentence(name: str, sentence: str, limits: Limits) -> None:
 
 
 def check_finite(name: str, values: np.ndarray) -> None:
-    """Raise InputError naming the first row with a value that is not finite.
+    """Raise InputError naming the first row with a value that is not finite or beyond LATENT_MAX.
 
-    (n, latent) or (latent,); also for a value beyond LATENT_MAX.
+    (n, latent), or (latent,), which `name` names by itself.
     """
-    finite = np.isfinite(values)
-    if not finite.all():
-        row = int(np.argmin(finite.reshape(len(values), -1).all(axis=1))) if values.ndim > 1 else 0
-        raise InputError(
-            name, f"values must be finite, row {row} has NaN or infinity; encode again"
-        )
-    if np.abs(values).max(initial=0.0) > LATENT_MAX:
-        raise InputError(name, f"values must be -{LATENT_MAX:g} to {LATENT_MAX:g}; encode again")
+    problem = "must be finite, got NaN or infinity"
+    bad = ~np.isfinite(values)
+    if not bad.any():
+        problem = f"must be -{LATENT_MAX:g} to {LATENT_MAX:g}"
+        bad = np.abs(values) > LATENT_MAX
+    if bad.any():
+        row = f"[{int(bad.any(axis=1).argmax())}]" if values.ndim > 1 else ""
+        raise InputError(f"{name}{row}", f"values {problem}; encode again")
 
 
 def check_width(field: str, latents: np.ndarray, width: int) -> np.ndarray:

@@ -115,7 +115,10 @@ def draw_pairs(sentences: Sequence[str], pairs: int, seed: int) -> list[tuple[st
     """
     different = list(dict.fromkeys(sentences))
     if len(different) < 2:
-        raise DataError(f"held-out text: 2 different sentences are needed, got {len(different)}")
+        raise DataError(
+            f"held-out text: 2 different sentences are needed, got {len(different)}; give more "
+            "text, or a larger data.test_share"
+        )
     random = np.random.default_rng(seed)
     indices = [random.choice(len(different), 2, replace=False) for _ in range(pairs)]
     return [(different[first], different[last]) for first, last in indices]

@@ -5,16 +5,14 @@ The card has the front matter and the headings of the Hub's model cards (Mitchel
 
 import base64
 import html
-import importlib.util
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from textvae import files
 from textvae.release.model_drift import model_drift_lines
 from textvae.reporting.history import HistoryEntry
-from textvae.reporting.plots import draw_differences, draw_kl, draw_losses
+from textvae.reporting.pictures import Pictures
 from textvae.reporting.probes import ProbeOutputs
 from textvae.store.versions import Version
 
@@ -106,12 +104,12 @@ class Findings(NamedTuple):
     """The promotions of its model and the rejections between them, newest first."""
 
 
-def report_files(found: Findings) -> dict[str, bytes]:
-    """Return index.html and card.md; the same findings give the same bytes."""
-    return {"index.html": _page(found).encode(), "card.md": card(found).encode()}
+def report_files(found: Findings, pictures: Pictures) -> dict[str, bytes]:
+    """Return index.html and card.md; the same findings and pictures give the same bytes."""
+    return {"index.html": _page(found, pictures).encode(), "card.md": card(found).encode()}
 
 
-def _page(found: Findings) -> str:
+def _page(found: Findings, pictures: Pictures) -> str:
     """Return the page as HTML."""
     name = found.candidate.version.name
     parts = [
@@ -127,7 +125,7 @@ def _page(found: Findings) -> str:
         _figures(found),
         "<h2>Probe outputs</h2>",
         _probe_tables(found),
-        *_pictures(found),
+        *_images(pictures),
         *_history(found.history),
         "<h2>The text</h2>",
         *(f"<h3>{span}</h3>{_list(lines)}" for span, lines in found.spans.items()),
@@ -214,26 +212,14 @@ def _history(history: Sequence[HistoryEntry]) -> list[str]:
     return ["<h2>Promotions, newest first</h2>", _table(head, rows)]
 
 
-def _pictures(found: Findings) -> list[str]:
-    """Return the plots as inline images; nothing where matplotlib is not installed."""
-    if importlib.util.find_spec("matplotlib") is None:
-        return []
-    plots: list[tuple[str, Callable[[Path], None]]] = []
-    if (metrics := found.metrics) is not None:
-        plots.append(("Loss parts over the training", lambda target: draw_losses(metrics, target)))
-    by_dimension = found.candidate.figures.get("kl_nats_by_dimension")
-    if by_dimension:
-        plots.append(("KL of each dimension", lambda target: draw_kl(by_dimension, target)))
-    if (champion := found.champion) is not None:
-        pair = found.candidate.elbo_nats, champion.elbo_nats
-        plots.append(("Paired differences", lambda target: draw_differences(*pair, target)))
-    parts = []
-    with files.scratch_folder() as folder:
-        for number, (title, draw) in enumerate(plots):
-            draw(folder / f"{number}.png")
-            data = base64.b64encode((folder / f"{number}.png").read_bytes()).decode()
-            parts.append(f'<h2>{title}</h2><img alt="{title}" src="data:image/png;base64,{data}">')
-    return parts
+def _images(pictures: Pictures) -> list[str]:
+    """Return the plots as inline images, and which of them could not be drawn."""
+    parts = [
+        f'<h2>{title}</h2><img alt="{title}" src="data:image/png;base64,'
+        f'{base64.b64encode(data).decode()}">'
+        for title, data in pictures.images
+    ]
+    return [*parts, *([_list(pictures.problems)] if pictures.problems else [])]
 
 
 def card(found: Findings) -> str:

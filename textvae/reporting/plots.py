@@ -1,4 +1,4 @@
-"""Plots of a run and a version, as PNG files."""
+"""Plots of a run and a version, as PNG; each function returns why it could not draw, or nothing."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from textvae import files
+from textvae.reporting.canvas import drawable, picture
 from textvae.training.metrics import RESUMED, read_metrics
 
 # Categorical colours that people with common colour blindness tell apart (Okabe & Ito 2008).
@@ -49,6 +50,7 @@ class Panel(NamedTuple):
     """Names and values under the map, a pair a line."""
 
 
+@picture
 def draw_losses(metrics: Path, target: Path) -> None:
     """Plot loss parts and KL weight over the steps of the VAE, from metrics.jsonl; vertical lines
     are where the run was interrupted and resumed."""
@@ -87,6 +89,7 @@ def draw_losses(metrics: Path, target: Path) -> None:
     _save(figure, target)
 
 
+@picture
 def draw_kl(kl_nats: Sequence[float], target: Path) -> None:
     """Plot the mean KL of each latent dimension, largest first."""
     figure, axes = _axes("latent dimension, sorted", "KL, nats per sentence")
@@ -95,6 +98,7 @@ def draw_kl(kl_nats: Sequence[float], target: Path) -> None:
     _save(figure, target)
 
 
+@picture
 def draw_differences(elbo_nats: Sequence[float], other: Sequence[float], target: Path) -> None:
     """Plot the paired differences of the ELBO, with their mean and its 95 % interval."""
     better = np.asarray(elbo_nats) - np.asarray(other)
@@ -110,22 +114,41 @@ def draw_differences(elbo_nats: Sequence[float], other: Sequence[float], target:
     _save(figure, target)
 
 
+@picture
 def draw_map(means: np.ndarray, labels: Sequence[str], target: Path) -> None:
     """Plot (n, latent) posterior means on their two principal axes, coloured by label."""
-    from sklearn.decomposition import PCA
-
-    flat = PCA(2, random_state=0).fit_transform(means) if means.shape[1] > 2 else means
-    figure, axes = _axes("first principal axis", "second principal axis")
+    flat = _flatten(means)
     kinds = sorted(set(labels), key=lambda label: (-labels.count(label), label))[:LABELS_MAX]
+    names = drawable(kind or "no label" for kind in kinds)
+    figure, axes = _axes("first principal axis", "second principal axis")
+    handles = []
     for kind, colour in zip(kinds, COLOURS, strict=False):
         chosen = np.array([label == kind for label in labels])
-        axes.scatter(*flat[chosen].T, s=6, alpha=0.6, color=colour, label=kind or "no label")
+        handles.append(axes.scatter(*flat[chosen].T, s=6, alpha=0.6, color=colour))
     axes.set_aspect("equal")
-    axes.legend()
+    _write_labels(axes.legend(handles, [f"label {number}" for number in range(len(kinds))]), names)
     axes.set_title("Posterior means")
     _save(figure, target)
 
 
+def _flatten(means: np.ndarray) -> np.ndarray:
+    """(n, latent) -> (n, 2): on the two principal axes; 0 on an axis that there is not."""
+    from sklearn.decomposition import PCA
+
+    if len(means) == 1:
+        means = means[:, :2]
+    elif means.shape[1] > 2:
+        means = PCA(2, random_state=0).fit_transform(means)
+    return np.pad(means, ((0, 0), (0, 2 - means.shape[1])))
+
+
+def _write_labels(legend: Any, names: Sequence[str]) -> None:
+    """Write the labels of a legend, which leaves out those that begin with an underscore."""
+    for text, name in zip(legend.get_texts(), names, strict=False):
+        text.set_text(name)
+
+
+@picture
 def draw_maps(panels: Sequence[Panel], note: str, target: Path) -> None:
     """Plot latent maps of 2 dimensions side by side on one scale, with the rings of the prior.
 
@@ -230,9 +253,9 @@ def _draw_legend(figure: Any, colours: Mapping[str, str]) -> None:
         return Line2D([], [], linestyle="", marker="o", label=label, **style)
 
     rings = " and ".join(f"{ring:g}" for ring in RINGS)
-    figure.legend(
+    legend = figure.legend(
         handles=[
-            *(entry(label, color=colour) for label, colour in colours.items()),
+            *(entry(f"label {number}", color=each) for number, each in enumerate(colours.values())),
             entry(
                 f"{rings} standard deviations of the prior",
                 color=INK,
@@ -246,6 +269,7 @@ def _draw_legend(figure: Any, colours: Mapping[str, str]) -> None:
         frameon=False,
         fontsize=10.5,
     )
+    _write_labels(legend, drawable(colours))
 
 
 def _axes(across: str, up: str) -> tuple[Any, Any]:

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from textvae.config.data import StoreConfig
 from textvae.config.serve import ServeConfig
 from textvae.errors import TextVaeError
 from textvae.pipes import ignore_closed_pipes
-from textvae.settings import read_toml
+from textvae.settings import read_toml, refuse_empty_paths
 from textvae.threads import configure_threads
 
 
@@ -49,11 +50,15 @@ def main(arguments: list[str] | None = None) -> int:
     except TextVaeError as error:
         print(f"textvae serve: {error}", file=sys.stderr)  # noqa: T201 - the output of a command
         return error.exit_code
+    except OSError as error:
+        print(f"textvae serve: {error}", file=sys.stderr)  # noqa: T201 - the output of a command
+        return os.EX_IOERR
     return 0
 
 
 def _flags(arguments: list[str]) -> Flags:
     """Parse the flags; the TOML file, if one is named, has their defaults."""
+    refuse_empty_paths((Flags,), arguments)
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     early.add_argument("--config", type=Path)
     path = early.parse_known_args(arguments)[0].config

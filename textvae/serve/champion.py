@@ -10,7 +10,7 @@ from typing import NamedTuple
 from textvae.config.serve import ServeConfig
 from textvae.engine.engine import Engine
 from textvae.engine.start import load_engine, start_engine
-from textvae.errors import CorruptError, NotFoundError, UnavailableError
+from textvae.errors import CorruptError, NotFoundError, TextVaeError, UnavailableError
 from textvae.store import promotions
 from textvae.store.leases import hold_lease
 from textvae.store.promotions import Promotion, promoted_version
@@ -90,8 +90,9 @@ class Champion:
             except Exception as error:
                 # Retry at every poll, but log the same error only once.
                 if repr(error) != self._poll_error:
-                    text = "cannot check for a new champion of %s; goes on trying"
-                    _log.exception(text, self._model)
+                    text = "cannot check for a new champion of %s: %s; goes on trying"
+                    is_expected = isinstance(error, OSError | TextVaeError)
+                    _log.error(text, self._model, error, exc_info=None if is_expected else error)
                 self._poll_error = repr(error)
 
     async def close(self, timeout_s: float) -> None:
@@ -107,7 +108,11 @@ class Champion:
         promotion = await asyncio.to_thread(
             promotions.current_promotion, self._registry, self._model
         )
-        if promotion is None or self._is_backing_off(promotion):
+        if promotion is None:
+            raise NotFoundError(
+                f"{self._registry / self._model}: has no promotion any more; put the folder back"
+            )
+        if self._is_backing_off(promotion):
             return
         serving = self.engine.version
         if promotion.version == serving.name:

@@ -1,9 +1,11 @@
 """A server from start to drain: bind, load, serve, follow the champion, finish all calls."""
 
 import asyncio
+import errno
 import ipaddress
 import logging
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +33,9 @@ NOTICE_S = 0.5
 STREAMS_MAX = 256
 """Calls in flight of one connection; more wait at the client."""
 METADATA_BYTES_MAX = 16 * 1024
-PING_MIN_MS = 30_000
-"""Shortest time between pings of a client; grpc's default allows one in five minutes."""
+PING_MIN_MS = 25_000
+"""Shortest time between pings of a client, with and without calls: less than the 30 s that clients
+are promised, for pings are not punctual. grpc's default allows one in five minutes."""
 
 HealthServicer: Any = health.aio.HealthServicer  # type: ignore[attr-defined]
 
@@ -114,6 +117,8 @@ def _build(
         ("grpc.max_concurrent_streams", STREAMS_MAX),
         ("grpc.max_metadata_size", METADATA_BYTES_MAX),
         ("grpc.http2.min_ping_interval_without_data_ms", PING_MIN_MS),
+        # Otherwise a client without calls may ping every two hours, whatever that interval is.
+        ("grpc.keepalive_permit_without_calls", 1),
     )
     server = grpc.aio.server(interceptors=(firewall,), options=options)
     models = ModelService(champion, registry, config.message_bytes_max)
@@ -127,14 +132,37 @@ def _build(
 
 
 def _bind(server: grpc.aio.Server, config: ServeConfig) -> str:
-    """Bind the port; return host:port, or raise InputError where the port is not free."""
+    """Bind the port; return host:port, or raise InputError where host or port cannot be had."""
     host = f"[{config.host}]" if ":" in config.host else config.host
     try:
         port = server.add_insecure_port(f"{host}:{config.port}")
     except RuntimeError:
-        problem = f"cannot listen at {host}:{config.port}; is another server there?"
-        raise InputError("port", f"{problem} --port 0 takes a free one") from None
+        raise _why_not_bound(config) from None
     return f"{host}:{port}"
+
+
+def _why_not_bound(config: ServeConfig) -> InputError:
+    """Return which of host and port is wrong, and why, as a plain socket finds it."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        problem = f"{config.host!r} is no address of a network ({error.strerror or error})"
+        return InputError("host", f"{problem}; bind 127.0.0.1, or an address of this machine")
+    try:
+        with socket.socket(family) as probe:
+            probe.bind(address)
+    except PermissionError:
+        problem = f"{config.port} may not be taken by this user; take 1024 or more"
+        return InputError("port", problem)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            problem = f"{config.host} is no address of this machine ({error.strerror or error})"
+            return InputError("host", f"{problem}; bind 127.0.0.1, or an address of this machine")
+    where = f"{config.host}:{config.port}"
+    problem = f"cannot listen at {where}; is another server there?"
+    return InputError("port", f"{problem} --port 0 takes a free one")
 
 
 async def _set_health(

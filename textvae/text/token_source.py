@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def token_source(
     share of them is cut.
     """
     text = TokenizedText(sentences, tokenizer, tokens_max)
-    cut = cut_share(text)
+    cut = token_lengths(text).cut_share
     if cut:
         log.warning("about %.2g %% of the sentences are cut at %d tokens", 100 * cut, tokens_max)
     if text.sentences > stored_max:
@@ -62,8 +63,35 @@ class TokenizedText:
         return self._tokenizer.encode([self._rows[row].text for row in rows])
 
 
-def cut_share(text: TokenizedText) -> float:
-    """Estimate the share of sentences that are cut, 0 to 1, from some thousands across the text."""
+class TokenLengths(NamedTuple):
+    """Tokens of a sentence, uncut, without BOS and EOS, from some thousands across a text."""
+
+    mean: float
+    p50: float
+    p95: float
+    max: float
+    tokens_max: int
+    cut_share: float
+    """Share of the sentences that are longer than `tokens_max` and lose their end, 0 to 1."""
+
+    @property
+    def line(self) -> str:
+        """Return the lengths as a sentence."""
+        return (
+            f"{self.mean:g} tokens a sentence, median {self.p50:g}, 95 % up to {self.p95:g}, "
+            f"longest {self.max:g}; {self.cut_share:.2%} are cut at {self.tokens_max}"
+        )
+
+
+def token_lengths(text: TokenizedText) -> TokenLengths:
+    """Estimate how long the sentences are, and which share of them is cut."""
     rows = np.linspace(0, text.sentences - 1, min(SAMPLED_MAX, text.sentences))
-    encoded = text.encoded(rows.astype(np.int64))
-    return sum(len(ids) > text.tokens_max for ids in encoded) / len(encoded)
+    lengths = np.array([len(ids) for ids in text.encoded(rows.astype(np.int64))])
+    return TokenLengths(
+        round(float(lengths.mean()), 2),
+        float(np.percentile(lengths, 50)),
+        float(np.percentile(lengths, 95)),
+        float(lengths.max()),
+        text.tokens_max,
+        round(float((lengths > text.tokens_max).mean()), 6),
+    )

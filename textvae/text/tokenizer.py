@@ -28,6 +28,9 @@ SPACE_MARK = "\u2581"
 # Its trainer silently skips sentences with these (the second marks what it does not know).
 UNTRAINABLE = str.maketrans({SPACE_MARK: " ", "\u2585": " "})
 
+# The smallest limit that SentencePiece's trainer takes.
+SENTENCE_BYTES_MIN = 10
+
 logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
@@ -37,7 +40,7 @@ def train_tokenizer(sentences: Iterable[str], config: TokenizerConfig) -> bytes:
     """Train a tokenizer; return its bytes, which are the same for the same sentences.
 
     Too few sentences for the vocabulary make it smaller, and the log says so. Raises DataError
-    without a single visible character, InputError for a vocabulary that is too small.
+    for text that gives no vocabulary, InputError for a vocabulary that is too small.
     """
     texts = [text.translate(UNTRAINABLE) for text in sentences]
     texts = [text for text in texts if text.strip()]
@@ -57,7 +60,7 @@ def train_tokenizer(sentences: Iterable[str], config: TokenizerConfig) -> bytes:
             normalization_rule_name="identity",
             add_dummy_prefix=False,
             remove_extra_whitespaces=False,
-            max_sentence_length=4 * max(map(len, texts)),
+            max_sentence_length=max(4 * max(map(len, texts)), SENTENCE_BYTES_MIN),
             pad_id=PAD,
             bos_id=BOS,
             eos_id=EOS,
@@ -66,7 +69,7 @@ def train_tokenizer(sentences: Iterable[str], config: TokenizerConfig) -> bytes:
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise _too_small(texts, config, error) from None
+        raise _error_of(texts, config, error) from None
     model = buffer.getvalue()
     vocab = Tokenizer(model).vocab
     if vocab < config.vocab:
@@ -87,11 +90,14 @@ def draw_sentences(sentences: Sequence[Item], count_max: int, seed: int) -> Sequ
     return [sentences[row] for row in np.sort(rows)]
 
 
-def _too_small(texts: list[str], config: TokenizerConfig, error: RuntimeError) -> Exception:
-    """Return what to raise for an error of SentencePiece: InputError for too small a vocabulary."""
+def _error_of(texts: list[str], config: TokenizerConfig, error: RuntimeError) -> Exception:
+    """Return InputError for too small a vocabulary, DataError for any other error."""
     characters = len(set().union(*texts) | {" "})
     if config.vocab >= SPECIALS + BYTES + characters:
-        return error
+        return DataError(
+            f"tokenizer: SentencePiece finds nothing to learn from in {len(texts)} sentences "
+            f'({error}); give more text, or set tokenizer.kind to "bpe"'
+        )
     return InputError(
         "tokenizer.vocab",
         f"must hold {SPECIALS} special tokens, {BYTES} bytes and the corpus' characters "

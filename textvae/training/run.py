@@ -110,6 +110,7 @@ def train(
     )
     facts = {
         **candidate.facts,
+        "sentence_tokens": tokenized.lengths._asdict(),
         **start_facts(plan.manifest, start, text, tokenized.tokenizer),
         "kl_weight": trained.kl_weight,
         "steps": phase_steps(plan.run),

@@ -9,7 +9,12 @@ from textvae.corpus.spans import Corpus
 from textvae.errors import DataError
 from textvae.text.batches import TokenSource
 from textvae.text.siblings import Rephrasing, Siblings, siblings_of
-from textvae.text.token_source import token_source
+from textvae.text.token_source import (
+    TokenizedText,
+    TokenLengths,
+    token_lengths,
+    token_source,
+)
 from textvae.text.tokenizer import Tokenizer, draw_sentences, train_tokenizer
 from textvae.training.ranks import current_ranks
 from textvae.training.recipe import Recipe
@@ -39,6 +44,8 @@ class TokenizedCorpus(NamedTuple):
     """Sentences that are learned from."""
     valid: TokenSource
     """Held-out sentences of the validations."""
+    lengths: TokenLengths
+    """Of the sentences that are learned from."""
     rephrasing: Rephrasing | None = None
     """What of `train` is learned as rephrasings; None for nothing."""
     valid_siblings: Siblings | None = None
@@ -66,7 +73,9 @@ def tokenize_corpus(recipe: Recipe, corpus: Corpus, run: Path) -> TokenizedCorpu
     tokens_max = recipe.training.tokens_max
     train = token_source(corpus.train, tokenizer, tokens_max)
     valid = token_source(corpus.valid, tokenizer, tokens_max, stored_max=VALID_SENTENCES_MAX)
-    tokenized = TokenizedCorpus(contents, tokenizer.vocab, train, valid)
+    lengths = token_lengths(TokenizedText(corpus.train, tokenizer, tokens_max))
+    log.info("%s", lengths.line)
+    tokenized = TokenizedCorpus(contents, tokenizer.vocab, train, valid, lengths)
     return _with_siblings(tokenized, corpus, recipe.training.sibling_share)
 
 

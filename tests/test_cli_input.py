@@ -1,0 +1,96 @@
+"""Sentences from stdin: places as people count them, and what is no text."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.serving import Server
+from tests.test_cli import NOWHERE, SENTENCES, lines, terminal
+
+
+@pytest.mark.parametrize(
+    ("command", "stdin", "message"),
+    [
+        ("encode", "a\n" * 2500 + "x" * 1001 + "\n", "line 2501 of stdin: must be at most 1000"),
+        ("score", "a\n" * 100 + "\x07\n", "line 101 of stdin: holds control characters only"),
+        ("paraphrase", "a\n\n \nb\n" + "qx" * 90, "line 5 of stdin: must be at most 128 tokens"),
+        ("interpolate", "\na\n\n" + "x" * 1001, "line 4 of stdin: must be at most 1000"),
+    ],
+)
+def test_an_error_names_the_line_of_stdin_as_people_count(
+    command: str, stdin: str, message: str, toy_server: Server
+) -> None:
+    words = (command, "--skip-blank", "--address", toy_server.address)
+    done = terminal(*words, stdin=stdin)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"textvae: {message}")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["encode", "a", "b", "x" * 1001], "sentence 3: must be at most 1000 characters"),
+        (["interpolate", "a", "x" * 1001], "sentence 2: must be at most 1000 characters"),
+    ],
+)
+def test_an_error_names_the_sentence_of_the_command_line(
+    words: list[str], message: str, toy_server: Server
+) -> None:
+    done = terminal(*words, "--address", toy_server.address)
+    assert done.stderr.startswith(f"textvae: {message}")
+
+
+def test_blank_lines_of_stdin_are_named_or_left_out_on_demand(toy_server: Server) -> None:
+    stdin = "\n".join([SENTENCES[0], "", " \t", SENTENCES[1] + "\r", ""])
+    words = ("encode", "--json", "--address", toy_server.address)
+    done = terminal(*words, stdin=stdin)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "textvae: line 2 of stdin: is blank; take it out, or leave out all such lines with "
+        "--skip-blank\n"
+    )
+    done = terminal(*words, "--skip-blank", stdin=stdin)
+    assert [line["sentence"] for line in lines(done.stdout)] == SENTENCES
+
+
+@pytest.mark.parametrize(
+    ("stdin", "message"),
+    [
+        (b"caf\xe9\n", "line 1 of stdin: byte 0xe9 is not UTF-8; pipe in UTF-8\n"),
+        (b"a\nb\n\xff\xfea\x00", "line 3 of stdin: byte 0xff is not UTF-8; pipe in UTF-8\n"),
+        (b"", "sentences: must be at least one; stdin holds none\n"),
+        (None, "sentences: must be at least one; stdin is closed, so name it\n"),
+    ],
+)
+def test_a_stdin_that_gives_no_text_is_an_error_in_words(stdin: bytes | None, message: str) -> None:
+    command = f"{sys.executable} -m textvae.cli encode --address {NOWHERE}"
+    done = subprocess.run(
+        command if stdin is not None else command + " <&-",
+        shell=True, input=stdin, capture_output=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.decode()) == (2, f"textvae: {message}")
+
+
+def test_a_byte_order_mark_on_stdin_is_no_text(toy_server: Server) -> None:
+    words = ("encode", "--json", "--address", toy_server.address)
+    done = terminal(*words, stdin="\ufeffa dog\n")
+    assert [line["sentence"] for line in lines(done.stdout)] == ["a dog"]
+
+
+def test_an_error_of_a_replay_names_the_call(toy_server: Server, tmp_path: Path) -> None:
+    path = tmp_path / "calls.json"
+    words = ("--record", str(path), "--address", toy_server.address)
+    assert terminal("score", *SENTENCES, *words).returncode == 0
+    recorded = json.loads(path.read_text())
+    recorded["calls"] += json.loads(json.dumps(recorded["calls"]))
+    recorded["calls"][1]["request"]["sentences"][1] = "x" * 1001
+    path.write_text(json.dumps(recorded))
+    done = terminal("replay", str(path), "--address", toy_server.address)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "textvae: sentence 2: must be at most 1000 characters, got 1001; shorten or split it; "
+        f"{path}: call 2 of 2, Score\n"
+    )
