@@ -165,7 +165,7 @@ def _twins(parts: _Parts) -> _Twins:
             for key in (keys := [letters(text) for text in pair]):
                 parents.setdefault(key, key)
                 places.setdefault(key, f"{verse}:{place}")
-            if words - others and others - words:
+            if words - others and others - words and keys[0] != keys[1]:
                 differing.add(keys[0])
             older, newer = map(root, keys)
             parents[newer] = older
