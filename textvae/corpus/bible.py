@@ -154,7 +154,8 @@ def _twins(parts: _Parts) -> _Twins:
 
     def root(key: str) -> str:
         while parents[key] != key:
-            key = parents[key] = parents[parents[key]]
+            parents[key] = parents[parents[key]]
+            key = parents[key]
         return key
 
     for verse in (verse for verse in first if len(first[verse]) == len(second.get(verse, []))):
