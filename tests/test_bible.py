@@ -54,9 +54,12 @@ def test_clauses_at_the_same_place_of_a_verse_are_a_group(found: list[Clause]) -
     for one in found:
         groups[one.sentence.group].add(one.sentence.text)
     del groups[""]
-    assert "and God divided the light from the darkness" in groups["1001004:1"]
+    assert groups["18039021:0"] == {"He paweth in the valley", "He paws in the valley"}
+    grouped = set().union(*groups.values())
+    assert "And God saw the light" not in grouped  # its twin only lacks "And"
+    assert "They didn't prevail" not in grouped  # shares no word with "And prevailed not"
     sizes = [len(group) for group in groups.values()]
-    assert 45_000 < len(sizes) < 55_000
+    assert 40_000 < len(sizes) < 46_000
     assert max(len({letters(text) for text in group}) for group in groups.values()) <= GROUP_MAX
     assert min(len({letters(text) for text in group}) for group in groups.values()) == 2
 
@@ -81,8 +84,8 @@ def test_the_files_keep_twins_on_their_sides_through_an_ingest(tmp_path: Path) -
     for side in (corpus.valid, corpus.test):
         assert not {letters(one.text) for one in side} & learned
         assert not ({one.group for one in side} - {""}) & groups
-        assert len(siblings_of(side).paired) > 1500
-    assert len(siblings_of(corpus.train).paired) > 85_000
+        assert len(siblings_of(side).paired) > 1000
+    assert len(siblings_of(corpus.train).paired) > 80_000
 
 
 def test_without_the_packages_the_message_is_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

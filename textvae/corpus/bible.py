@@ -154,7 +154,8 @@ def _twins(parts: _Parts) -> _Twins:
 
     def root(key: str) -> str:
         while parents[key] != key:
-            key = parents[key] = parents[parents[key]]
+            parents[key] = parents[parents[key]]
+            key = parents[key]
         return key
 
     for verse in (verse for verse in first if len(first[verse]) == len(second.get(verse, []))):
@@ -165,7 +166,7 @@ def _twins(parts: _Parts) -> _Twins:
             for key in (keys := [letters(text) for text in pair]):
                 parents.setdefault(key, key)
                 places.setdefault(key, f"{verse}:{place}")
-            if words - others and others - words:
+            if words - others and others - words and keys[0] != keys[1]:
                 differing.add(keys[0])
             older, newer = map(root, keys)
             parents[newer] = older
