@@ -89,6 +89,8 @@ class Axes(NamedTuple):
     """Share of its words that the sentence does not have, 0 to 1."""
     new_bigrams: float
     """Share of its pairs of adjacent words that the sentence does not have, 0 to 1."""
+    similarity: float
+    """Cosine of the posterior means of sentence and variation, -1 to 1."""
 
 
 class Lock(NamedTuple):

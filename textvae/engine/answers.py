@@ -33,6 +33,8 @@ class Axes(NamedTuple):
     """Share of its words that the source does not have, 0 to 1."""
     new_bigrams: float
     """Share of its pairs of adjacent words, both ends counted, that the source does not have."""
+    similarity: float = 0.0
+    """Cosine of the posterior means of source and candidate, -1 to 1."""
 
     @property
     def novelty(self) -> float:
