@@ -82,7 +82,8 @@ class Axes(NamedTuple):
     """What a variation is judged by."""
 
     adequacy: float
-    """Nats a token by which sentence and variation make each other likelier, 0 or more."""
+    """Nats a token by which sentence and variation make each other likelier; below 0 where they
+    speak of different things."""
     fluency: float
     """Nats a token under the language model; lower is more fluent."""
     new_words: float

@@ -26,7 +26,7 @@ class Axes(NamedTuple):
     adequacy: float
     """Nats a token by which source and candidate make each other likelier than the language model
     does: the mean of both directions (Li et al. 2016); 0 where neither says anything of the other,
-    and never less."""
+    less where they speak of different things."""
     fluency: float
     """Nats a token, the end counted, under the language model; lower is more fluent."""
     new_words: float

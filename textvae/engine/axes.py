@@ -111,7 +111,7 @@ def adequacy(
     """Return the adequacy of a candidate from what each makes the other likelier, in nats; tokens
     count the end."""
     gains = (source_gain_nats / source_tokens, candidate_gain_nats / candidate_tokens)
-    return max(0.0, sum(gains) / 2)
+    return sum(gains) / 2
 
 
 def new_shares(text: str, source: str) -> tuple[float, float]:

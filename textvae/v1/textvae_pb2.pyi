@@ -1204,8 +1204,9 @@ class Axes(_message.Message):
     NEW_BIGRAMS_FIELD_NUMBER: _builtins.int
     SIMILARITY_FIELD_NUMBER: _builtins.int
     adequacy: _builtins.float
-    """Nats a token, 0 or more, by which the sentence and the variation make each other likelier than the
-    language model does: the mean of both directions. 0 where neither says anything of the other.
+    """Nats a token by which the sentence and the variation make each other likelier than the language
+    model does: the mean of both directions. 0 where neither says anything of the other, less where
+    they speak of different things.
     """
     fluency: _builtins.float
     """Nats a token of the variation under the language model, its end counted; lower is more fluent."""
