@@ -36,6 +36,7 @@ DRILLS = (
     "fuzz",
     "gate",
     "kill",
+    "locks",
     "mutants",
     "nightly",
     "overhead",

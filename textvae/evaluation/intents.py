@@ -16,7 +16,7 @@ from textvae.engine.axes import new_shares
 from textvae.engine.engine import Engine
 from textvae.engine.operations.paraphrase import ParaphraseRequest
 from textvae.errors import DataError
-from textvae.options import Options
+from textvae.options import Constraints, Options
 from textvae.progress import ProgressCallback
 from textvae.text.sentence import Sentence, letters
 
@@ -25,6 +25,7 @@ SENTENCES = 5
 KEPT = re.compile(r"\d+(?:[.,:]\d+)*|\{[^{}]*\}")
 """What stands for itself in any wording: numbers and slots."""
 INVERSE_PENALTY = 10.0
+FREE = Constraints(slots=False)
 
 
 class LabelDraws(NamedTuple):
@@ -90,8 +91,8 @@ class LabelReport(NamedTuple):
     """On all held-out sentences."""
     sources: int
     systems: dict[str, LabelFigures]
-    """Of `drawn` (draws at radius 1), `first` (not judged), `chosen` (by the axes), and the
-    controls `copy` and `random` (another source)."""
+    """Of `drawn` (draws at radius 1), `first` (not judged), `chosen` (by the axes), `locked`
+    (chosen, with all numbers locked), and the controls `copy` and `random` (another source)."""
 
 
 def keeps_numbers(source: str, text: str) -> bool:
@@ -134,6 +135,9 @@ def measure_labels(
         "drawn": lambda: _vary(engine, texts, draws._replace(radius=1.0, temperature=0.0), "draw"),
         "first": lambda: _vary(engine, texts, draws, "auto"),
         "chosen": lambda: _vary(engine, texts, draws, "auto", draws.candidates),
+        "locked": lambda: _vary(
+            engine, texts, draws, "auto", draws.candidates, Constraints(numbers=True)
+        ),
         "copy": lambda: [[text] for text in texts],
         "random": lambda: [[texts[number - 1]] for number in range(len(texts))],
     }
@@ -172,7 +176,12 @@ def label_figures(
 
 
 def _vary(
-    engine: Engine, texts: Sequence[str], draws: LabelDraws, method: str, candidates: int = 1
+    engine: Engine,
+    texts: Sequence[str],
+    draws: LabelDraws,
+    method: str,
+    candidates: int = 1,
+    constraints: Constraints = FREE,
 ) -> list[list[str]]:
     """Return the variations of each text."""
     outputs = []
@@ -185,6 +194,7 @@ def _vary(
             method=method,  # type: ignore[arg-type]
             candidates=candidates,
             closeness=draws.closeness,
+            constraints=constraints,
             seed=draws.seed,
             first_index=first,
         )
