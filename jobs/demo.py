@@ -15,7 +15,7 @@ from textvae.config.evaluation import EvaluationConfig
 from textvae.config.nightly import NightlyConfig
 from textvae.config.serve import ServeConfig
 from textvae.config.training import ModelConfig, TrainingConfig
-from textvae.corpus.bible import clauses
+from textvae.corpus.bible import write_clauses
 from textvae.corpus.spans import list_spans, load_spans
 from textvae.evaluation.holdout import first_texts_by_hash
 from textvae.progress import ProgressCallback
@@ -27,21 +27,24 @@ DISTINCT_DRAWS = 200
 INTERIM_SENTENCES = 3
 """Held-out sentences whose reconstruction is shown while the model trains."""
 
-# What makes the show convincing in so little time: about 25 nats are enough to rebuild most of a
-# clause of seven words, and the fitted prior mends what that rate costs the standard one. Little
-# more than one epoch is seen, so units need no dropout.
+# What makes the show convincing in so little time: a variation keeps names and verbs of a clause of
+# seven words where the latent carries more nats than the clause has, and the fitted prior mends
+# what that rate costs the standard one. Of 148,000 clauses 84,000 have a sibling, so that at a
+# share of 0.8 nearly half of what is learned is rephrased. Little more than two epochs are seen, so
+# units need no dropout.
 TOKENIZER = TokenizerConfig(vocab=4000)
 MODEL = ModelConfig(embed=128, hidden=256, latent=64, dropout=0.0)
 TRAINING = TrainingConfig(
-    steps=1600,
+    steps=2600,
     language_model_steps=600,
     batch=128,
     tokens_max=64,
     learning_rate=2e-3,
     word_dropout=0.1,
     word_noise=0.0,
+    sibling_share=0.8,
     kl_steps=500,
-    target_kl_nats=25.0,
+    target_kl_nats=52.0,
     validation_steps=500,
     checkpoint_s=60.0,  # each is shown: the first after a minute
 )
@@ -52,7 +55,7 @@ EVALUATION = EvaluationConfig(
 
 @dataclass(frozen=True)
 class Demo:
-    """Ingests text, trains for two to four minutes on two cores, evaluates, serves and shows."""
+    """Ingests text, trains for some four minutes on two cores, evaluates, serves and shows."""
 
     input: Path | None = None
     """Your own text, in any format of ingest; none: clauses of two public-domain Bibles."""
@@ -74,7 +77,7 @@ def main(settings: Demo) -> dict[str, Any]:
     console = Console(stderr=True)
     folder = settings.folder
     store = StoreConfig(folder / "registry", "demo", folder / "spans", folder / "runs")
-    ingest.main(ingest.Ingest(store, DataConfig(inputs=(_input(settings),))))
+    ingest.main(ingest.Ingest(store, _data(settings)))
     newest = store.spans / list_spans(store.spans)[-1]
     data = json.loads((newest / "report.json").read_bytes())
     trained = train.main(
@@ -117,15 +120,11 @@ def _interim_results(
     )
 
 
-def _input(settings: Demo) -> Path:
-    """Return the file to learn from: the user's, or the demo's corpus as a file."""
+def _data(settings: Demo) -> DataConfig:
+    """Return the text to learn from: the user's, or the demo's corpus, which it writes to files."""
     if settings.input:
-        return settings.input
-    path = settings.folder / "clauses.jsonl"
-    if not path.exists():
-        rows = (json.dumps(row._asdict(), ensure_ascii=False) for row in clauses())
-        files.write_lines(path, rows)
-    return path
+        return DataConfig(inputs=(settings.input,))
+    return write_clauses(settings.folder)
 
 
 def _draw(

@@ -40,7 +40,13 @@ def main(settings: Doctor) -> dict[str, Any]:
     sentences = sentences_within_limits(inputs.sentences, [version.folder], settings.serve)
     with show_progress() as on_progress:
         evaluation = cached_evaluation(
-            store.registry, version, sentences, settings.evaluation, settings.serve, on_progress
+            store.registry,
+            version,
+            sentences,
+            settings.evaluation,
+            settings.serve,
+            on_progress,
+            inputs.groups,
         )
     diagnosis = diagnose(evaluation.figures)
     print_figures(evaluation.figures)

@@ -42,16 +42,16 @@ def main(settings: Evaluate, now: str = "") -> dict[str, Any]:
     from textvae.release.model_drift import model_drift_lines
     from textvae.reporting.console import print_decision, print_diagnosis, print_figures
 
-    store = settings.store
-    read_canaries(settings.gate.canaries)  # so that a wrong list costs no evaluation
+    store, gate = settings.store, settings.gate
+    read_canaries(gate.canaries)  # so that a wrong list costs no evaluation
     serve = settings.serve
     inputs = prepare_inputs(
-        store, settings.version, settings.evaluation, serve, settings.gate.sentences
+        store, settings.version, settings.evaluation, serve, gate.sentences, gate.groups
     )
     version = inputs.version
     with show_progress() as on_progress:
-        evaluation, decision, promotion, diagnosis, drift = judge_candidate(
-            store, inputs, settings.evaluation, settings.gate, serve, now or utc_now(), on_progress
+        evaluation, decision, promotion, diagnosis, drift, variations = judge_candidate(
+            store, inputs, settings.evaluation, gate, serve, now or utc_now(), on_progress
         )
         samples = _generation_figures(settings, inputs, on_progress) if evaluation.figures else {}
     int8 = None
@@ -60,8 +60,8 @@ def main(settings: Evaluate, now: str = "") -> dict[str, Any]:
         int8 = check_int8(store.registry, version, sentences)
         print_figures(evaluation.figures)
     print_diagnosis(diagnosis)
-    print_decision(decision, model_drift_lines(drift) if drift else ())
-    if decision.decision == "rejected" and settings.gate.strict:
+    print_decision(decision, variations, model_drift_lines(drift) if drift else ())
+    if decision.decision == "rejected" and gate.strict:
         raise RejectedError(f"{version.name}: {'; '.join(decision.reasons)}")
     return {
         "outcome": decision.decision,
@@ -70,6 +70,7 @@ def main(settings: Evaluate, now: str = "") -> dict[str, Any]:
         "verdict": diagnosis.verdict,
         "reasons": decision.reasons,
         "promotion": promotion,
+        "variations": variations,
         "int8": int8._asdict() if int8 else None,
         "figures": {**evaluation.figures, **samples},
     }

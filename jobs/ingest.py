@@ -8,6 +8,7 @@ from jobs.command import run_job
 from textvae.config.data import DataConfig, StoreConfig
 from textvae.corpus.data_report import report_lines
 from textvae.corpus.forget import forget, forget_lines
+from textvae.corpus.group_report import group_warnings
 from textvae.corpus.ingest import ingest
 
 
@@ -22,7 +23,8 @@ class Ingest:
 
 
 def main(settings: Ingest) -> dict[str, Any]:
-    """Return outcome `ingested` with the span and its data report, or `no_data` for nothing new.
+    """Return outcome `ingested` with the span and its data report, or `no_data` for nothing new;
+    also what it warns of.
 
     With `forget` the outcome is `forgotten`, with the number of sentences erased from each span.
     """
@@ -38,7 +40,8 @@ def main(settings: Ingest) -> dict[str, Any]:
     if not any(span.report["kept"].values()):
         print("nothing new but what was set aside")
         return {"outcome": "no_data", "aside": span.name, "report": span.report}
-    return {"outcome": "ingested", "span": span.name, "report": span.report}
+    warned = {"warnings": warnings} if (warnings := group_warnings(span.report)) else {}
+    return {"outcome": "ingested", "span": span.name, "report": span.report, **warned}
 
 
 if __name__ == "__main__":

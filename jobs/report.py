@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -22,6 +21,7 @@ from textvae.store.promotions import promotion_history
 from textvae.store.versions import Version, open_version
 
 if TYPE_CHECKING:
+    from textvae.evaluation.cache import EvaluationInputs
     from textvae.reporting.page import Side
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def main(settings: Report) -> dict[str, Any]:
         candidate, champion, probes = Side(version, {}, [], NO_OUTPUTS), None, list[str]()
         verdict, words = UNUSABLE, list(inputs.faults)
     else:
-        candidate, champion, probes = _sides(settings, version, inputs.sentences)
+        candidate, champion, probes = _sides(settings, inputs)
         diagnosis = diagnose(candidate.figures)
         verdict, words = diagnosis.verdict, diagnosis.findings
     metrics = settings.run / "metrics.jsonl" if settings.run else None
@@ -95,23 +95,30 @@ def main(settings: Report) -> dict[str, Any]:
     return {"outcome": "reported", "version": version.name, "page": page, **problems}
 
 
-def _sides(
-    settings: Report, version: Version, held_out: Sequence[str]
-) -> "tuple[Side, Side | None, list[str]]":
+def _sides(settings: Report, inputs: "EvaluationInputs") -> "tuple[Side, Side | None, list[str]]":
     """Return the version, its baseline, and the sentences that outputs of both are shown for."""
     from textvae.evaluation.cache import cached_evaluation
     from textvae.evaluation.length_limits import sentences_within_limits
     from textvae.reporting.page import Side
     from textvae.reporting.probes import probe_outputs
 
-    registry, baseline = settings.store.registry, _baseline(settings.store, version)
+    registry, version = settings.store.registry, inputs.version
+    baseline = _baseline(settings.store, version)
     both = [version, baseline] if baseline else [version]
-    sentences = sentences_within_limits(held_out, [each.folder for each in both], settings.serve)
+    sentences = sentences_within_limits(
+        inputs.sentences, [each.folder for each in both], settings.serve
+    )
     probes, sides = sentences[:PROBES], []
     with show_progress() as on_progress:
         for each in both:
             evaluation = cached_evaluation(
-                registry, each, sentences, settings.evaluation, settings.serve, on_progress
+                registry,
+                each,
+                sentences,
+                settings.evaluation,
+                settings.serve,
+                on_progress,
+                inputs.groups,
             )
             outputs = probe_outputs(registry, each, probes, settings.serve)
             sides.append(Side(each, evaluation.figures, evaluation.elbo_nats, outputs))

@@ -44,7 +44,8 @@ class Train:
 def main(
     settings: Train, watch_run: Callable[[Path], ProgressCallback] | None = None
 ) -> dict[str, Any]:
-    """Return outcome `trained`, the version's name, and what it began from.
+    """Return outcome `trained`, the version's name, and what it began from; where it should learn
+    from siblings, how many sentences have one, and a warning where none has.
 
     `watch_run` is given the folder of the run and returns a callback for its progress.
     """
@@ -75,7 +76,18 @@ def main(
     version = publish(store.registry, store.model, day, candidate.files, candidate.facts)
     copied = {name: candidate.facts[name] for name in ("lineage", "sentence_tokens")}
     began = {"start": start.kind, "why": start.why, **copied}
-    return {"outcome": "trained", "version": version.name, "run": str(run), **began}
+    learned = _siblings(settings.training.sibling_share, candidate.facts.get("siblings", 0))
+    return {"outcome": "trained", "version": version.name, "run": str(run), **began, **learned}
+
+
+def _siblings(share: float, siblings: int) -> dict[str, Any]:
+    """Return what the result says of siblings, of which a share was to be read."""
+    from textvae.training.tokenized_corpus import NO_SIBLINGS
+
+    if not share:
+        return {}
+    said = {} if siblings else {"warning": NO_SIBLINGS.format(share)}
+    return {"siblings": siblings, **said}
 
 
 def _start(store: StoreConfig, recipe: Recipe, corpus: Corpus, served: bool) -> "Start":

@@ -7,7 +7,9 @@ from typing import Any
 from jobs.command import run_job
 from jobs.progress import show_progress
 from textvae.config.data import StoreConfig
+from textvae.config.evaluation import CANDIDATES, CANDIDATES_RADIUS, CANDIDATES_TEMPERATURE
 from textvae.config.serve import ServeConfig
+from textvae.options import CLOSENESS_DEFAULT
 
 log = logging.getLogger(__name__)
 
@@ -22,14 +24,16 @@ class Variations:
     """Most groups, drawn by the seed; the third sentence of each is the source."""
     members: int = 5
     """Fewest sentences of a group."""
-    candidates: int = 16
+    candidates: int = CANDIDATES
     """Candidates of each source, of which the axes choose one."""
-    radius: float = 0.7
+    radius: float = CANDIDATES_RADIUS
     """Radius of the candidates, in posterior deviations."""
-    temperature: float = 0.2
+    temperature: float = CANDIDATES_TEMPERATURE
     """Temperature of the candidates."""
-    closeness: float = 0.5
+    closeness: float = CLOSENESS_DEFAULT
     """What the choice weighs: 1 is faithful, 0 is free."""
+    search_steps: int = 0
+    """Steps of a search by as many chains as candidates; 0: none is measured, for it takes time."""
     seed: int = 0
     """Seed of groups and candidates."""
     store: StoreConfig = StoreConfig()
@@ -56,6 +60,7 @@ def main(settings: Variations) -> dict[str, Any]:
         settings.temperature,
         settings.closeness,
         settings.seed,
+        settings.search_steps,
     )
     with (
         show_progress() as on_progress,
@@ -72,12 +77,14 @@ def main(settings: Variations) -> dict[str, Any]:
             figures.retrieval_at_1,
             figures.copies,
         )
+    log.info("adequacy of the chosen %.3f nats a token", found.adequacy)
     log.info("AUC of adequacy %.3f, of fluency %.3f", *found.axes)
     return {
         "outcome": "measured",
         "version": version.name,
         "groups": len(groups),
         "systems": {system: figures._asdict() for system, figures in found.systems.items()},
+        "adequacy": found.adequacy,
         "axes": found.axes._asdict(),
     }
 

@@ -227,7 +227,14 @@ BAD = {
     "an unknown method": Bad(
         lambda _: vary(method=7),
         "method: must be one of METHOD_UNSPECIFIED (0), METHOD_REPHRASE (1), METHOD_DRAW (2), "
-        "got 7",
+        "METHOD_SEARCH (3), got 7",
+    ),
+    "steps without a search": Bad(
+        lambda _: vary(method=pb.METHOD_DRAW, search_steps=2),
+        "search_steps: must be 0 without method search, got 2; leave it unset",
+    ),
+    "a long search": Bad(
+        lambda _: vary(search_steps=101), "search_steps: must be 0 to 100, got 101"
     ),
     "to rephrase without siblings": Bad(
         lambda _: vary(method=pb.METHOD_REPHRASE),

@@ -12,7 +12,8 @@ from tests import toys
 from tests.rephrasing import grouped
 from tests.stages import Steps
 from textvae.config.serve import ServeConfig
-from textvae.engine.axes import Axes, Judge, adequacy, new_shares
+from textvae.engine.answers import Axes
+from textvae.engine.axes import Judge, adequacy, new_shares
 from textvae.engine.engine import Engine
 from textvae.engine.limits import Limits
 from textvae.engine.load import LoadedVersion, load_networks, load_version

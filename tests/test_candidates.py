@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from textvae.engine.axes import Axes
+from textvae.engine.answers import Axes
 from textvae.engine.candidates import Bounds, Candidate, Choice, choose, score
 
 SOURCE = "The dog barks."
@@ -18,7 +18,7 @@ def axes(adequacy: float = 1.0, fluency: float = 2.0, new: float = 0.5) -> Axes:
 def candidates(*found: tuple[str, Axes] | str) -> list[Candidate]:
     """Candidates that have ended, in the order they were drawn."""
     pairs = [(one, axes()) if isinstance(one, str) else one for one in found]
-    return [Candidate(number, text, True, each) for number, (text, each) in enumerate(pairs)]
+    return [Candidate(number, text, each) for number, (text, each) in enumerate(pairs)]
 
 
 def chosen(
@@ -48,8 +48,15 @@ def test_texts_without_letters_differ_by_what_they_are() -> None:
 
 
 def test_a_sentence_that_was_cut_or_is_empty_is_too_long_or_too_short() -> None:
-    cut = Candidate(0, "A dog barks and", False, axes(adequacy=9))
-    assert chosen([cut, Candidate(1, " ", True, axes())], 2) == ([], ["length", "length"])
+    cut = Candidate(0, "A dog barks and", axes(adequacy=9), "length")
+    assert chosen([cut, Candidate(1, " ", axes())], 2) == ([], ["length", "length"])
+
+
+def test_what_breaks_a_constraint_is_not_chosen_and_where_nothing_is_left_the_budget_is() -> None:
+    broken = Candidate(0, "A dog barks", axes(adequacy=9), "lock-unmet")
+    good = Candidate(1, "A cat barks", axes())
+    assert chosen([broken, good], 2) == (["A cat barks"], ["lock-unmet"])
+    assert chosen([broken, good], 4) == (["A cat barks"], ["lock-unmet", "budget", "budget"])
 
 
 @pytest.mark.parametrize(

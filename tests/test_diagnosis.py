@@ -138,3 +138,42 @@ def test_a_wasteful_space_is_a_warning_only() -> None:
     assert diagnosis.healthy
     assert "3 of 16 units are active" in diagnosis.findings[-2]
     assert "one dimension carries 6.0 of 9.0 nats" in diagnosis.findings[-1]
+
+
+def test_a_healthy_version_is_told_what_its_variations_are() -> None:
+    """Rephrased or drawn; nothing where it is not known."""
+    assert not [words for words in diagnose(FIGURES).findings if "variations" in words]
+    drawn = diagnose({**FIGURES, "siblings": 0})
+    assert drawn.findings[-1] == (
+        "its variations are drawn around a sentence, not rephrased: it learned from no groups of "
+        "sentences that say the same (training.sibling_share)"
+    )
+    siblings = {**FIGURES, "siblings": 85_000}
+    assert diagnose(siblings).findings[-1] == (
+        "its variations are rephrased: it learned from 85,000 sentences with a sibling"
+    )
+    measured = {
+        **siblings,
+        "variation_systems": {},
+        "variation_adequacy": 0.5,
+        "variation_retrieval_at_1": 0.4,
+    }
+    found = diagnose(measured)
+    assert found.findings[-1].endswith(
+        "with a sibling; their adequacy is 0.50 nats a token (variation_adequacy, at least 0.1), "
+        "40% are nearest to their own group among 100 (variation_retrieval_at_1)"
+    )
+    assert not found.remedies
+
+
+def test_variations_that_say_little_of_their_sentences_are_a_warning() -> None:
+    figures = {**FIGURES, "siblings": 9, "variation_systems": {}, "variation_adequacy": 0.05}
+    found = diagnose(figures)
+    assert (found.verdict, found.healthy) == ("healthy", True)
+    assert (
+        "their adequacy is 0.05 nats a token (variation_adequacy), at least 0.1"
+        in (found.findings[-1])
+    )
+    assert len(found.remedies) == 2
+    assert not diagnose({**figures, "variation_adequacy": 0.1}).remedies
+    assert diagnose({**figures, "variation_adequacy": math.nan}).verdict == "unmeasured"

@@ -32,6 +32,7 @@ def assert_well_formed(line: dict[str, Any], name: str) -> None:
 
 
 DRILLS = (
+    "augmentation",
     "fuzz",
     "gate",
     "kill",

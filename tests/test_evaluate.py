@@ -95,7 +95,11 @@ def test_the_show_is_made_of_what_the_server_answers(toy_server: Any) -> None:
     assert [len(path) for path in show.homotopies] == [7, 7]
     assert [sentence for sentence, _ in show.reconstructions] == HELD_OUT[:10]
     assert len(show.samples) == 10
-    assert all(sentence not in varied for sentence, varied in show.variations)
+    assert show.method == "draw"
+    assert [len(varied) for _, varied in show.variations] == [3] * 5
+    for sentence, varied in show.variations:
+        assert sentence not in [one.text for one in varied]
+        assert all(one.adequacy >= 0 and one.fluency > 0 for one in varied)
     assert show.distinct_share > 0.9
 
 

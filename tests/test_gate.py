@@ -259,3 +259,37 @@ def test_newest_text_without_a_held_out_sentence_leaves_freshness_to_decide() ->
     assert found.reasons[0].startswith("the newest text has no held-out sentence")
     assert decide(FIGURES, baseline._replace(days=8.0), GateConfig()).kind == "freshness"
     assert decide(FIGURES, baseline, GateConfig(champion_days_max=0)).kind == "freshness"
+
+
+def test_the_adequacy_of_variations_has_a_floor_where_it_was_measured() -> None:
+    config = GateConfig()
+    for adequacy, kind in ((config.adequacy_min, "first"), (0.0, "floor"), (math.nan, "floor")):
+        found = decide({**FIGURES, "variation_adequacy": adequacy}, None, config)
+        assert found.kind == kind
+    assert found.reasons == ["variation_adequacy is nan, at least 0.1 is needed"]
+
+
+def test_siblings_may_cost_no_more_than_under_the_champion_but_for_a_margin() -> None:
+    """3 % of the champion's nats of siblings; the comparison alone rejects."""
+    config = GateConfig()
+    siblings = Comparison(500, -50.0, -50.0, 0.0, 8.0, -(0.03 * 50.0))
+    at_margin = Baseline(EQUAL, BETTER, 1.0, siblings)
+    found = decide(FIGURES, at_margin, config)
+    assert found.kind == "superiority"
+    assert found.reasons[1].startswith("sibling nats are no worse on held-out groups: +0.000 nats")
+    assert (
+        decide(FIGURES, Baseline(EQUAL, None, 9.0, siblings), config).reasons[1:2]
+        == (found.reasons[1:2])
+    )
+    below = siblings._replace(bound_nats=float(np.nextafter(siblings.bound_nats, -2)))
+    worse = decide(FIGURES, at_margin._replace(siblings=below), config)
+    assert (worse.decision, worse.kind, len(worse.reasons)) == ("rejected", "worse", 1)
+    assert worse.reasons[0].startswith("sibling nats may be worse on held-out groups")
+    assert (
+        "at least -1.500 is needed (500 groups; an equal one passes 8 times in 10 with"
+        in (worse.reasons[0])
+    )
+    unknown = siblings._replace(bound_nats=math.nan)
+    assert decide(FIGURES, at_margin._replace(siblings=unknown), config).kind == "worse"
+    loose = GateConfig(sibling_worse_share_max=0.5)
+    assert decide(FIGURES, at_margin._replace(siblings=below), loose).kind == "superiority"

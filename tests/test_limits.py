@@ -17,7 +17,7 @@ from textvae.engine.operations.paraphrase import ParaphraseRequest
 from textvae.engine.operations.sample import SampleRequest
 from textvae.engine.operations.score import ScoreRequest
 from textvae.errors import InputError
-from textvae.options import Options
+from textvae.options import Constraints, Options
 
 LIMITS = Limits(
     sentences_max=3,
@@ -86,7 +86,7 @@ def test_a_request_is_greedy_with_seed_and_first_index_0_by_default() -> None:
     assert DecodeRequest(zeros) == DecodeRequest(zeros, Options(), 0, 0)
     assert SampleRequest(1) == SampleRequest(1, "auto", 1.0, Options(), 0, 0)
     assert path(2, 3) == InterpolateRequest(("a", "a"), 3, "lerp", Options(), 0, 0)
-    ways = (1.0, False, Options(), "auto", 0, 0.5, 0.0, math.inf, 0.0)
+    ways = (1.0, False, Options(), "auto", 0, 0.5, 0.0, math.inf, 0.0, Constraints(), 0)
     assert ParaphraseRequest(("a",), 1) == ParaphraseRequest(("a",), 1, *ways, 0, 0)
     assert ScoreRequest(("a",)) == ScoreRequest(("a",), 100, 0, 0)
 

@@ -47,6 +47,20 @@ def test_the_job_measures_every_way_to_vary_and_the_controls(store: StoreConfig)
     assert found["axes"]["fluency_auc"] > 0.9
 
 
+def test_the_job_measures_a_search_where_steps_are_asked_for(store: StoreConfig) -> None:
+    settings = variations.Variations(
+        groups=10,
+        members=2,
+        candidates=4,
+        search_steps=2,
+        store=store,
+        serve=ServeConfig(threads=1),
+    )
+    systems = variations.main(settings)["systems"]
+    assert systems["search"]["copies"] == 0.0
+    assert systems["search"]["self_bleu"] < systems["copy"]["self_bleu"]
+
+
 def test_the_figures_are_the_same_again(store: StoreConfig) -> None:
     settings = variations.Variations(
         groups=10, members=2, candidates=3, store=store, serve=ServeConfig(threads=1)

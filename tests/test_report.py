@@ -1,5 +1,6 @@
 """The report of a version: self-contained, and with its changes marked."""
 
+import html
 import re
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from textvae.config.serve import ServeConfig
 from textvae.reporting.history import HistoryEntry
 from textvae.reporting.page import Findings, Side, card, report_files
 from textvae.reporting.pictures import Pictures, draw_pictures
-from textvae.reporting.probes import STEPS, probe_outputs
+from textvae.reporting.probes import STEPS, VARIATIONS, probe_outputs
 from textvae.store.versions import Version
 
 FIGURES = {
@@ -96,6 +97,35 @@ def test_probe_outputs_that_changed_are_marked(found: Findings) -> None:
     assert "<h2>Probe outputs</h2>" in page
     assert "the dog sings" in marked[0]
     assert found.candidate.probe_outputs.reconstructions[0] in marked[0]
+
+
+def test_variations_of_the_probes_stand_beside_those_of_the_champion(found: Findings) -> None:
+    """Each under the way in which its version makes them; a row without one has a dash."""
+    new = found.candidate.probe_outputs
+    assert (new.method, len(new.variations)) == ("draw", len(PROBES))
+    assert [len(texts) for texts in new.variations] == [VARIATIONS] * len(PROBES)
+    assert found.champion
+    old = new._replace(method="rephrase", variations=[["one <dog> runs"], *new.variations[1:]])
+    champion = found.champion._replace(probe_outputs=old)
+    page = report_files(found._replace(champion=champion))["index.html"].decode()
+    table = page.split("<h3>Variations</h3>")[1].split("</table>")[0]
+    assert "<th>candidate: draw</th><th>champion: rephrase</th>" in table
+    rows = re.findall("<tr([^>]*)>(.*?)</tr>", table)[1:]
+    cells = [re.findall("<td>(.*?)</td>", row) for _, row in rows]
+    assert len(cells) == VARIATIONS * len(PROBES)
+    assert cells[0] == [PROBES[0], html.escape(new.variations[0][0]), "one &lt;dog&gt; runs"]
+    assert cells[1] == ["", html.escape(new.variations[0][1]), "-"]
+    assert [kind for kind, _ in rows].count(" class=changed") == 2
+    alone = report_files(found._replace(champion=None))["index.html"].decode()
+    assert "<th>candidate: draw</th></tr>" in alone
+
+
+def test_a_page_has_the_figures_of_variations_where_there_are_some(found: Findings) -> None:
+    figures = {**FIGURES, "siblings": 1296, "variation_adequacy": 0.4567}
+    candidate = found.candidate._replace(figures=figures)
+    page = report_files(found._replace(candidate=candidate))["index.html"].decode()
+    assert "<td>adequacy of variations, nats a token</td><td>0.4567</td><td>-</td>" in page
+    assert "iBLEU" not in page
 
 
 def test_text_is_escaped(found: Findings) -> None:

@@ -177,3 +177,22 @@ def test_a_row_takes_a_slot_and_a_beam_as_many_as_it_is_wide() -> None:
     row = rows("any", 1)[0]
     beam = row._replace(options=Options(beam=5))
     assert (row.slots, beam.slots, beam._replace(targets=(7,)).slots) == (1, 5, 1)
+
+
+def test_a_row_with_a_prefix_writes_what_follows_it(decoder: ExactDecoder) -> None:
+    """Of what it would write itself, the row goes on as if there were none, in any company."""
+    for temperature in (0.0, 1.5):
+        free = [row._replace(seed=3) for row in rows("free", 12, temperature=temperature)]
+        alone = run(slots(decoder), free)
+        held = [
+            row._replace(prefix=tuple(alone["free", row.number].tokens[:4]), owner="held")
+            for row in free
+        ]
+        both = run(slots(decoder), [*held, *rows("any", 7, temperature=1.0)])
+        for row in held:
+            before, after = alone["free", row.number], both["held", row.number]
+            assert (after.tokens, after.log_prob) == (before.tokens, before.log_prob)
+        other = [row._replace(prefix=(9, 9, 9)) for row in held]
+        for found in run(slots(decoder), other).values():
+            assert found.tokens[:3] == [9, 9, 9]
+            assert len(found.tokens) > 3 or found.ended

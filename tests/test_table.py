@@ -229,3 +229,26 @@ def test_only_rows_about_the_likelihood_take_its_samples(done_plan: Plan) -> Non
     }
     assert samples == {LANGUAGE_MODEL: 2, "lm": 9, "plain": 9, "edit": 2}
     assert recipe_of(plan, Task("toy-corpus", LANGUAGE_MODEL, 1, 0.3)).model.dropout == 0.3
+
+
+def test_a_row_that_learns_from_groups_has_the_figures_of_its_variations(tmp_path: Path) -> None:
+    """Beside those of its draws, in a table of their own; the same recipe without siblings has
+    none."""
+    pairs = [(row.text, f"{row.text} , so") for row in sample(200, seed=1)]
+    rows = [
+        {"text": text, "group": str(number)} for number, pair in enumerate(pairs) for text in pair
+    ]
+    files.write_lines(tmp_path / "pairs.jsonl", map(json.dumps, rows))
+    names = (LANGUAGE_MODEL, "paraphrase", "paraphrase-without-siblings")
+    plan = plan_of(tmp_path / "table", tmp_path / "pairs.jsonl", rows=names, seeds=(0,))
+    page = make_table(plan, 1, Steps()).read_text(encoding="utf-8")
+    found = json.loads((plan.folder / "table.json").read_bytes())["corpora"]["pairs"]["rows"]
+    rephrased, drawn = (row["figures"] for row in found)
+    assert rephrased["variation_groups"]["mean"] >= 2
+    assert rephrased["siblings"]["mean"] > 100
+    assert {"variation_ibleu", "drawn_ibleu", "variation_adequacy"} <= set(rephrased)
+    assert not any(name.startswith("variation") for name in drawn)
+    section = page.split("Variations of held-out groups")[1].split("## Rows")[0]
+    assert "| iBLEU |" in section
+    assert "| paraphrase | 0 |" in section
+    assert "paraphrase-without-siblings" not in section

@@ -15,7 +15,7 @@ RADIUS_MAX = 10.0
 
 Prior = Literal["auto", "standard", "fitted"]
 PathShape = Literal["lerp", "slerp"]
-Method = Literal["auto", "rephrase", "draw"]
+Method = Literal["auto", "rephrase", "draw", "search"]
 
 PRIOR_DEFAULT: Prior = "auto"
 """The fitted prior where the version has one, else the standard one."""
@@ -27,8 +27,11 @@ METHOD_DEFAULT: Method = "auto"
 RADIUS_DEFAULT = 1.0
 """Draws of the posterior itself."""
 CANDIDATES_MAX = 64
-REPHRASE_CANDIDATES, DRAW_CANDIDATES = 4, 1
-"""Candidates for each variation wanted, where a request says nothing."""
+REPHRASE_CANDIDATES, DRAW_CANDIDATES, SEARCH_CANDIDATES = 4, 1, 8
+"""Candidates for each variation wanted, where a request says nothing; those of a search are its
+chains."""
+SEARCH_STEPS, SEARCH_STEPS_MAX = 16, 100
+"""Steps of a chain where a request says nothing, and the most of them."""
 CLOSENESS_DEFAULT = 0.5
 AXIS_MAX_NATS = 1000.0
 """The largest bound of adequacy and fluency, in nats a token."""
@@ -83,3 +86,109 @@ class Options(NamedTuple):
 
 
 GREEDY = Options()
+
+LOCKS_MAX = 100
+"""Words, spans, patterns and banned phrases of one request, of each kind."""
+LOCK_CHARACTERS_MAX = 1000
+"""Of one word, pattern or banned phrase."""
+
+
+class SentenceSpan(NamedTuple):
+    """A part of one sentence of a request, in characters of the sentence as it is sent."""
+
+    sentence: int
+    """Its number in the request, from 0."""
+    start: int
+    end: int
+    """The character after the last one."""
+
+
+class Constraints(NamedTuple):
+    """What every variation must hold: locks stand unchanged in it, each as often as in the
+    sentence."""
+
+    words: tuple[str, ...] = ()
+    """Words or phrases to lock wherever they stand; each sentence must have them."""
+    spans: tuple[SentenceSpan, ...] = ()
+    """Parts of the sentences to lock."""
+    patterns: tuple[str, ...] = ()
+    """Regular expressions in RE2's syntax; what they match is locked."""
+    slots: bool = True
+    """Lock names in braces, such as `{order_id}`."""
+    numbers: bool = False
+    """Lock words with digits, with their currency and unit; no other digit is written."""
+    capitalised: bool = False
+    """Lock words of two letters or more that begin in upper case, but for the first word."""
+    banned: tuple[str, ...] = ()
+    """Words or phrases that may not stand in a variation, in any case."""
+    characters_min: int = 0
+    """Fewest characters of a variation; 0: any."""
+    characters_max: int = 0
+    """Most characters of a variation; 0: any."""
+    keep_case: bool = False
+    """The first letter has its case in the sentence; no upper case where the sentence has none, and
+    no lower case where it has none."""
+    keep_final_punctuation: bool = False
+    """A variation ends with the punctuation of the sentence, or with none like it."""
+
+    @property
+    def bind_all(self) -> bool:
+        """Return whether they hold something for sentences without locks too."""
+        length = self.characters_min or self.characters_max
+        return bool(self.banned or length or self.keep_case or self.keep_final_punctuation)
+
+    def check(self, sentences: int, characters_max: int) -> None:
+        """Raise InputError unless every field is within its limits, which are `characters_max` for
+        lengths; locks that a sentence does not have are found with the sentence."""
+        for name in ("words", "spans", "patterns", "banned"):
+            check_within(f"constraints.{name}", len(getattr(self, name)), 0, LOCKS_MAX, name)
+        for name in ("words", "patterns", "banned"):
+            for number, text in enumerate(getattr(self, name)):
+                _check_text(f"constraints.{name}[{number}]", text)
+        for number, span in enumerate(self.spans):
+            field = f"constraints.spans[{number}].sentence"
+            check_within(field, span.sentence, 0, sentences - 1)
+        check_within("constraints.characters_min", self.characters_min, 0, characters_max)
+        check_within("constraints.characters_max", self.characters_max, 0, characters_max)
+        if 0 < self.characters_max < self.characters_min:
+            raise InputError(
+                "constraints.characters_max",
+                f"must be at least characters_min, {self.characters_min}, "
+                f"got {self.characters_max}; or leave it 0 for any",
+            )
+
+
+def _check_text(field: str, text: str) -> None:
+    """Raise InputError for an empty or overlong text."""
+    if not text.strip():
+        raise InputError(
+            field, "must not be empty; send at least one character that is not a space"
+        )
+    if len(text) > LOCK_CHARACTERS_MAX:
+        limit = f"must be at most {LOCK_CHARACTERS_MAX} characters, got {len(text)}"
+        raise InputError(field, f"{limit}; shorten it")
+
+
+NO_CONSTRAINTS = Constraints()
+
+
+def candidates_of(method: Method, candidates: int) -> int:
+    """Return the candidates for each variation: those asked for, or as many as the method needs; of
+    `auto` as many as it needs at least."""
+    defaults: dict[Method, int] = {"rephrase": REPHRASE_CANDIDATES, "search": SEARCH_CANDIDATES}
+    return candidates or defaults.get(method, DRAW_CANDIDATES)
+
+
+def check_search(method: Method, steps: int, candidates: int, options: Options) -> None:
+    """Raise InputError for what a search cannot, and for steps of what is no search."""
+    check_within("search_steps", steps, 0, SEARCH_STEPS_MAX)
+    if method != "search":
+        if steps:
+            limit = f"must be 0 without method search, got {steps}"
+            raise InputError("search_steps", f"{limit}; leave it unset")
+        return
+    if candidates == 1:
+        limit = "must not be 1 with method search, whose chains are judged by each other"
+        raise InputError("candidates", f"{limit}; leave it unset")
+    if options.beam > 1:
+        raise InputError("beam", "must be 0 with method search, which draws; leave it unset")

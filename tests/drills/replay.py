@@ -14,7 +14,7 @@ from typing import Any
 from tests import toys
 from tests.drills.line import Found, run_drill
 from tests.serving import serving
-from textvae.client import Client, Latents
+from textvae.client import Client, Constraints, Latents
 from textvae.client.recording import Exchange, differing
 from textvae.corpus.toy_grammar import sample
 from textvae.options import Options
@@ -45,17 +45,34 @@ def options(chance: random.Random) -> Options:
 
 def how_to_choose(chance: random.Random) -> dict[str, Any]:
     """A method and, where candidates are judged, how to choose among them."""
-    candidates = chance.randint(0, 3)
+    method, candidates = chance.choice(("auto", "draw", "search")), chance.randint(0, 3)
     choice: dict[str, Any] = {
-        "method": chance.choice(("auto", "draw")),
+        "method": method,
         "candidates": candidates,
         "closeness": chance.choice((0.0, 0.5, 1.0)),
     }
-    if candidates > 1:
+    if method == "search":
+        choice["candidates"] = chance.choice((2, 4))
+        choice["search_steps"] = chance.randint(1, 5)
+    if candidates > 1 or method == "search":
         choice["adequacy_min"] = chance.choice((0.0, 0.0, 0.5, 1.5))
         choice["fluency_max"] = chance.choice((None, None, 2.0))
         choice["novelty_min"] = chance.choice((0.0, 0.0, 0.3))
     return choice
+
+
+def constraints(chance: random.Random) -> Constraints:
+    """What variations of the grammar's sentences must hold; each has a word that begins with t."""
+    return Constraints(
+        patterns=chance.choice(((), (r"\bt\w+",), (r"[a-e]+\b", "o"))),
+        capitalised=chance.random() < 0.3,
+        numbers=chance.random() < 0.3,
+        banned=chance.choice(((), ("a", "is"))),
+        characters_min=chance.choice((0, 0, 12)),
+        characters_max=chance.choice((0, 0, 90)),
+        keep_case=chance.random() < 0.3,
+        keep_final_punctuation=chance.random() < 0.3,
+    )
 
 
 def request_all(client: Client, number: int, sentences: Sequence[str], mean: Latents) -> None:
@@ -78,6 +95,11 @@ def request_all(client: Client, number: int, sentences: Sequence[str], mean: Lat
             client.interpolate(ends, chance.randint(2, 9), path=path, **how)
         case 4:
             choice = how_to_choose(chance)
+            if how["options"].beam <= 1 and chance.random() < 0.6:
+                choice["constraints"] = constraints(chance)
+                some = [f"{one} {{slot_{number}}}" for one in some]
+            if choice["method"] == "search":
+                how["options"] = how["options"]._replace(beam=0, alternatives=0)
             client.paraphrase(some, chance.randint(1, 5), radius=2.0, **choice, **how)
         case 5:
             client.score(some, importance_samples=chance.randint(1, 5), seed=number)

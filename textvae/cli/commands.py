@@ -17,7 +17,7 @@ from textvae.client import Client, latent_files, recording
 from textvae.client.clients import TARGET, TIMEOUT_S
 from textvae.client.results import GeneratedSentence, Variations
 from textvae.errors import NotFoundError, TextVaeError
-from textvae.options import Options
+from textvae.options import Constraints, Options
 from textvae.pipes import discard_stdout, ignore_closed_pipes
 from textvae.proxies import proxy_between
 
@@ -134,6 +134,8 @@ def _paraphrase(client: Client, flags: argparse.Namespace) -> Answer:
         adequacy_min=flags.adequacy_min,
         fluency_max=flags.fluency_max,
         novelty_min=flags.novelty_min,
+        constraints=_constraints(flags),
+        search_steps=flags.search_steps,
         seed=flags.seed,
     )
     rows, missing = list[Row](), list[Row]()
@@ -149,6 +151,22 @@ def _paraphrase(client: Client, flags: argparse.Namespace) -> Answer:
     return Answer(rows, varied.facts, notes=notes)
 
 
+def _constraints(flags: argparse.Namespace) -> Constraints:
+    """Return what every variation must hold."""
+    return Constraints(
+        words=tuple(flags.lock),
+        patterns=tuple(flags.lock_pattern),
+        slots=not flags.free_slots,
+        numbers=flags.lock_numbers,
+        capitalised=flags.lock_capitalised,
+        banned=tuple(flags.ban),
+        characters_min=flags.characters_min,
+        characters_max=flags.characters_max,
+        keep_case=flags.keep_case,
+        keep_final_punctuation=flags.keep_final_punctuation,
+    )
+
+
 def _variation_rows(sentence: str, variations: Variations) -> list[Row]:
     """Return a row per variation, with its axes where it was judged."""
     judged: list[Row] = [axes._asdict() for axes in variations.axes]
@@ -158,10 +176,12 @@ def _variation_rows(sentence: str, variations: Variations) -> list[Row]:
         variations.distances,
         strict=True,
     )
-    return [
+    rows: list[Row] = [
         {"sentence": sentence, "distance": distance} | _row(variation) | axes
         for variation, axes, distance in columns
     ]
+    locks = [[lock._asdict() for lock in each] for each in variations.locks]
+    return [row | ({"locks": own} if own else {}) for row, own in zip(rows, locks, strict=True)]
 
 
 def _score(client: Client, flags: argparse.Namespace) -> Answer:

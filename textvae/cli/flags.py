@@ -17,6 +17,9 @@ from textvae.options import (
     RADIUS_MAX,
     REPHRASE_CANDIDATES,
     SCALE_DEFAULT,
+    SEARCH_CANDIDATES,
+    SEARCH_STEPS,
+    SEARCH_STEPS_MAX,
     Method,
     Options,
     PathShape,
@@ -91,32 +94,58 @@ def paraphrase(command: argparse.ArgumentParser) -> None:
         "--method",
         choices=get_args(Method),
         default=METHOD_DEFAULT,
-        help="auto: rephrase where the version learned from groups, else draw",
+        help="auto: rephrase where the version learned from groups, else draw; search takes time",
     )
     command.add_argument(
         "--candidates",
         type=int,
         default=0,
         help=f"drawn for each variation, 0 to {CANDIDATES_MAX}; from 2 on the best are chosen; "
-        f"0: {REPHRASE_CANDIDATES} to rephrase, {DRAW_CANDIDATES} to draw",
+        f"0: {REPHRASE_CANDIDATES} to rephrase, {DRAW_CANDIDATES} to draw, {SEARCH_CANDIDATES} to "
+        "search",
     )
     command.add_argument(
-        "--closeness",
-        type=float,
-        default=CLOSENESS_DEFAULT,
-        help="of the choice, 0, free of the sentence's words, to 1, faithful (default %(default)s)",
+        "--search-steps",
+        type=int,
+        default=0,
+        help=f"of --method search, 0 to {SEARCH_STEPS_MAX}; 0: {SEARCH_STEPS}",
     )
-    command.add_argument(
-        "--adequacy-min", type=float, default=0.0, help="least adequacy, nats a token; 0: any"
-    )
-    command.add_argument("--fluency-max", type=float, help="most fluency nats a token; unset: any")
-    command.add_argument(
-        "--novelty-min",
-        type=float,
-        default=0.0,
-        help="least share of new words and pairs of words, 0 to 1; 0: any",
-    )
+    _flag_choice(command)
+    _flag_constraints(command)
     _flag_options(command)
+
+
+def _flag_constraints(command: argparse.ArgumentParser) -> None:
+    """Add the flags of what every variation must hold."""
+    add = command.add_argument_group("what every variation must hold").add_argument
+    add(
+        "--lock",
+        action="append",
+        default=[],
+        metavar="WORDS",
+        help="keep these words as they are; each sentence must have them; may be repeated",
+    )
+    add(
+        "--lock-pattern",
+        action="append",
+        default=[],
+        metavar="REGEX",
+        help="keep what an RE2 pattern matches; may be repeated",
+    )
+    add("--lock-numbers", action="store_true", help="keep words with digits, write no others")
+    add("--lock-capitalised", action="store_true", help="keep capitalised words but the first")
+    add("--free-slots", action="store_true", help="do not keep names in braces, as {order_id}")
+    add(
+        "--ban",
+        action="append",
+        default=[],
+        metavar="WORDS",
+        help="never write these words; may be repeated",
+    )
+    add("--characters-min", type=int, default=0, help="fewest characters; 0: any")
+    add("--characters-max", type=int, default=0, help="most characters; 0: any")
+    add("--keep-case", action="store_true", help="upper and lower case as in the sentence")
+    add("--keep-final-punctuation", action="store_true", help="end as the sentence ends")
 
 
 def score(command: argparse.ArgumentParser) -> None:
@@ -134,6 +163,26 @@ def score(command: argparse.ArgumentParser) -> None:
 def replay(command: argparse.ArgumentParser) -> None:
     """Add the flags of replay."""
     command.add_argument("file", type=Path, help="file of --record")
+
+
+def _flag_choice(command: argparse.ArgumentParser) -> None:
+    """Add the flags that say which candidates are chosen."""
+    command.add_argument(
+        "--closeness",
+        type=float,
+        default=CLOSENESS_DEFAULT,
+        help="of the choice, 0, free of the sentence's words, to 1, faithful (default %(default)s)",
+    )
+    command.add_argument(
+        "--adequacy-min", type=float, default=0.0, help="least adequacy, nats a token; 0: any"
+    )
+    command.add_argument("--fluency-max", type=float, help="most fluency nats a token; unset: any")
+    command.add_argument(
+        "--novelty-min",
+        type=float,
+        default=0.0,
+        help="least share of new words and pairs of words, 0 to 1; 0: any",
+    )
 
 
 def _flag_sentences(command: argparse.ArgumentParser) -> None:

@@ -11,6 +11,6 @@ call. The errors are those of `textvae.errors`.
 from textvae import v1  # noqa: F401 - first, for it says what to install where that is missing
 from textvae.client.clients import AsyncClient, Client
 from textvae.client.results import Latents
-from textvae.options import Options
+from textvae.options import Constraints, Options, SentenceSpan
 
-__all__ = ["AsyncClient", "Client", "Latents", "Options"]
+__all__ = ["AsyncClient", "Client", "Constraints", "Latents", "Options", "SentenceSpan"]

@@ -15,18 +15,21 @@ from textvae.client.messages import (
     LIMITS,
     CallProtocol,
     CallRequest,
+    check_spans,
+    constraints_message,
     endpoint,
     facts_of,
     generated_sentences_of,
     in_chunks,
+    in_chunks_of_rows,
     latents_of,
     list_of,
     message,
+    name_of,
     number_of,
     options_message,
     rows_message,
     sentences_of,
-    token_counts,
     variations_of,
 )
 from textvae.client.results import (
@@ -41,16 +44,18 @@ from textvae.client.results import (
 from textvae.errors import InputError
 from textvae.options import (
     CLOSENESS_DEFAULT,
-    DRAW_CANDIDATES,
     GREEDY,
     IMPORTANCE_SAMPLES_DEFAULT,
     METHOD_DEFAULT,
+    NO_CONSTRAINTS,
     PATH_DEFAULT,
     PRIOR_DEFAULT,
     RADIUS_DEFAULT,
-    REPHRASE_CANDIDATES,
     SCALE_DEFAULT,
+    Constraints,
+    Method,
     Options,
+    candidates_of,
 )
 from textvae.v1 import textvae_pb2 as pb
 
@@ -63,6 +68,7 @@ _METHODS = {
     "auto": pb.METHOD_UNSPECIFIED,
     "rephrase": pb.METHOD_REPHRASE,
     "draw": pb.METHOD_DRAW,
+    "search": pb.METHOD_SEARCH,
 }
 _PATHS = {"lerp": pb.PATH_LERP, "slerp": pb.PATH_SLERP}
 
@@ -165,7 +171,7 @@ def sample(
     return SampleResult(
         generated_sentences_of(part.sentences for part in parts),
         latents_of(part.latents for part in parts),
-        pb.Prior.Name(parts[0].prior).removeprefix("PRIOR_").lower(),
+        name_of("PRIOR", parts[0].prior),
         facts_of(parts),
     )
 
@@ -206,22 +212,23 @@ def paraphrase(
     radius: float = RADIUS_DEFAULT,
     distinct: bool = False,
     options: Options = GREEDY,
-    method: str = METHOD_DEFAULT,
+    method: Method = METHOD_DEFAULT,
     candidates: int = 0,
     closeness: float = CLOSENESS_DEFAULT,
     adequacy_min: float = 0.0,
     fluency_max: float | None = None,
     novelty_min: float = 0.0,
+    constraints: Constraints = NO_CONSTRAINTS,
+    search_steps: int = 0,
     seed: int | None = None,
     first_index: int = 0,
 ) -> CallProtocol[ParaphraseResult]:
     """Return `count` variations of each sentence, or fewer and the reasons why.
 
-    `method`: rephrase, draw, or auto for what the version learned. `candidates` are drawn for each
-    variation and judged (0: as many as the method needs); `closeness` chooses among them, from 0,
-    free of the sentence's words, to 1, faithful; the bounds are of their axes.
+    `closeness` chooses among `candidates`, from 0, free, to 1, faithful; `constraints` always hold.
     """
     texts = sentences_of("sentences", sentences)
+    check_spans(constraints, len(texts))
 
     def request(start: int, end: int) -> pb.ParaphraseRequest:
         return message(
@@ -237,23 +244,21 @@ def paraphrase(
             adequacy_min=adequacy_min,
             fluency_max=fluency_max,
             novelty_min=novelty_min,
+            constraints=constraints_message(constraints, start, end),
+            search_steps=search_steps,
             seed=seed,
             first_index=first_index + start,
         )
 
-    limits = (yield LIMITS).limits
     rows = _rows_a_sentence(count, options, method, candidates)
-    size = min(limits.sentences_max, limits.rows_max // rows)
-    costs = [rows * tokens for tokens in token_counts(texts, limits.tokens_max)]
-    parts = yield from in_chunks("Paraphrase", request, len(texts), size, costs)
-    variations = [variations_of(result) for part in parts for result in part.results]
-    made_by = pb.Method.Name(parts[0].method).removeprefix("METHOD_").lower()
-    return ParaphraseResult(variations, made_by, facts_of(parts))
+    parts = yield from in_chunks_of_rows("Paraphrase", request, texts, rows)
+    variations = [variations_of(each) for part in parts for each in part.results]
+    return ParaphraseResult(variations, name_of("METHOD", parts[0].method), facts_of(parts))
 
 
-def _rows_a_sentence(count: int, options: Options, method: str, candidates: int) -> int:
+def _rows_a_sentence(count: int, options: Options, method: Method, candidates: int) -> int:
     """Return the rows of the decoder that the variations of a sentence may need."""
-    most = candidates or (DRAW_CANDIDATES if method == "draw" else REPHRASE_CANDIDATES)
+    most = candidates_of("rephrase" if method == "auto" else method, candidates)
     return max(count, 1) * options.slots * max(most, 1)
 
 
@@ -276,11 +281,8 @@ def score(
             first_index=first_index + start,
         )
 
-    limits = (yield LIMITS).limits
-    size = min(limits.sentences_max, limits.rows_max // max(importance_samples, 1))
-    tokens = token_counts(texts, limits.tokens_max)
-    costs = [importance_samples * count for count in tokens]
-    parts = yield from in_chunks("Score", request, len(texts), size, costs)
+    rows = max(importance_samples, 1)
+    parts = yield from in_chunks_of_rows("Score", request, texts, rows)
     scores = [score for part in parts for score in part.scores]
     return ScoreResult(
         np.array([score.reconstruction_nats for score in scores]),

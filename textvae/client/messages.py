@@ -7,9 +7,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from google.protobuf.message import Message
 
-from textvae.client.results import Axes, Facts, GeneratedSentence, Latents, Variations
+from textvae.client.results import Axes, Facts, GeneratedSentence, Latents, Lock, Variations
 from textvae.errors import InputError, VersionError
-from textvae.options import Options
+from textvae.options import Constraints, Options
+from textvae.ranges import check_within
 from textvae.v1 import model_pb2
 from textvae.v1 import textvae_pb2 as pb
 from textvae.wire import latents_message
@@ -24,6 +25,8 @@ STARTS_MAX = 3
 
 _ITEM = re.compile(r"(?P<list>\w+)\[(?P<number>\d+)\](?P<rest>.*)")
 """A field that is an item of a list, as in sentences[3]."""
+_SENTENCE = re.compile(r"(?P<list>sentences)\[(?P<number>\d+)\](?P<rest>)")
+"""A sentence that an error speaks of."""
 
 Result = TypeVar("Result")
 Kind = TypeVar("Kind", bound=Message)
@@ -78,6 +81,16 @@ def in_chunks(
     return parts
 
 
+def in_chunks_of_rows(
+    method: str, request: Callable[[int, int], Any], texts: Sequence[str], rows: int
+) -> CallProtocol[list[Any]]:
+    """Return the responses of requests for sentences, each of which needs so many rows."""
+    limits = (yield LIMITS).limits
+    size = min(limits.sentences_max, limits.rows_max // rows)
+    costs = [rows * tokens for tokens in token_counts(texts, limits.tokens_max)]
+    return (yield from in_chunks(method, request, len(texts), size, costs))
+
+
 def _bounds(count: int, size: int, costs: Sequence[int]) -> list[tuple[int, int]]:
     """Return start and end of each chunk."""
     bounds, start, cost = list[tuple[int, int]](), 0, 0
@@ -98,10 +111,13 @@ def token_counts(sentences: Sequence[str], tokens_max: int) -> list[int]:
 
 def _renumbered(error: InputError, start: int) -> InputError:
     """Return the error about an item of a chunk as one about the item of the whole input."""
+
+    def renumbered(item: re.Match[str]) -> str:
+        return f"{item['list']}[{start + int(item['number'])}]{item['rest']}"
+
+    problem = _SENTENCE.sub(renumbered, error.problem)
     item = _ITEM.fullmatch(error.field)
-    if item is None:
-        return error
-    return InputError(f"{item['list']}[{start + int(item['number'])}]{item['rest']}", error.problem)
+    return InputError(renumbered(item) if item else error.field, problem)
 
 
 def message(kind: type[Kind], **fields: Any) -> Kind:
@@ -148,11 +164,26 @@ def check_text(field: str, value: Any) -> None:
         raise InputError(field, problem) from None
 
 
+def check_spans(constraints: Constraints, sentences: int) -> None:
+    """Raise InputError for a string among lists, and for a span of no sentence of the call."""
+    for name in ("words", "patterns", "banned"):
+        list_of(f"constraints.{name}", getattr(constraints, name))
+    for number, span in enumerate(constraints.spans):
+        field = f"constraints.spans[{number}].sentence"
+        check_within(field, span.sentence, 0, sentences - 1)
+
+
 def number_of(field: str, name: str, numbers: Mapping[str, int]) -> int:
     """Return the enum number of a name."""
     if name not in numbers:
         raise InputError(field, f"must be one of {', '.join(numbers)}, got {name!r}")
     return numbers[name]
+
+
+def name_of(enum: str, number: int) -> str:
+    """Return the name of an enum's number as the client says it."""
+    kinds = {"METHOD": pb.Method, "PRIOR": pb.Prior}
+    return str(kinds[enum].Name(number)).removeprefix(f"{enum}_").lower()  # type: ignore[arg-type]
 
 
 def options_message(options: Options) -> pb.Options:
@@ -220,7 +251,21 @@ def variations_of(message: pb.Variations) -> Variations:
         ],
         [reason.removeprefix("MISSING_REASON_").lower() for reason in reasons],
         message.source_fluency,
+        [
+            [Lock(lock.text, lock.start, lock.end) for lock in each.locks]
+            for each in message.variations
+        ],
     )
+
+
+def constraints_message(constraints: Constraints, start: int, end: int) -> pb.Constraints:
+    """Build the constraints of the sentences from `start` to `end`, numbered from `start`."""
+    spans = [
+        message(pb.SentenceSpan, **span._replace(sentence=span.sentence - start)._asdict())
+        for span in constraints.spans
+        if start <= span.sentence < end
+    ]
+    return message(pb.Constraints, **(constraints._asdict() | {"spans": spans}))
 
 
 def facts_of(parts: Sequence[Any]) -> Facts:

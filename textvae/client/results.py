@@ -91,6 +91,15 @@ class Axes(NamedTuple):
     """Share of its pairs of adjacent words that the sentence does not have, 0 to 1."""
 
 
+class Lock(NamedTuple):
+    """A lock in a variation, in characters."""
+
+    text: str
+    start: int
+    end: int
+    """The character after its last one."""
+
+
 class Variations(NamedTuple):
     """The variations of one sentence: the best first or, not judged, the nearest latent first."""
 
@@ -101,10 +110,12 @@ class Variations(NamedTuple):
     axes: list[Axes]
     """A row per variation; empty where they are not judged."""
     missing: list[str]
-    """Why variations are missing, one for each: copy, repeat, not_adequate, not_fluent, not_novel
-    or length."""
+    """Why variations are missing, one for each: copy, repeat, not_adequate, not_fluent, not_novel,
+    length, lock_unmet or budget."""
     source_fluency: float
     """Nats a token of the sentence itself under the language model; 0 where nothing is judged."""
+    locks: list[list[Lock]]
+    """Of each variation where the locks of the sentence stand in it, in the sentence's order."""
 
 
 class ParaphraseResult(NamedTuple):

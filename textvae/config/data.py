@@ -47,6 +47,8 @@ class DataConfig:
     """Column or key of the label; empty: `label` where a file has it."""
     group_column: str = ""
     """Column or key of the group that must stay on one side; empty: `group` where a file has it."""
+    label_is_group: bool = False
+    """A label is the group too, and no other is read; the split is by sentences, not by labels."""
     characters_max: int = 1000
     """Longest sentence that is kept, in characters after normalization."""
     words_max: int = 0
@@ -79,6 +81,12 @@ class DataConfig:
         check_settings(self, "data", ("words_max", "bad_files_max", "drift_spans"), 0)
         check_settings(self, "data", ("valid_share", "test_share"), 0, 0.5)
         check_settings(self, "data", ("bad_share_max",), 0, 1)
+        if self.label_is_group and self.group_column:
+            raise InputError(
+                "data.label_is_group",
+                f"must be false where data.group_column is set, got {self.group_column!r}; "
+                "leave one of the two out",
+            )
 
     @property
     def separator(self) -> str:

@@ -12,6 +12,11 @@ KL_NATS_MIN = 1.0
 INFORMED_SHARE_MIN = 0.5
 SHUFFLE_NATS_MIN = 1.0
 DISTINCT_SHARE_MIN = 0.5
+ADEQUACY_MIN = 0.1
+
+# How candidates are drawn whose variations are measured: of how many one is chosen, how far from
+# the posterior mean in its deviations, and at which temperature.
+CANDIDATES, CANDIDATES_RADIUS, CANDIDATES_TEMPERATURE = 16, 0.7, 0.2
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class EvaluationConfig:
     """Training sentences that the fitted prior is learned from."""
     path_pairs: int = 100
     """Pairs of held-out sentences whose paths are checked for invalid decodes."""
+    groups: int = 100
+    """Held-out groups, of sentences that say the same, whose variations are measured; 0: none."""
     generation_sentences: int = 0
     """Samples, and as many of the language model, that generation is scored on; 0: no scores."""
     judge_steps: int = 3000
@@ -46,7 +53,7 @@ class EvaluationConfig:
         counts = ("importance_samples", "prior_components", "prior_sentences", "judge_steps")
         check_settings(self, "evaluation", (*counts, "path_pairs"), 1)
         check_settings(self, "evaluation", ("prior_draws",), 1, 1024)
-        check_settings(self, "evaluation", ("sentences", "generation_sentences"), 0)
+        check_settings(self, "evaluation", ("sentences", "generation_sentences", "groups"), 0)
         check_settings(self, "evaluation", ("sealed_share",), 0, 0.5)
         check_settings(self, "evaluation", ("seed",), 0, SEED_MAX)
 
@@ -67,6 +74,12 @@ class GateConfig:
     """Floor of the distinct share of greedy decodes of prior draws."""
     reconstruction_bleu_min: float = 0.0
     """Floor of the BLEU of reconstructions, 0 to 100; 0 for no floor."""
+    adequacy_min: float = ADEQUACY_MIN
+    """Floor of the adequacy of variations, in nats a token, where a version learned from groups."""
+    groups: int = 1000
+    """Held-out groups to compare the nats of siblings on, oldest spans first, by hash; 0: none."""
+    sibling_worse_share_max: float = 0.03
+    """Share of the champion's nats of siblings by which the paired 95 % bound may be worse."""
     canaries: tuple[Path, ...] = ()
     """Files of sentences, one per line, that a version must generate neither unprompted nor from
     their first half."""
@@ -82,6 +95,7 @@ class GateConfig:
     def __post_init__(self) -> None:
         """Raise InputError for a floor that every figure passes or none."""
         floors = ("kl_nats_min", "informed_share_min", "shuffle_nats_min", "distinct_min")
-        check_settings(self, "gate", (*floors, "worse_share_max"), -math.inf)
+        check_settings(self, "gate", (*floors, "adequacy_min"), -math.inf)
+        check_settings(self, "gate", ("worse_share_max", "sibling_worse_share_max"), -math.inf)
         check_settings(self, "gate", ("reconstruction_bleu_min",), 0, 100)
-        check_settings(self, "gate", ("sentences", "champion_days_max"), 0)
+        check_settings(self, "gate", ("sentences", "champion_days_max", "groups"), 0)

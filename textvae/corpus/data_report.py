@@ -1,7 +1,7 @@
 """The data report: what an ingest read, kept and dropped, as numbers and as lines of text."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from textvae.corpus.data_drift import drift_lines
+from textvae.corpus.group_report import group_figures, group_lines, groups_of_repeats
 from textvae.corpus.quarantine import QUARANTINE, QuarantinedRow
 from textvae.corpus.readers import SkippedRow
 from textvae.corpus.split import SIDES, Side
@@ -33,6 +34,8 @@ class Tally:
     """Sentences that were on another side already, by the side they were dropped from."""
     near: Counter[str] = field(default_factory=Counter)
     """Sentences with a near-duplicate on any side, by their own side."""
+    repeated: set[str] = field(default_factory=set)
+    """Groups of the sentences that were dropped as repeats or near-duplicates."""
     aside: list[QuarantinedRow] = field(default_factory=list)
     """Broken rows, which are dropped too, and broken files, whose rows are not counted."""
     empty: list[str] = field(default_factory=list)
@@ -46,11 +49,15 @@ class Tally:
             self.aside.append(QuarantinedRow(path.name, row.line, row.reason, row.broken))
 
 
-def report_of(tally: Tally, kept: Mapping[Side, Sequence[Sentence]]) -> dict[str, Any]:
+def report_of(
+    tally: Tally, kept: Mapping[Side, Sequence[Sentence]], known_groups: Set[str] = frozenset()
+) -> dict[str, Any]:
     """Return the report as JSON values; lengths are words of the kept sentences.
 
+    `known_groups` are those of earlier spans.
     read = kept + dropped + duplicates + overlap + near_duplicates, each the sum of its parts.
     """
+    groups = {row.group for side in SIDES for row in kept[side] if row.group}
     return {
         **contents_of(kept),
         "read": tally.read,
@@ -66,6 +73,8 @@ def report_of(tally: Tally, kept: Mapping[Side, Sequence[Sentence]]) -> dict[str
             "rows": sum(one.line > 0 for one in tally.aside),
             "files": {one.file: one.reason for one in tally.aside if not one.line},
         },
+        "groups_known": len(groups & known_groups),
+        "groups_of_repeats": groups_of_repeats(kept, tally.repeated - known_groups),
     }
 
 
@@ -79,6 +88,7 @@ def contents_of(kept: Mapping[Side, Sequence[Sentence]]) -> dict[str, Any]:
         "characters": _lengths([len(sentence.text) for sentence in sentences]),
         "labels": dict(labels.most_common(LABELS_MAX)),
         "labels_distinct": len(labels),
+        "groups": group_figures(kept),
     }
 
 
@@ -123,7 +133,7 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
     if most:
         labels = ", ".join(f"{label} {count:,}" for label, count in most)
         lines.append(f"labels         {report['labels_distinct']:>9,}   {labels}")
-    return lines + drift_lines(report.get("drift"))
+    return lines + group_lines(report) + drift_lines(report.get("drift"))
 
 
 def _by_side(counts: Mapping[str, int]) -> str:

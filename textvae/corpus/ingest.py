@@ -12,7 +12,14 @@ from textvae.corpus.data_drift import drift_from_last
 from textvae.corpus.data_report import Tally, report_of
 from textvae.corpus.filters import Filter, Letters, near_key
 from textvae.corpus.forget import finish_forgetting
-from textvae.corpus.inputs import Input, find_inputs, known_records, named_paths, reading_settings
+from textvae.corpus.inputs import (
+    Input,
+    find_inputs,
+    known_records,
+    named_paths,
+    read_with_other_groups,
+    reading_settings,
+)
 from textvae.corpus.quarantine import QuarantinedRow, check_limits, quarantine_lines
 from textvae.corpus.readers import SUFFIXES, EmptyFileError, SkippedRow, read_numbered
 from textvae.corpus.spans import ASIDE, Span, list_spans, load_spans, write_span
@@ -55,6 +62,12 @@ def ingest(config: DataConfig, spans: Path) -> Span | None:
         new = [file for file in inputs if file.record(settings) not in known]
         if not new:
             return None
+        if again := read_with_other_groups(new, known, settings):
+            logger.warning(
+                "%d of the files were ingested before with other groups, which their sentences "
+                "keep; ingest into a new folder store.spans for the groups of these settings",
+                len(again),
+            )
         records = [file.record(settings) for file in new]
         return _ingest_files(new, config, spans, {"inputs": records})
 
@@ -66,15 +79,18 @@ def _ingest_files(
     tally, forgotten = Tally(), read_tombstones(spans).sentences
     sentences = _read(new, config, Filter(config, forgotten), tally)
     check_limits(tally.aside, tally.read, config, named_paths(config))
-    earlier = _sides_by_text(spans)
+    earlier, known_groups = _sides_by_text(spans)
     kept = _deduplicate(sentences, dict(earlier), tally, near=config.near_duplicates)
-    report = report_of(tally, kept)
+    report = report_of(tally, kept, known_groups)
     # A broken row cannot be searched for text that must not be stored.
     quarantine = quarantine_lines(
         tally.aside, texts=not (forgotten or config.pii or config.blocklist)
     )
     if any(kept.values()):
         _check_sides(config, kept, earlier)
+        if config.label_is_group and not report["groups"]["groups"]:
+            column = config.label_column or "label"
+            logger.warning("data.label_is_group is on, but no new row has a label: %r", column)
         report["drift"] = drift_from_last(kept, spans, config.drift_spans)
         return write_span(spans, kept, report, facts, quarantine)
     if not earlier:
@@ -89,16 +105,18 @@ def _ingest_files(
     return write_span(spans / ASIDE, kept, report, facts, quarantine) if tally.aside else None
 
 
-def _sides_by_text(spans: Path) -> dict[str, Side]:
-    """Return the side of every sentence of the corpus, by its text."""
+def _sides_by_text(spans: Path) -> tuple[dict[str, Side], set[str]]:
+    """Return the side of every sentence of the corpus, by its text, and the corpus' groups."""
+    sides: dict[str, Side] = {}
+    groups: set[str] = set()
     if not list_spans(spans):
-        return {}
+        return sides, groups
     corpus = load_spans(spans)
-    return {
-        sentence.text: side
-        for side, sentences in zip(SIDES, (corpus.train, corpus.valid, corpus.test), strict=True)
-        for sentence in sentences
-    }
+    for side, sentences in zip(SIDES, (corpus.train, corpus.valid, corpus.test), strict=True):
+        for sentence in sentences:
+            sides[sentence.text] = side
+            groups.add(sentence.group)
+    return sides, groups - {""}
 
 
 def _read(
@@ -117,7 +135,8 @@ def _read(
             if isinstance(result, SkippedRow):
                 tally.drop(file.path, result)
                 continue
-            key = result.group or result.text
+            # Labels that are groups have sentences on all sides.
+            key = result.text if config.label_is_group else result.group or result.text
             sentences[file.side or side_of(key, valid_share, test_share)].append(result)
     return sentences
 
@@ -157,11 +176,13 @@ def _deduplicate(
             if sentence.text in sides:
                 counts = tally.duplicates if sides[sentence.text] == side else tally.overlap
                 counts[side] += 1
+                tally.repeated.add(sentence.group)
                 continue
             if near:
                 key = near_key(sentence.text, letters)
                 if key in keys:
                     tally.near[side] += 1
+                    tally.repeated.add(sentence.group)
                     continue
                 keys.add(key)
             sides[sentence.text] = side

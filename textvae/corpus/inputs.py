@@ -1,6 +1,6 @@
 """The input files of an ingest, and which of them were read before."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,9 @@ from textvae.errors import NotFoundError
 PATHS = ("inputs", "train", "valid", "test")
 # The sentences of a file do not depend on these.
 LIMITS = ("bad_share_max", "bad_files_max", "drift_spans")
-FILTERS = ("blocklist", "pii", "near_duplicates")
+# Left out of a record while they are off, so that records from before they existed stay equal.
+SWITCHES = ("blocklist", "pii", "near_duplicates", "label_is_group")
+GROUPS = ("group_column", "label_is_group")
 
 
 class Input(NamedTuple):
@@ -71,12 +73,12 @@ def known_records(spans: Path) -> list[dict[str, Any]]:
 
 
 def reading_settings(config: DataConfig) -> dict[str, Any]:
-    """Return the settings that decide what a file gives, without the filters that are off."""
+    """Return the settings that decide what a file gives, without the switches that are off."""
     values = asdict(config)
     settings = {
         name: value
         for name, value in values.items()
-        if name not in (*PATHS, *LIMITS) and (value or name not in FILTERS)
+        if name not in (*PATHS, *LIMITS) and (value or name not in SWITCHES)
     }
     if config.blocklist:
         settings["blocklist"] = [_sha256(path) for path in config.blocklist]
@@ -84,6 +86,18 @@ def reading_settings(config: DataConfig) -> dict[str, Any]:
         # Records from before this setting stay equal.
         del settings["delimiter"]
     return settings
+
+
+def read_with_other_groups(
+    new: Sequence[Input], known: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]
+) -> list[Input]:
+    """Return those of the inputs that were read before, but with other groups."""
+    before = {
+        record["sha256"]
+        for record in known
+        if any(record["settings"].get(name) != settings.get(name) for name in GROUPS)
+    }
+    return [file for file in new if file.sha256 and file.sha256 in before]
 
 
 def named_paths(config: DataConfig) -> str:

@@ -99,9 +99,9 @@ def _sentence(found: Row, line: int, config: DataConfig) -> Sentence | SkippedRo
     problem = _problem(text, config)
     if problem:
         return SkippedRow(problem, line)
-    label = row.get(config.label_column or "label")
-    group = row.get(config.group_column or "group")
-    return Sentence(text, _tag(label), _tag(group))
+    label = _tag(row.get(config.label_column or "label"))
+    group = label if config.label_is_group else _tag(row.get(config.group_column or "group"))
+    return Sentence(text, label, group)
 
 
 def _broken_row(reason: str, line: int, row: dict[str, Any] | str) -> SkippedRow:

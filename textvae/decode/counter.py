@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     LATENT = 0
     TOKEN = 1
     COMPONENT = 2
+    EDIT = 3
 
 
 class CounterFunctions(Protocol):

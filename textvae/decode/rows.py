@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from textvae.decode.beam import Hypothesis
+from textvae.decode.constraint import Constraint
 from textvae.options import GREEDY, Options
 
 BEGIN = 1
@@ -32,6 +33,11 @@ class Row(NamedTuple):
     """Token ids to score instead of generating; the end is scored too."""
     begin: int = BEGIN
     """The token that the first step reads; it is none of the sentence's."""
+    constraint: Constraint | None = None
+    """What the sentence must hold; for a row of one slot that generates."""
+
+    prefix: tuple[int, ...] = ()
+    """Token ids that the sentence begins with; what follows them is generated. No beam has one."""
 
     @property
     def slots(self) -> int:

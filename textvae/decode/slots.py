@@ -5,6 +5,7 @@ wanted. The batch is as many rows as the next bucket holds; what a row generates
 latent, options and address alone (see `model/exact.py` and `decode/counter.py`).
 """
 
+import functools
 from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from textvae.decode.beam import Beam, Hypothesis
+from textvae.decode.constrained_row import ConstrainedRow
 from textvae.decode.counter import Purpose, uniforms
 from textvae.decode.native import DecodeFunctions
 from textvae.decode.pick import Picking, log_sums, pick
@@ -32,6 +34,14 @@ class _RunningRow:
         self.tokens = list(hypothesis.tokens) if hypothesis else []
         self.log_prob = hypothesis.log_prob if hypothesis else 0.0
         self.batch_rows = 0
+        held = row.constraint
+        self.constrained = ConstrainedRow(held, row.tokens_max) if held else None
+        self.begins_again = False
+
+    def begin_again(self) -> Row:
+        """Forget all tokens; return the row."""
+        self.tokens, self.log_prob, self.begins_again = [], 0.0, False
+        return self.row
 
 
 class _Columns(NamedTuple):
@@ -97,17 +107,24 @@ class Slots:
             return
         slots = [row.slots for row in rows]
         assert self.running + sum(slots) <= self.capacity, f"{sum(slots)} are too many to join"
-        latents = torch.from_numpy(np.stack([row.latent for row in rows]))
-        state = self.decoder.start(pad_rows(latents, bucket_of(len(rows), self.buckets)))
-        owner = torch.arange(len(rows)).repeat_interleave(torch.tensor(slots))
-        self._state = self._gather_state().append(state.select(owner))
-        self._columns = None
+        joining: list[_RunningRow] = []
         for row in rows:
             if row.slots == 1:
-                self._rows.append(_RunningRow(row))
+                joining.append(_RunningRow(row))
             else:
+                assert row.constraint is None, "a beam holds no constraint"
                 beam = Beam(row.slots, row.tokens_max, self.special.end)
-                self._rows += [_RunningRow(row, beam, each) for each in beam.first()]
+                joining += [_RunningRow(row, beam, each) for each in beam.first()]
+        self._join(rows, joining)
+
+    def _join(self, rows: Sequence[Row], joining: list[_RunningRow]) -> None:
+        """Let rows join from their first step, each with its slots, in the same order."""
+        latents = torch.from_numpy(np.stack([row.latent for row in rows]))
+        state = self.decoder.start(pad_rows(latents, bucket_of(len(rows), self.buckets)))
+        owner = torch.arange(len(rows)).repeat_interleave(torch.tensor([r.slots for r in rows]))
+        self._state = self._gather_state().append(state.select(owner))
+        self._columns = None
+        self._rows += joining
 
     def drop(self, is_unwanted: Callable[[Hashable], bool]) -> None:
         """Free the slots of the owners that `is_unwanted`."""
@@ -130,10 +147,18 @@ class Slots:
         self._state = state if size == count else state.select(slice(count))
         logits = logits[:count]
         sums = log_sums(logits, self.library)
+        constrained = [index for index, row in enumerate(self._rows) if row.constrained]
+        before = logits[constrained].numpy()  # what a lock forces may be forbidden to others
         self._forbid(logits)
         tokens = self._choose(logits)
-        nats = logits.numpy()[np.arange(count), tokens] - sums
-        return self._advance(tokens.tolist(), nats.tolist(), logits, torch.from_numpy(sums))
+        again = [row for row in self._rows if row.begins_again]
+        chosen = logits.numpy()[np.arange(count), tokens]
+        chosen[constrained] = before[np.arange(len(constrained)), tokens[constrained]]
+        nats = (chosen - sums).tolist()
+        finished = self._advance(tokens.tolist(), nats, logits, torch.from_numpy(sums))
+        if again:
+            self._join([row.begin_again() for row in again], again)
+        return finished
 
     def _forbid(self, logits: Tensor) -> None:
         """(running, vocab), in place: -infinity where a row may not generate the token."""
@@ -142,7 +167,7 @@ class Slots:
             ngram = row.row.options.no_repeat
             if not row.tokens:  # a sentence has at least one token
                 logits[index, self.special.end] = -torch.inf
-            elif ngram:
+            elif ngram and row.row.targets is None:
                 logits[index, repeated_ngram_ends(row.tokens, ngram)] = -torch.inf
 
     def _choose(self, logits: Tensor) -> np.ndarray:
@@ -162,7 +187,19 @@ class Slots:
         for index, row in enumerate(self._rows):
             if row.row.targets is not None:
                 tokens[index] = [*row.row.targets, self.special.end][len(row.tokens)]
+            elif len(row.tokens) < len(row.row.prefix):
+                tokens[index] = row.row.prefix[len(row.tokens)]
+            elif row.constrained:
+                one = Picking(*(column[[index]] for column in picking)), numbers[[index]]
+                choose = functools.partial(self._pick_one, *one)
+                token = row.constrained.choose(logits[index].numpy(), int(tokens[index]), choose)
+                row.begins_again = token is None
+                tokens[index] = self.special.end if token is None else token
         return tokens
+
+    def _pick_one(self, picking: Picking, number: np.ndarray, logits: np.ndarray) -> int:
+        """(vocab,) -> the token that one row picks."""
+        return int(pick(torch.from_numpy(logits)[None], picking, number, self.library)[0])
 
     def _advance(
         self, tokens: list[int], nats: list[float], logits: Tensor, sums: Tensor
@@ -176,7 +213,9 @@ class Slots:
             slots = row.row.slots
             for each in self._rows[index : index + slots]:
                 each.batch_rows = max(each.batch_rows, count)
-            if row.beam is None:
+            if row.begins_again:
+                ended, successors = None, []
+            elif row.beam is None:
                 ended = self._append(row, tokens[index], nats[index])
                 successors = [] if ended else [(index, row)]
             else:

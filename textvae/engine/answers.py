@@ -20,6 +20,26 @@ class GeneratedSentence(NamedTuple):
     """The beam's other sentences, the best first."""
 
 
+class Axes(NamedTuple):
+    """What a candidate is judged by."""
+
+    adequacy: float
+    """Nats a token by which source and candidate make each other likelier than the language model
+    does: the mean of both directions (Li et al. 2016); 0 where neither says anything of the other,
+    and never less."""
+    fluency: float
+    """Nats a token, the end counted, under the language model; lower is more fluent."""
+    new_words: float
+    """Share of its words that the source does not have, 0 to 1."""
+    new_bigrams: float
+    """Share of its pairs of adjacent words, both ends counted, that the source does not have."""
+
+    @property
+    def novelty(self) -> float:
+        """Return the mean of the two shares."""
+        return (self.new_words + self.new_bigrams) / 2
+
+
 class Reply(NamedTuple):
     """A result and the facts that replay and explain it."""
 

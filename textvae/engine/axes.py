@@ -5,35 +5,30 @@ as a sentence, novelty how little of the source it repeats. A copy is as adequat
 novel; a sentence about something else is novel and not adequate.
 """
 
-from collections import Counter
 from collections.abc import Generator
 from typing import NamedTuple
 
 import numpy as np
 
 from textvae.decode.rows import FinishedRow, Row
+from textvae.engine.answers import Axes
 from textvae.engine.load import LoadedVersion
+from textvae.text.ngrams import ngrams
 from textvae.text.sentence import normalise
 
+Pair = tuple[int, tuple[int, ...]]
+"""The number of a source and the tokens of a candidate of it."""
 
-class Axes(NamedTuple):
-    """What a candidate is judged by."""
 
-    adequacy: float
-    """Nats a token by which source and candidate make each other likelier than the language model
-    does: the mean of both directions (Li et al. 2016); 0 where neither says anything of the other,
-    and never less."""
-    fluency: float
-    """Nats a token, the end counted, under the language model; lower is more fluent."""
-    new_words: float
-    """Share of its words that the source does not have, 0 to 1."""
-    new_bigrams: float
-    """Share of its pairs of adjacent words, both ends counted, that the source does not have."""
+class Sources(NamedTuple):
+    """The sentences that candidates are judged against."""
 
-    @property
-    def novelty(self) -> float:
-        """Return the mean of the two shares."""
-        return (self.new_words + self.new_bigrams) / 2
+    sentences: tuple[str, ...]
+    ids: list[list[int]]
+    mean: np.ndarray
+    """(sentences, latent) posterior means."""
+    nats: np.ndarray
+    """(sentences,) -log p(x) under the language model, ends included."""
 
 
 class Judge(NamedTuple):
@@ -52,43 +47,51 @@ class Judge(NamedTuple):
         mean: np.ndarray,
         tokens: list[tuple[int, ...]],
     ) -> Generator[list[Row] | None, list[FinishedRow], tuple[list[Axes], np.ndarray]]:
-        """Return the axes of every candidate, and the nats a token of every source.
+        """Return the axes of every candidate, as many of each source, and the nats a token of every
+        source."""
+        source_nats = yield from self.loaded.language_model_nats(ids)
+        sources = np.repeat(np.arange(len(ids)), len(tokens) // len(ids))
+        # Candidates repeat each other; each is judged once.
+        pairs = list(zip(sources.tolist(), tokens, strict=True))
+        read = Sources(sentences, ids, mean, source_nats)
+        found = yield from self.axes_of_pairs(read, list(dict.fromkeys(pairs)))
+        lengths = np.array([len(one) + 1 for one in ids])
+        return [found[pair] for pair in pairs], source_nats / lengths
+
+    def axes_of_pairs(
+        self, sources: Sources, pairs: list[Pair]
+    ) -> Generator[list[Row] | None, list[FinishedRow], dict[Pair, Axes]]:
+        """Return the axes of candidates, all different, by the number of their source.
 
         -log p(y|x) is that of the candidate y under the posterior mean of the source x, and
         -log p(x|y) the other way round; those of the language model are -log p(y) and -log p(x).
         """
-        loaded, each = self.loaded, len(tokens) // len(ids)
-        sources = np.repeat(np.arange(len(ids)), each)
-        # Candidates repeat each other; each is judged once.
-        pairs = list(zip(sources.tolist(), tokens, strict=True))
-        different = list(dict.fromkeys(pairs))
-        candidates = [list(written) for _, written in different]
-        prior = yield from loaded.language_model_nats([*ids, *candidates])
-        source_nats, candidate_nats = prior[: len(ids)], prior[len(ids) :]
+        loaded, ids = self.loaded, sources.ids
+        candidates = [list(written) for _, written in pairs]
+        candidate_nats = yield from loaded.language_model_nats(candidates)
         candidate_mean, _ = yield from loaded.encoding(candidates)
-        written = [self._row(mean[source], target) for source, target in different]
+        written = [self._row(sources.mean[source], target) for source, target in pairs]
         read = [
             self._row(latent, tuple(ids[source]))
-            for latent, (source, _) in zip(candidate_mean, different, strict=True)
+            for latent, (source, _) in zip(candidate_mean, pairs, strict=True)
         ]
         rows = [row._replace(number=number) for number, row in enumerate([*written, *read])]
         scored = yield rows
         given = -np.array([row.log_prob for row in scored]).reshape(2, -1)
-        source_lengths = np.array([len(one) + 1 for one in ids])
+        texts = loaded.tokenizer.decode(candidates)
         found = {}
-        for index, (source, target) in enumerate(different):
-            length, source_length = len(target) + 1, int(source_lengths[source])
+        for index, ((source, target), text) in enumerate(zip(pairs, texts, strict=True)):
+            length = len(target) + 1
             gains = (
-                float(source_nats[source] - given[1, index]),
-                source_length,
+                float(sources.nats[source] - given[1, index]),
+                len(ids[source]) + 1,
                 float(candidate_nats[index] - given[0, index]),
                 length,
             )
-            text = loaded.tokenizer.decode([target])[0]
-            new = new_shares(text, normalise(sentences[source]))
+            new = new_shares(text, normalise(sources.sentences[source]))
             fluency = float(candidate_nats[index]) / length
             found[source, target] = Axes(adequacy(*gains), fluency, *new)
-        return [found[pair] for pair in pairs], source_nats / source_lengths
+        return found
 
     def _row(self, latent: np.ndarray, targets: tuple[int, ...]) -> Row:
         """Return a row that scores `targets`."""
@@ -108,16 +111,8 @@ def new_shares(text: str, source: str) -> tuple[float, float]:
     """Return the shares of words and of bigrams of a text that the source does not have."""
     shares = []
     for length in (1, 2):
-        own, known = _ngrams(text, length), _ngrams(source, length)
+        own, known = ngrams(text, length), ngrams(source, length)
         total = sum(own.values())
         new = sum(count for ngram, count in own.items() if ngram not in known)
         shares.append(new / total if total else 0.0)
     return shares[0], shares[1]
-
-
-def _ngrams(text: str, length: int) -> Counter[tuple[str, ...]]:
-    """Return the n-grams of words, without case; bigrams know the ends of the sentence."""
-    words = text.casefold().split()
-    if length > 1:
-        words = ["", *words, ""]
-    return Counter(zip(*(words[start:] for start in range(length)), strict=False))

@@ -5,10 +5,15 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from textvae.engine.axes import Axes
+from textvae.engine.answers import Axes
 from textvae.text.sentence import letters
 
-Reason = Literal["copy", "repeat", "not-adequate", "not-fluent", "not-novel", "length"]
+Reason = Literal[
+    "copy", "repeat", "not-adequate", "not-fluent", "not-novel", "length", "lock-unmet", "budget"
+]
+
+Broken = Literal["length", "lock-unmet"]
+"""Why a sentence is no variation whatever its axes are."""
 
 # Weights of the choice, tuned on the captions' validation side.
 ADEQUACY, FLUENCY, NOVELTY = 8.0, 1.0, 2.0
@@ -31,9 +36,11 @@ class Candidate(NamedTuple):
     number: int
     """Its place among all that were drawn for the source."""
     text: str
-    ended: bool
-    """False where the token limit cut it."""
     axes: Axes
+    broken: Broken | None = None
+    """Cut by the token limit, or against the constraints; None where it is a variation."""
+    value: float | None = None
+    """How good a search found it; None: as good as its axes say."""
 
 
 class Choice(NamedTuple):
@@ -42,7 +49,8 @@ class Choice(NamedTuple):
     chosen: list[Candidate]
     """The best first."""
     missing: list[Reason]
-    """One for each that is missing: why the best of the others were rejected."""
+    """One for each that is missing: why the best of the others were rejected; budget where there
+    are no others."""
 
 
 def score(axes: Axes, closeness: float) -> float:
@@ -66,7 +74,7 @@ def choose(
 
     Each choice weighs its score against the words that it shares with those chosen before.
     """
-    ranked = sorted(candidates, key=lambda one: (-score(one.axes, closeness), one.number))
+    ranked = sorted(candidates, key=lambda one: (-_value(one, closeness), one.number))
     rejected: list[Reason] = []
     seen = set[str]()
     possible = []
@@ -75,12 +83,12 @@ def choose(
         if reason:
             rejected.append(reason)
         else:
-            seen.add(_letters_of(one.text))
+            seen.add(letters_of(one.text))
             possible.append(one)
     chosen: list[Candidate] = []
     words = [set(one.text.casefold().split()) for one in possible]
     shared = np.zeros(len(possible))
-    values = np.array([score(one.axes, closeness) for one in possible])
+    values = np.array([_value(one, closeness) for one in possible])
     while len(chosen) < count and len(chosen) < len(possible):
         best = int(np.argmax(values - REPETITION * shared))
         chosen.append(possible[best])
@@ -88,20 +96,26 @@ def choose(
         overlap = [len(own & words[best]) / max(len(own | words[best]), 1) for own in words]
         shared = np.maximum(shared, overlap)
     missing = count - len(chosen)
+    rejected += ["budget"] * max(missing - len(rejected), 0)
     return Choice(chosen, rejected[:missing])
 
 
-def _letters_of(text: str) -> str:
+def _value(one: Candidate, closeness: float) -> float:
+    """Return how good a candidate is."""
+    return score(one.axes, closeness) if one.value is None else one.value
+
+
+def letters_of(text: str) -> str:
     """Return the letters of a text; of one that has none, such as a number, the text itself."""
     return letters(text) or text.strip()
 
 
 def _reason(one: Candidate, source: str, seen: set[str], bounds: Bounds) -> Reason | None:
     """Return why a candidate is rejected; None where it is not."""
-    own = _letters_of(one.text)
-    if not one.ended or not own:
-        return "length"
-    if own == _letters_of(source):
+    own = letters_of(one.text)
+    if one.broken or not own:
+        return one.broken or "length"
+    if own == letters_of(source):
         return "copy"
     if own in seen:
         return "repeat"

@@ -10,8 +10,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 
 from textvae.config.training import ModelConfig
+from textvae.decode.lexicon import Lexicon
 from textvae.decode.native import DecodeFunctions
 from textvae.decode.pick import log_sums
+from textvae.engine.constraint import lexicon_of
 from textvae.errors import CorruptError, InputError
 from textvae.latent.prior import FittedPrior, prior_of
 from textvae.model.exact import BUCKETS, ExactDecoder, ExactEncoder, bucket_of, pad_rows
@@ -52,6 +54,8 @@ class LoadedVersion(NamedTuple):
     """None for a network that is not from a version."""
     rephrases: bool = False
     """Whether it learned from groups of sentences that say the same."""
+    lexicon: Lexicon | None = None
+    """What its tokens spell; None for a network that is not from a version."""
 
     def tokens(self, sentences: Mapping[str, str], tokens_max: int) -> list[list[int]]:
         """Return the token ids of the sentences, which are named by their fields.
@@ -164,6 +168,7 @@ def load_version(registry: Path, version: Version) -> LoadedVersion:
             prior,
             language_model=ExactDecoder(language_model),
             rephrases=bool(version.manifest.get("siblings")),
+            lexicon=lexicon_of(tokenizer),
         )
 
 

@@ -56,13 +56,15 @@ def draw_latents(
     address: Address,
     library: CounterFunctions | None,
     radius: float = 1.0,
+    first: int = 0,
 ) -> np.ndarray:
     """(n, latent) twice -> (n * count, latent): z = mu + radius * sigma * epsilon.
 
-    epsilon ~ N(0, I) (Kingma & Welling 2014, section 2.4). The draws of a sentence are adjacent.
+    epsilon ~ N(0, I) (Kingma & Welling 2014, section 2.4). The draws of a sentence are adjacent;
+    `first` is the number of the first.
     """
     items = np.repeat(address.first_index + np.arange(len(mean), dtype=np.uint64), count)
-    numbers = np.tile(np.arange(count, dtype=np.uint64), len(mean))
+    numbers = np.tile(first + np.arange(count, dtype=np.uint64), len(mean))
     noise = normals(address.seed, items, numbers, mean.shape[1], library)
     deviation = np.exp(0.5 * logvar.astype(np.float64))
     latents = np.repeat(mean, count, 0) + radius * np.repeat(deviation, count, 0) * noise

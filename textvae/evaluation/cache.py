@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from textvae import files
 from textvae.config.data import StoreConfig
 from textvae.config.evaluation import EvaluationConfig
@@ -17,12 +19,15 @@ from textvae.engine.start import start_engine
 from textvae.errors import CorruptError, DataError, NotFoundError
 from textvae.evaluation.evaluate import Evaluation, evaluate, measure_elbo_nats
 from textvae.evaluation.fit_prior import fit_version_prior
-from textvae.evaluation.holdout import digest, frozen_sets
+from textvae.evaluation.held_out_groups import measure_sibling_nats
+from textvae.evaluation.holdout import digest, frozen_groups, frozen_sets
 from textvae.evaluation.length_limits import (
+    groups_within_limits,
     limits_key,
     measuring_config,
     sentences_within_limits,
 )
+from textvae.evaluation.variations import HeldOutGroup, split_group
 from textvae.progress import ProgressCallback
 from textvae.settings import to_mapping
 from textvae.store.attachments import attach, json_values, list_attachments, read_attachment
@@ -35,6 +40,8 @@ log = logging.getLogger(__name__)
 EVALUATION_FORMAT = 3
 # Draws of each posterior for the ELBO alone: sentences differ much more than draws.
 ELBO_DRAWS = 10
+# The references of a group differ more than draws for each.
+SIBLING_DRAWS = 2
 
 
 class EvaluationInputs(NamedTuple):
@@ -51,6 +58,8 @@ class EvaluationInputs(NamedTuple):
     """The sealed set, which is as frozen and never decides."""
     faults: tuple[str, ...] = ()
     """Why its weights cannot be used, in words; it has no prior then."""
+    groups: Sequence[HeldOutGroup] = ()
+    """Held-out groups, of sentences that say the same where the version learned from siblings."""
 
 
 def prepare_inputs(
@@ -59,10 +68,12 @@ def prepare_inputs(
     config: EvaluationConfig,
     serve: ServeConfig,
     gate_sentences: int = 1,
+    gate_groups: int = 0,
 ) -> EvaluationInputs:
     """Open the version of this name (empty: the newest), and fit its prior if it has none and can.
 
-    `gate_sentences`: how many sentences the gate compares; 0 for all.
+    `gate_sentences`: how many sentences the gate compares; 0 for all. `gate_groups`: how many
+    groups, at most.
 
     Raises NotFoundError where there is no version or no text, DataError where none is held out.
     """
@@ -81,7 +92,18 @@ def prepare_inputs(
         texts = [row.text for row in trained_on.train]
         ensure_prior(store.registry, version, texts, config, serve)
     sentences = [row.text for row in holdout][: config.sentences or None]
-    return EvaluationInputs(version, sentences, trained_on.train, holdout, sealed, faults)
+    groups = held_out_groups(store.spans, config, max(config.groups, gate_groups))
+    return EvaluationInputs(version, sentences, trained_on.train, holdout, sealed, faults, groups)
+
+
+def held_out_groups(spans: Path, config: EvaluationConfig, count: int) -> list[HeldOutGroup]:
+    """Return frozen groups as sources and references; a smaller number is the beginning."""
+    return [
+        split_group(
+            [row.text for row in rows], np.random.default_rng(int(digest(rows[0].group)[:16], 16))
+        )
+        for rows in frozen_groups(spans, config.sealed_share, count)
+    ]
 
 
 def weight_faults(version: Version) -> tuple[str, ...]:
@@ -117,15 +139,18 @@ def cached_evaluation(
     config: EvaluationConfig,
     serve: ServeConfig,
     on_progress: ProgressCallback,
+    groups: Sequence[HeldOutGroup] = (),
 ) -> Evaluation:
-    """Return the version's evaluation on these sentences with these settings; attach a new one."""
-    key = [EVALUATION_FORMAT, to_mapping(config), list(sentences), *limits_key(serve)]
+    """Return the version's evaluation on these sentences and the first of the groups with these
+    settings; attach a new one."""
+    groups = groups_within_limits(groups[: config.groups], version.folder, serve)
+    key = [EVALUATION_FORMAT, to_mapping(config), list(sentences), groups, *limits_key(serve)]
     name = f"evaluation-{digest(json.dumps(key))[:8]}"
     attached = read_attachment(registry, version, name)
     if attached:
         return Evaluation(*(json.loads(attached[f"{part}.json"]) for part in Evaluation._fields))
     with start_engine(registry, version, measuring_config(serve)) as engine:
-        found = evaluate(version, engine, sentences, config, on_progress)
+        found = evaluate(version, engine, sentences, config, on_progress, groups)
     parts = {f"{part}.json": json_values(value) for part, value in found._asdict().items()}
     attach(
         registry,
@@ -157,4 +182,26 @@ def cached_elbo_nats(
         attached = {"elbo_nats.json": files.canonical_json(json_values(measured))}
         attach(registry, version, name, attached)
     known: list[float | None] = json.loads(attached["elbo_nats.json"])
+    return [math.nan if nats is None else nats for nats in known]
+
+
+def cached_sibling_nats(
+    registry: Path,
+    version: Version,
+    groups: Sequence[HeldOutGroup],
+    config: EvaluationConfig,
+    serve: ServeConfig,
+    on_progress: ProgressCallback,
+) -> list[float]:
+    """Return for each group what its references cost by its source, in nats; attach new ones."""
+    key = [EVALUATION_FORMAT, SIBLING_DRAWS, config.seed, config.device, groups, *limits_key(serve)]
+    name = f"siblings-{digest(json.dumps(key))[:8]}"
+    attached = read_attachment(registry, version, name)
+    if attached is None:
+        measured = measure_sibling_nats(
+            version, groups, SIBLING_DRAWS, serve.tokens_max, config, on_progress
+        )
+        attached = {"sibling_nats.json": files.canonical_json(json_values(measured))}
+        attach(registry, version, name, attached)
+    known: list[float | None] = json.loads(attached["sibling_nats.json"])
     return [math.nan if nats is None else nats for nats in known]

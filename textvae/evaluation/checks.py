@@ -4,7 +4,12 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from textvae.config.evaluation import DISTINCT_SHARE_MIN, INFORMED_SHARE_MIN, KL_NATS_MIN
+from textvae.config.evaluation import (
+    ADEQUACY_MIN,
+    DISTINCT_SHARE_MIN,
+    INFORMED_SHARE_MIN,
+    KL_NATS_MIN,
+)
 
 Verdict = Literal[
     "healthy",
@@ -73,6 +78,7 @@ def checks(figures: Mapping[str, Any]) -> list[tuple[tuple[str, ...], Check]]:
         (("reconstruction_valid_share",), _check_reconstructions),
         (("segment_valid_share", "segment_perplexity_ratio"), _check_segments),
         (draws, _check_draws),
+        *([(("variation_adequacy",), _check_variations)] if "variation_systems" in figures else []),
     ]
 
 
@@ -160,6 +166,20 @@ def _check_reconstructions(figures: Mapping[str, Any]) -> list[Finding]:
     longer = "train longer (training.steps) or with a larger model.hidden"
     less = "lower training.word_dropout, if it is above 0.4"
     return [Finding("poor-decoder", sentence, (longer, less))]
+
+
+def _check_variations(figures: Mapping[str, Any]) -> list[Finding]:
+    """Check how much rephrased variations say of their sources, for a warning."""
+    adequacy = number_of(figures, "variation_adequacy")
+    if adequacy >= ADEQUACY_MIN:
+        return []
+    sentence = (
+        f"variations say little of their sentences: their adequacy is {adequacy:.2f} nats a token "
+        f"(variation_adequacy), at least {ADEQUACY_MIN:g} is expected"
+    )
+    rate = "raise training.target_kl_nats, or train longer (training.steps)"
+    groups = "see that the groups (data.group_column) are of sentences that say the same"
+    return [Finding("healthy", sentence, (rate, groups))]
 
 
 def _check_segments(figures: Mapping[str, Any]) -> list[Finding]:

@@ -9,7 +9,12 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from textvae.config.evaluation import INFORMED_SHARE_MIN, KL_NATS_MIN, SHUFFLE_NATS_MIN
+from textvae.config.evaluation import (
+    ADEQUACY_MIN,
+    INFORMED_SHARE_MIN,
+    KL_NATS_MIN,
+    SHUFFLE_NATS_MIN,
+)
 from textvae.evaluation.checks import (
     DECODER_REMEDIES,
     VALID_SHARE_MIN,
@@ -154,7 +159,31 @@ def _describe_health(figures: Mapping[str, Any]) -> list[str]:
         f"reconstruction_nats, at least {INFORMED_SHARE_MIN:.0%})",
         f"between held-out sentences {number_of(figures, 'segment_valid_share'):.0%} of the "
         f"decodes are valid (segment_valid_share, at least {VALID_SHARE_MIN:.0%})",
+        *_describe_variations(figures),
     ]
+
+
+def _describe_variations(figures: Mapping[str, Any]) -> list[str]:
+    """Return what the version's variations are: rephrased or drawn; nothing where it is unknown."""
+    siblings = number_of(figures, "siblings")
+    if not math.isfinite(siblings):
+        return []
+    if siblings == 0:
+        return [
+            "its variations are drawn around a sentence, not rephrased: it learned from no groups "
+            "of sentences that say the same (training.sibling_share)"
+        ]
+    sentence = (
+        f"its variations are rephrased: it learned from {siblings:,.0f} sentences with a sibling"
+    )
+    adequacy = number_of(figures, "variation_adequacy")
+    if math.isfinite(adequacy):
+        sentence += (
+            f"; their adequacy is {adequacy:.2f} nats a token (variation_adequacy, at least "
+            f"{ADEQUACY_MIN:g}), {number_of(figures, 'variation_retrieval_at_1'):.0%} are nearest "
+            "to their own group among 100 (variation_retrieval_at_1)"
+        )
+    return [sentence]
 
 
 def _describe_evenness(figures: Mapping[str, Any]) -> str:

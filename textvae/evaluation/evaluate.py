@@ -14,6 +14,7 @@ from textvae.engine.engine import Engine
 from textvae.engine.load import load_networks
 from textvae.engine.operations.decode import decode_all
 from textvae.engine.operations.encode import EncodeResult, encode_all
+from textvae.evaluation.held_out_groups import group_figures
 from textvae.evaluation.scorers import perplexity_per_word
 from textvae.evaluation.validity import (
     FluencyReference,
@@ -22,6 +23,7 @@ from textvae.evaluation.validity import (
     fluency_reference,
     segment_figures,
 )
+from textvae.evaluation.variations import HeldOutGroup
 from textvae.latent.prior import FittedPrior
 from textvae.latent.statistics import latent_statistics
 from textvae.model.bounds import bounds
@@ -71,9 +73,10 @@ def evaluate(
     sentences: Sequence[str],
     config: EvaluationConfig,
     on_progress: ProgressCallback = no_progress,
+    groups: Sequence[HeldOutGroup] = (),
 ) -> Evaluation:
-    """Return the figures of a version whose `engine` is running; `sentences` are held out and
-    normalised. Raises DataError unless two of the sentences differ.
+    """Return the figures of a version whose `engine` is running; `sentences` and `groups` are held
+    out and normalised. Raises DataError unless two of the sentences differ.
     """
     vae, language_model = load_networks(version)
     tokenizer = tokenizer_of(version.folder)
@@ -94,6 +97,7 @@ def evaluate(
         **_reconstruction_figures(engine, encoded.mean, sentences, reference),
         **segment_figures(engine, sentences, encoded.mean, reference, config),
         **draws.figures,
+        **group_figures(version, engine, groups, config, on_progress),
     }
     return Evaluation(
         figures,

@@ -2,7 +2,8 @@
 
 The holdout and the sealed set are frozen: they fill up with the test side of the oldest spans and
 then stay as they are, whatever is ingested. The hash of a sentence's group (or of its text) seals
-it, so that no group is half sealed.
+it, so that no group is half sealed, but for labels that are groups: these are on all sides, and
+both sets shall have them.
 """
 
 import hashlib
@@ -51,6 +52,26 @@ def frozen_sets(spans: Path, sealed_share: float, sentences_max: int) -> FrozenS
     return sets
 
 
+def frozen_groups(spans: Path, sealed_share: float, groups_max: int) -> list[list[Sentence]]:
+    """Return the first `groups_max` groups of two or more sentences of the test side that are not
+    sealed, oldest spans first, by hash.
+
+    Of a group that grows in later spans the sentences of its first are taken, so that what is
+    chosen stays as it is. Raises CorruptError as `frozen_sets`.
+    """
+    chosen: dict[str, list[Sentence]] = {}
+    for name in list_spans(spans) if groups_max else []:
+        groups: dict[str, list[Sentence]] = {}
+        for row in load_spans(spans, [name]).test:
+            if row.group and row.group not in chosen and not is_sealed(row, sealed_share):
+                groups.setdefault(row.group, []).append(row)
+        new = sorted((group for group, rows in groups.items() if len(rows) > 1), key=digest)
+        chosen |= {group: groups[group] for group in new[: groups_max - len(chosen)]}
+        if len(chosen) >= groups_max:
+            break
+    return list(chosen.values())
+
+
 def newest_set(
     spans: Path, learned: Collection[str], sealed_share: float, config: GateConfig
 ) -> list[str]:
@@ -71,7 +92,8 @@ def newest_set(
 
 def is_sealed(row: Sentence, share: float) -> bool:
     """Return whether a sentence of the test side belongs to the share that never decides."""
-    quantile = int(digest(f"sealed {row.group or row.text}")[:16], 16) / 2**64  # 0 to 1
+    key = row.text if row.group == row.label else row.group or row.text
+    quantile = int(digest(f"sealed {key}")[:16], 16) / 2**64  # 0 to 1
     return quantile < share
 
 

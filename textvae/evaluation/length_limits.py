@@ -6,6 +6,7 @@ from pathlib import Path
 
 from textvae.config.serve import ServeConfig
 from textvae.errors import DataError
+from textvae.evaluation.variations import HeldOutGroup
 from textvae.version_files import tokenizer_of
 
 log = logging.getLogger(__name__)
@@ -67,3 +68,12 @@ def filter_by_length(
     if len(short) < len(sentences):
         log.warning("%d sentences are too long to be measured", len(sentences) - len(short))
     return short
+
+
+def groups_within_limits(
+    groups: Sequence[HeldOutGroup], folder: Path, serve: ServeConfig
+) -> list[HeldOutGroup]:
+    """Return the groups of which a service of the version in the folder takes every sentence."""
+    texts = list(dict.fromkeys(text for one in groups for text in (one.source, *one.references)))
+    short = set(filter_by_length(texts, [folder], serve))
+    return [one for one in groups if short.issuperset((one.source, *one.references))]

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textvae.engine.axes import Axes
+from textvae.config.evaluation import CANDIDATES, CANDIDATES_RADIUS, CANDIDATES_TEMPERATURE
+from textvae.engine.answers import Axes
 from textvae.engine.engine import Engine
 from textvae.engine.operations.judge import JudgeRequest
 from textvae.engine.operations.paraphrase import ParaphraseRequest
@@ -17,11 +18,14 @@ from textvae.evaluation.variations import (
     measure_variations,
     variation_figures,
 )
-from textvae.options import Options
+from textvae.options import CLOSENESS_DEFAULT, Options
 from textvae.progress import ProgressCallback
 
 SENTENCES = 20
 """Of one request."""
+
+SEARCH_RADIUS, SEARCH_OPTIONS = 2.0, Options(temperature=0.3)
+"""How the starts of a search are drawn: best on the captions' validation side."""
 
 Make = Callable[[int, tuple[str, ...]], ParaphraseRequest]
 """The number of the first source and the sources -> the request of a system."""
@@ -30,13 +34,15 @@ Make = Callable[[int, tuple[str, ...]], ParaphraseRequest]
 class CandidateDraws(NamedTuple):
     """How the candidates of the judged system are drawn."""
 
-    candidates: int
+    candidates: int = CANDIDATES
     """Of each source, of which one is chosen."""
-    radius: float
+    radius: float = CANDIDATES_RADIUS
     """In posterior deviations."""
-    temperature: float
-    closeness: float
-    seed: int
+    temperature: float = CANDIDATES_TEMPERATURE
+    closeness: float = CLOSENESS_DEFAULT
+    seed: int = 0
+    search_steps: int = 0
+    """Of a search from as many candidates; 0: none is measured."""
 
 
 class AxesWorth(NamedTuple):
@@ -52,10 +58,13 @@ class ParaphraseFigures(NamedTuple):
     """Figures of the ways to vary, and of the controls, by their names."""
 
     systems: dict[str, VariationFigures]
-    """Of `drawn` (draws at radius 1), `first` (the first candidate), `chosen` (by the
-    axes), `greedy` (of the posterior mean), and the controls copy, random and human; names that end
-    in `_beside_human` are scored against the references that the human is scored against."""
+    """Of `drawn` (draws at radius 1), `first` (the first candidate), `chosen` (by the axes),
+    `greedy` (of the posterior mean), `search` where one was asked for, and the controls copy,
+    random and human; names that end in `_beside_human` are scored against the references that the
+    human is scored against."""
     axes: AxesWorth
+    adequacy: float
+    """Mean of the chosen variations, in nats a token; 0 where a source has none."""
 
 
 def measure_paraphrases(
@@ -68,7 +77,7 @@ def measure_paraphrases(
     options = Options(temperature=draws.temperature)
     seed, radius = draws.seed, draws.radius
 
-    def request(method: str, count: int, spread: float, how: Options) -> Make:
+    def request(method: str, count: int, spread: float, how: Options, steps: int = 0) -> Make:
         return lambda first, sources: ParaphraseRequest(
             sources,
             1,
@@ -77,6 +86,7 @@ def measure_paraphrases(
             method=method,  # type: ignore[arg-type]
             candidates=count,
             closeness=draws.closeness,
+            search_steps=steps,
             seed=seed,
             first_index=first,
         )
@@ -87,11 +97,17 @@ def measure_paraphrases(
         "first": request("auto", 1, radius, options),
         "chosen": request("auto", draws.candidates, radius, options),
     }
+    if draws.search_steps:
+        how = SEARCH_RADIUS, SEARCH_OPTIONS, draws.search_steps
+        ways["search"] = request("search", draws.candidates, *how)
     systems: dict[str, VariationFigures] = {}
+    adequacy = 0.0
     for done, (name, make) in enumerate(ways.items()):
-        outputs = _outputs(engine, [group.source for group in groups], make)
+        written = _outputs(engine, [group.source for group in groups], make)
+        outputs = [text for text, _ in written]
         if name == "chosen":
             found = measure_variations(functools.partial(_given, outputs), groups)
+            adequacy = sum(one.adequacy for _, one in written if one) / len(written)
             systems |= {"chosen": found.system, "copy": found.copy, "random": found.random}
             if found.human and found.system_beside_human:
                 systems |= {"human": found.human, "chosen_beside_human": found.system_beside_human}
@@ -100,17 +116,19 @@ def measure_paraphrases(
         on_progress("variations", done + 1, len(ways) + 1)
     axes = _axes_worth(engine, groups, seed)
     on_progress("variations", len(ways) + 1, len(ways) + 1)
-    return ParaphraseFigures(systems, axes)
+    return ParaphraseFigures(systems, axes, adequacy)
 
 
-def _outputs(engine: Engine, sources: Sequence[str], make: Make) -> list[str]:
-    """Return one variation of each source; the empty text where there is none."""
-    texts: list[str] = []
+def _outputs(engine: Engine, sources: Sequence[str], make: Make) -> list[tuple[str, Axes | None]]:
+    """Return one variation of each source, and its axes where it was judged; the empty text where
+    there is none."""
+    written: list[tuple[str, Axes | None]] = []
     for first in range(0, len(sources), SENTENCES):
         result = engine.answer(make(first, tuple(sources[first : first + SENTENCES])))
         for each in result.results:
-            texts.append(each.variations[0].sentence.text if each.variations else "")
-    return texts
+            best = each.variations[0] if each.variations else None
+            written.append((best.sentence.text, best.axes) if best else ("", None))
+    return written
 
 
 def _given(outputs: list[str], _: Sequence[str]) -> list[str]:

@@ -104,10 +104,10 @@ def held_out_groups(
         )
     generator = np.random.default_rng(seed)
     drawn = generator.permutation(len(large))[:groups_max]
-    return [_split_group(large[index], generator) for index in drawn]
+    return [split_group(large[index], generator) for index in drawn]
 
 
-def _split_group(texts: Sequence[str], generator: np.random.Generator) -> HeldOutGroup:
+def split_group(texts: Sequence[str], generator: np.random.Generator) -> HeldOutGroup:
     """Return the members of a group, at least two, as source and references."""
     source = SOURCE if len(texts) > SOURCE else 0
     others = [*texts[:source], *texts[source + 1 :]]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from textvae import files
 from textvae.config.data import DataConfig, TokenizerConfig
-from textvae.corpus.bible import clauses
+from textvae.corpus.bible import write_clauses
 from textvae.corpus.ingest import ingest
 from textvae.corpus.readers import SUFFIXES
 from textvae.corpus.spans import load_spans
@@ -108,11 +108,7 @@ def _read_text(source: Source, folder: Path, spans: Path) -> None:
 def _data_config(source: Source, folder: Path) -> DataConfig:
     """Return the inputs: three files for three sides, or text to be split by hash."""
     if source.path is None:
-        path = folder / "clauses.jsonl"
-        if not path.exists():
-            rows = (json.dumps(row._asdict(), ensure_ascii=False) for row in clauses())
-            files.write_lines(path, rows)
-        return DataConfig(inputs=(path,))
+        return write_clauses(folder)
     found = {
         side: tuple(
             path for suffix in SUFFIXES if (path := source.path / f"{side}{suffix}").is_file()

@@ -19,7 +19,8 @@ from textvae.evaluation.diagnosis import diagnose
 from textvae.evaluation.evaluate import Evaluation, evaluate
 from textvae.evaluation.fit_prior import fit_version_prior
 from textvae.evaluation.generation_cache import sample_figures
-from textvae.evaluation.length_limits import sentences_within_limits
+from textvae.evaluation.length_limits import groups_within_limits, sentences_within_limits
+from textvae.evaluation.variations import HeldOutGroup
 from textvae.progress import ProgressCallback
 from textvae.store.attachments import list_attachments
 from textvae.store.versions import Version
@@ -38,6 +39,7 @@ def row_figures(
     config: EvaluationConfig,
     threads: int,
     on_progress: ProgressCallback,
+    groups: Sequence[HeldOutGroup] = (),
 ) -> dict[str, Any]:
     """Return all figures of a version, after its prior is fitted if it has none.
 
@@ -58,6 +60,7 @@ def row_figures(
             [row.text for row in test],
             config,
             on_progress,
+            groups_within_limits(groups, version.folder, serve),
         )
         samples = {}
         if config.generation_sentences:

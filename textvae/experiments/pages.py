@@ -47,6 +47,18 @@ SAMPLE_COLUMNS = (
     Column("path monotonic", "homotopy_monotonic_share", 1, percent=True),
     Column("path smoothness", "homotopy_smoothness"),
 )
+VARIATION_COLUMNS = (
+    Column("adequacy", "variation_adequacy"),
+    Column("iBLEU", "variation_ibleu", 1),
+    Column("BLEU", "variation_bleu", 1),
+    Column("BLEU to the source", "variation_self_bleu", 1),
+    Column("retrieval@1", "variation_retrieval_at_1"),
+    Column("copies", "variation_copies", 1, percent=True),
+    Column("drawn: iBLEU", "drawn_ibleu", 1),
+    Column("drawn: retrieval@1", "drawn_retrieval_at_1"),
+    Column("AUC of adequacy", "adequacy_auc", 3),
+    Column("AUC of fluency", "fluency_auc", 3),
+)
 
 
 def format_page(table: Mapping[str, Any]) -> str:
@@ -57,9 +69,15 @@ def format_page(table: Mapping[str, Any]) -> str:
     for name, corpus in table["corpora"].items():
         parts += [f"## {name}", "", _describe_corpus(corpus["facts"]), ""]
         parts += [*_likelihood_table(corpus), ""]
-        if any(_has_samples(row) for row in corpus["rows"]):
-            parts += ["Samples of the fitted prior, and paths:", ""]
-            parts += [*_sample_table(corpus["rows"]), ""]
+        for title, columns in (
+            ("Samples of the fitted prior, and paths:", SAMPLE_COLUMNS),
+            (
+                "Variations of held-out groups, of versions that learned from siblings:",
+                VARIATION_COLUMNS,
+            ),
+        ):
+            if rows := [row for row in corpus["rows"] if _has_any(row, columns)]:
+                parts += [title, "", *_figure_table(rows, columns), ""]
     return "\n".join([*parts, *_legend(table["legend"])]) + "\n"
 
 
@@ -77,11 +95,11 @@ def _likelihood_table(corpus: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _sample_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the lines of the table of samples and paths."""
-    lines = _head(["row", "seeds", *(column.title for column in SAMPLE_COLUMNS)])
-    for row in filter(_has_samples, rows):
-        cells = [format_cell(row, column) for column in SAMPLE_COLUMNS]
+def _figure_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> list[str]:
+    """Return the lines of a table of these figures."""
+    lines = _head(["row", "seeds", *(column.title for column in columns)])
+    for row in rows:
+        cells = [format_cell(row, column) for column in columns]
         lines.append(_line([row["row"], _seeds(row), *cells]))
     return lines
 
@@ -135,9 +153,9 @@ def _seeds(row: Mapping[str, Any]) -> str:
     return ", ".join(map(str, row["seeds"]))
 
 
-def _has_samples(row: Mapping[str, Any]) -> bool:
-    """Return whether the row has figures of samples."""
-    return any(column.figure in row["figures"] for column in SAMPLE_COLUMNS)
+def _has_any(row: Mapping[str, Any], columns: Sequence[Column]) -> bool:
+    """Return whether the row has one of these figures."""
+    return any(column.figure in row["figures"] for column in columns)
 
 
 def _head(titles: Sequence[str]) -> list[str]:

@@ -155,6 +155,20 @@ ROWS: dict[str, Row] = {
         model={"latent": 256},
         training={"target_kl_nats": 80.0, "word_dropout": 0.0},
     ),
+    "paraphrase": Row(
+        "paraphrase",
+        "the preset `paraphrase`: rephrases siblings at a share of 0.8, at a KL held at 64 nats",
+    ),
+    "paraphrase-at-half": Row(
+        "paraphrase",
+        "`paraphrase` at a share of 0.5",
+        training={"sibling_share": 0.5},
+    ),
+    "paraphrase-without-siblings": Row(
+        "paraphrase",
+        "`paraphrase` that only rebuilds: its variations are drawn",
+        training={"sibling_share": 0.0},
+    ),
     "edit-at-160": Row(
         "edit",
         "`edit` for long sentences: a latent of 512 and the KL held at 160 nats, every word shown",
@@ -174,7 +188,8 @@ SCALES = {
         batch=128,
         learning_rate=5e-3,
         likelihood_samples=0,
-        rows=(LANGUAGE_MODEL, *ROWS),
+        # What needs groups of sentences that say the same is asked for by name.
+        rows=(LANGUAGE_MODEL, *(name for name in ROWS if ROWS[name].preset != "paraphrase")),
     ),
     "full": Scale(
         vocab=8000,

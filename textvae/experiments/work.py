@@ -21,6 +21,7 @@ from textvae.config.evaluation import EvaluationConfig
 from textvae.config.serve import ServeConfig
 from textvae.corpus.spans import Corpus
 from textvae.errors import BusyError
+from textvae.evaluation.cache import held_out_groups
 from textvae.evaluation.holdout import first_texts_by_hash
 from textvae.evaluation.length_limits import sentences_within_limits
 from textvae.evaluation.scorers import perplexity_per_word, sentence_nats
@@ -152,7 +153,8 @@ def _run_row(
     vae = _load_vae(folder, recipe, tokenized.vocab)
     candidate = build_candidate(recipe, corpus, "", tokenized.tokenizer, vae, language_model)
     # Attachments of a version are never rewritten, so other settings make another version.
-    facts = {**candidate.facts, "table": {**task._asdict(), "settings": result_stamp(plan, task)}}
+    table = {**task._asdict(), "settings": result_stamp(plan, task)}
+    facts = {**candidate.facts, **tokenized.sibling_facts, "table": table}
     version = publish(plan.folder / "registry", task.corpus, DAY, candidate.files, facts)
     config = evaluation_of(plan, task)
     figures = row_figures(
@@ -163,6 +165,7 @@ def _run_row(
         config,
         plan.threads,
         on_progress,
+        held_out_groups(corpus_of(plan, task).spans, config, config.groups),
     )
     figures["collapsed_at_step"] = collapsed_at_step(folder / "metrics.jsonl", recipe.training)
     return {"version": version.name, "figures": figures}

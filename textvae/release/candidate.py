@@ -1,7 +1,6 @@
 """A candidate is evaluated against the current champion, and the gate's decision is attached."""
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,34 +8,36 @@ from textvae.config.data import StoreConfig
 from textvae.config.evaluation import EvaluationConfig, GateConfig
 from textvae.config.serve import ServeConfig
 from textvae.corpus.canaries import Canary, read_canaries
-from textvae.engine.load import load_networks
-from textvae.errors import CorruptError, InputError, NotFoundError
-from textvae.evaluation.cache import EvaluationInputs, cached_elbo_nats, cached_evaluation
+from textvae.evaluation.cache import (
+    EvaluationInputs,
+    cached_elbo_nats,
+    cached_evaluation,
+    cached_sibling_nats,
+)
 from textvae.evaluation.diagnosis import Diagnosis, diagnose
 from textvae.evaluation.evaluate import Evaluation
+from textvae.evaluation.held_out_groups import learned_siblings
 from textvae.evaluation.holdout import newest_set
-from textvae.evaluation.length_limits import filter_by_length, sentences_within_limits
+from textvae.evaluation.length_limits import (
+    filter_by_length,
+    groups_within_limits,
+    sentences_within_limits,
+)
 from textvae.evaluation.memorization import Memorization, check_memorization
+from textvae.evaluation.variations import HeldOutGroup
 from textvae.progress import ProgressCallback
-from textvae.release.gate import Baseline, Decision, days_served, decide, decision_numbers
+from textvae.release.baseline import find_baseline
+from textvae.release.gate import Baseline, Decision, decide, decision_numbers
 from textvae.release.model_drift import ScoredSentences, drift_under_model
 from textvae.release.paired_test import Comparison, compare_pairs
 from textvae.settings import to_mapping
 from textvae.store.attachments import json_values
 from textvae.store.decisions import attach_decision
-from textvae.store.promotions import (
-    Promotion,
-    current_promotion,
-    promoted_version,
-    promotion_history,
-)
+from textvae.store.promotions import current_promotion
 from textvae.store.versions import Version
 
-log = logging.getLogger(__name__)
-
-# Damaged, missing, or made for another textvae. A disk error is none of these: the job ends with 74
-# and is tried again.
-_UNREADABLE = (CorruptError, NotFoundError, InputError)
+GROUPS_MIN = 50
+"""Fewest held-out groups that are compared: fewer would reject most equal versions."""
 
 
 class Judgement(NamedTuple):
@@ -50,6 +51,8 @@ class Judgement(NamedTuple):
     diagnosis: Diagnosis
     drift: dict[str, Any] | None
     """As `drift_under_model`; None without a version to compare with."""
+    variations: str
+    """Whether variations were judged, in words, and why not."""
 
 
 def judge_candidate(
@@ -72,7 +75,7 @@ def judge_candidate(
     registry, version = store.registry, inputs.version
     canaries = read_canaries(gate.canaries)
     promotion = current_promotion(registry, version.model)
-    champion = _find_baseline(registry, version, promotion)
+    champion = find_baseline(registry, version, promotion)
     found, diagnosis, leaks, faults = _examine_candidate(
         registry, inputs, canaries, evaluation, serve, on_progress
     )
@@ -82,11 +85,13 @@ def judge_candidate(
         comparison = _compare_with_baseline(pair, store.spans, inputs, gate, champion.days(now))
     baseline, sealed, drift = comparison
     reasons = leaks.reasons() if leaks else ()
+    variations = _describe_variations(inputs, found.figures, baseline and baseline.siblings)
     unreadable, serves = champion.unreadable, champion.is_candidate
     decision = decide(found.figures, baseline, gate, faults, unreadable, serves, reasons)
     record = {
         **decision._asdict(),
         **decision_numbers(found.figures, baseline, gate),
+        "variations": variations,
         "verdict": diagnosis.verdict,
         "gate": to_mapping(gate),
         "sentences": len(found.elbo_nats),
@@ -98,7 +103,7 @@ def judge_candidate(
     }
     number = promotion.number if promotion else 0
     attach_decision(registry, version, number, json_values(record))
-    return Judgement(found, decision, number, diagnosis, drift)
+    return Judgement(found, decision, number, diagnosis, drift, variations)
 
 
 class _CandidateFindings(NamedTuple):
@@ -128,7 +133,9 @@ def _examine_candidate(
             Evaluation({}, [], [], [], [], []), diagnosis, None, inputs.faults
         )
     sentences = sentences_within_limits(inputs.sentences, [inputs.version.folder], serve)
-    found = cached_evaluation(registry, inputs.version, sentences, config, serve, on_progress)
+    found = cached_evaluation(
+        registry, inputs.version, sentences, config, serve, on_progress, inputs.groups
+    )
     diagnosis = diagnose(found.figures)
     leaks = check_memorization(inputs.version, found.draws, canaries, serve.tokens_max)
     return _CandidateFindings(
@@ -163,63 +170,9 @@ def _compare_with_baseline(
     newest = pair.compare(newest_set(spans, learned, pair.config.sealed_share, gate))
     sealed = pair.compare([row.text for row in inputs.sealed[:sentences_max]])
     drift = drift_under_model(pair.champion, holdout.scored, newest.scored if newest else None)
-    baseline = Baseline(holdout.comparison, newest.comparison if newest else None, days)
+    siblings = pair.compare_siblings(inputs.groups[: gate.groups])
+    baseline = Baseline(holdout.comparison, newest.comparison if newest else None, days, siblings)
     return _BaselineComparison(baseline, sealed.comparison if sealed else None, drift)
-
-
-class _BaselineVersion(NamedTuple):
-    """The version that a candidate is compared with."""
-
-    version: Version | None = None
-    promoted_at: str = ""
-    """When it began to serve."""
-    unreadable: str = ""
-    """That the champion cannot be read, in words; `version` served before it."""
-    is_candidate: bool = False
-    """The candidate is the champion, and there is no version to compare it with."""
-
-    def days(self, now: str) -> float | None:
-        """Return how many days it has served; None where that cannot be known."""
-        return days_served(self.promoted_at, now)
-
-
-def _find_baseline(
-    registry: Path, version: Version, promotion: Promotion | None
-) -> _BaselineVersion:
-    """Return the champion; where it cannot be read, the newest one before it that can.
-
-    No server starts from a damaged champion, so that a candidate no worse than the last readable
-    one is safer than to wait for an operator.
-    """
-    if promotion is None:
-        return _BaselineVersion()
-    if promotion.version == version.name:
-        return _BaselineVersion(is_candidate=True)
-    try:
-        return _BaselineVersion(_open_promoted(registry, version.model, promotion), promotion.at)
-    except _UNREADABLE as error:
-        problem = str(error).replace(f"{registry}/", "")
-    unreadable = f"the champion {promotion.version} cannot be read any more: {problem}"
-    log.error("%s", unreadable)
-    tried = {promotion.version, version.name}
-    for earlier in reversed(promotion_history(registry, version.model)):
-        if earlier.version in tried:
-            continue
-        tried.add(earlier.version)
-        try:
-            opened = _open_promoted(registry, version.model, earlier)
-        except _UNREADABLE as error:
-            log.error("%s served before it and cannot be read either: %s", earlier.version, error)
-            continue
-        return _BaselineVersion(opened, earlier.at, unreadable)
-    return _BaselineVersion(unreadable=unreadable)
-
-
-def _open_promoted(registry: Path, model: str, promotion: Promotion) -> Version:
-    """Return a version that served, with weights that this textvae can read."""
-    version = promoted_version(registry, model, promotion)
-    load_networks(version)
-    return version
 
 
 class _PairResult(NamedTuple):
@@ -253,3 +206,46 @@ class _VersionPair(NamedTuple):
             for version in versions
         )
         return _PairResult(compare_pairs(candidate, champion), ScoredSentences(short, champion))
+
+    def compare_siblings(self, groups: Sequence[HeldOutGroup]) -> Comparison | None:
+        """Compare the nats of siblings group by group, negative as ELBOs are; None where neither
+        version learned from siblings, or too few groups are short enough for both."""
+        versions = (self.candidate, self.champion)
+        if not any(map(learned_siblings, versions)):
+            return None
+        short = list(groups)
+        for version in versions:
+            short = groups_within_limits(short, version.folder, self.serve)
+        if len(short) < GROUPS_MIN:
+            return None
+        candidate, champion = (
+            [
+                -nats
+                for nats in cached_sibling_nats(
+                    self.registry, version, short, self.config, self.serve, self.on_progress
+                )
+            ]
+            for version in versions
+        )
+        return compare_pairs(candidate, champion)
+
+
+def _describe_variations(
+    inputs: EvaluationInputs, figures: Mapping[str, Any], siblings: Comparison | None
+) -> str:
+    """Describe in words whether variations were judged, and why not."""
+    groups = len(inputs.groups)
+    if not groups:
+        return "not judged: the test side has no groups of two sentences (data.group_column)"
+    judged = []
+    if "variation_adequacy" in figures:
+        judged.append(
+            f"the adequacy of variations of {figures['variation_groups']} held-out groups"
+        )
+    if siblings:
+        judged.append(f"the nats of siblings of {siblings.sentences}")
+    if judged:
+        return f"judged by {' and '.join(judged)}"
+    if not learned_siblings(inputs.version):
+        return "not judged: the version learned from no siblings (training.sibling_share)"
+    return f"not judged: the test side has {groups} groups within the limits"

@@ -1,11 +1,11 @@
 """The gate: whether a candidate may replace the champion.
 
 Faults and floors come first. Then the candidate must not be worse on the frozen holdout (a paired
-bound within a margin), and it must be better on the newest text, unless the champion is so old
-that a fresher version is worth more than a significant improvement.
+bound within a margin), nor, where either learned from siblings, on held-out groups; and it must be
+better on the newest text, unless the champion is so old that a fresher version is worth more than a
+significant improvement.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,15 @@ from typing import Any, Literal, NamedTuple
 
 from textvae.config.evaluation import GateConfig
 from textvae.release.paired_test import Comparison, detectable_nats, sentences_needed
+from textvae.release.reasons import (
+    describe_holdout,
+    describe_newest,
+    describe_siblings,
+    is_not_worse,
+    margin_nats,
+    rephrases_no_worse,
+    sibling_margin_nats,
+)
 from textvae.store.decisions import read_decisions
 from textvae.store.promotions import Promotion
 from textvae.store.versions import Version
@@ -43,6 +52,8 @@ class Baseline(NamedTuple):
     """None where the newest text has no held-out sentence."""
     days: float | None
     """Days that the version has served; None where the clock cannot be right."""
+    siblings: Comparison | None = None
+    """Of the negative nats of siblings, group by group; None where they decide nothing."""
 
 
 class Decision(NamedTuple):
@@ -73,9 +84,11 @@ def decide(
     the floor that has no figure: canaries that the candidate reproduces.
     """
     below = [] if faults else [*violated_floors(figures, config), *leaks]
-    worse = []
+    worse: list[str] = []
     if baseline is not None and not is_not_worse(baseline.holdout, config):
-        worse = [_describe_holdout(baseline.holdout, config)]
+        worse.append(describe_holdout(baseline.holdout, config))
+    if baseline is not None and not rephrases_no_worse(baseline.siblings, config):
+        worse.append(describe_siblings(baseline.siblings, config))
     if faults or below or worse:
         kind: Kind = "fault" if faults else "floor" if below else "worse"
         return Decision("rejected", kind, [*faults, *below, *worse, *filter(None, [unreadable])])
@@ -84,23 +97,14 @@ def decide(
         return Decision("accepted", "replacement", reasons)
     if baseline is None:
         return _decide_without_baseline(serves)
-    holdout, age = _describe_holdout(baseline.holdout, config), _describe_age(baseline.days, config)
-    newest = _describe_newest(baseline.newest)
+    holdout, age = describe_holdout(baseline.holdout, config), _describe_age(baseline.days, config)
+    newest = describe_newest(baseline.newest)
+    siblings = [describe_siblings(baseline.siblings, config)] if baseline.siblings else []
     if baseline.newest is not None and baseline.newest.bound_nats > 0:
-        return Decision("accepted", "superiority", [holdout, newest])
+        return Decision("accepted", "superiority", [holdout, *siblings, newest])
     if _is_old(baseline.days, config):
-        return Decision("accepted", "freshness", [holdout, age])
+        return Decision("accepted", "freshness", [holdout, *siblings, age])
     return Decision("rejected", "not-better", [f"{newest}, and {age}"])
-
-
-def is_not_worse(holdout: Comparison, config: GateConfig) -> bool:
-    """Return whether the bound on the frozen holdout is within the margin; False for NaN."""
-    return holdout.bound_nats >= -margin_nats(holdout, config)
-
-
-def margin_nats(holdout: Comparison, config: GateConfig) -> float:
-    """Return by how many nats per sentence the bound may be below the champion's ELBO."""
-    return config.worse_share_max * abs(holdout.champion_elbo_nats)
 
 
 def days_served(at: str, now: str) -> float | None:
@@ -131,6 +135,7 @@ def decision_numbers(
         "floors": {name: {"found": figures.get(name), "min": floors[name]} for name in floors},
         "holdout": None,
         "newest": None,
+        "siblings": None,
         "champion_days": None,
     }
     if baseline is None:
@@ -144,7 +149,24 @@ def decision_numbers(
     numbers["holdout"] = {**holdout._asdict(), "margin_nats": margin, **needed}
     if newest:
         numbers["newest"] = {**newest._asdict(), "shown_nats_80": detectable_nats(newest, 0.8)}
+    if siblings := baseline.siblings:
+        numbers["siblings"] = _sibling_numbers(siblings, config)
     return {**numbers, "champion_days": baseline.days}
+
+
+def _sibling_numbers(siblings: Comparison, config: GateConfig) -> dict[str, Any]:
+    """Return the comparison on held-out groups by the names of what was measured."""
+    margin = sibling_margin_nats(siblings, config)
+    return {
+        "groups": siblings.sentences,
+        "candidate_sibling_nats": -siblings.candidate_elbo_nats,
+        "champion_sibling_nats": -siblings.champion_elbo_nats,
+        "better_nats": siblings.better_nats,
+        "spread_nats": siblings.spread_nats,
+        "bound_nats": siblings.bound_nats,
+        "margin_nats": margin,
+        "groups_needed_80": sentences_needed(siblings.spread_nats, margin, 0.8),
+    }
 
 
 def gate_decision(registry: Path, version: Version, promotion: int) -> str:
@@ -202,6 +224,8 @@ def _floors(figures: Mapping[str, Any], config: GateConfig) -> dict[str, float]:
         "shuffle_nats": config.shuffle_nats_min,
         distinct: config.distinct_min,
     }
+    if "variation_adequacy" in figures:
+        floors["variation_adequacy"] = config.adequacy_min
     if config.reconstruction_bleu_min:
         floors["reconstruction_bleu"] = config.reconstruction_bleu_min
     return floors
@@ -220,44 +244,8 @@ def _describe_replacement(baseline: Baseline | None, config: GateConfig) -> str:
     """Describe what a candidate was compared with in place of an unreadable champion."""
     if baseline is None:
         return "no earlier champion can be read either, so the floors, which it has met, decide"
-    holdout = _describe_holdout(baseline.holdout, config)
+    holdout = describe_holdout(baseline.holdout, config)
     return f"compared with the newest champion that can be read {holdout}"
-
-
-def _describe_holdout(holdout: Comparison, config: GateConfig) -> str:
-    """Describe the comparison on the holdout: the difference, the margin, and the power."""
-    margin = margin_nats(holdout, config)
-    needed, more = (sentences_needed(holdout.spread_nats, margin, power) for power in (0.8, 0.9))
-    size = f"an equal one passes 8 times in 10 with {needed}, 9 times with {more}"
-    if needed is None:
-        size = "no number is enough for that margin"
-    few = needed is None or holdout.sentences < needed
-    passed = is_not_worse(holdout, config)
-    undecided = few and not passed and holdout.better_nats >= -margin
-    remedy = "; raise gate.sentences and data.test_share" if undecided else ""
-    return (
-        f"elbo_nats {'is no' if passed else 'may be'} worse on the holdout: "
-        f"{_describe_difference(holdout)}, at least {-margin:.3f} is "
-        f"{'needed' if not passed else 'allowed'} ({holdout.sentences} sentences; {size}{remedy})"
-    )
-
-
-def _describe_newest(newest: Comparison | None) -> str:
-    """Describe the comparison on the newest text."""
-    if newest is None:
-        return "the newest text has no held-out sentence, so nothing shows that it is better there"
-    result = f"it is {'' if newest.bound_nats > 0 else 'not shown to be '}better on the newest text"
-    detectable = detectable_nats(newest, 0.8)
-    size = f"{newest.sentences} sentences"
-    if math.isfinite(detectable):
-        size += f", which show {detectable:.3f} 8 times in 10"
-    return f"{result}: {_describe_difference(newest)} ({size})"
-
-
-def _describe_difference(comparison: Comparison) -> str:
-    """Describe mean and bound in nats."""
-    bound = f"at least {comparison.bound_nats:+.3f} with 95 % confidence"
-    return f"{comparison.better_nats:+.3f} nats, {bound}"
 
 
 def _describe_age(days: float | None, config: GateConfig) -> str:

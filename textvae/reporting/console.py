@@ -17,7 +17,12 @@ def print_figures(figures: Mapping[str, Any], console: Console | None = None) ->
     table.add_column("")
     table.add_column("VAE", justify="right")
     table.add_column("language model", justify="right")
-    lines = [*_likelihood_lines(figures), *_latent_lines(figures), *_generation_lines(figures)]
+    lines = [
+        *_likelihood_lines(figures),
+        *_latent_lines(figures),
+        *_generation_lines(figures),
+        *_variation_lines(figures),
+    ]
     for name, vae, language_model in lines:
         table.add_row(name, vae, language_model)
     (console or Console()).print(table)
@@ -32,13 +37,17 @@ def print_diagnosis(diagnosis: Diagnosis, console: Console | None = None) -> Non
 
 
 def print_decision(
-    decision: Decision, drift: Sequence[str] = (), console: Console | None = None
+    decision: Decision,
+    variations: str,
+    drift: Sequence[str] = (),
+    console: Console | None = None,
 ) -> None:
-    """Print the decision, a line for each reason, and a line for each drift that is known."""
+    """Print the decision, a line for each reason, one on variations, and one for each drift."""
     console = console or Console()
     style = "red" if decision.decision == "rejected" else "green"
     console.print(f"Gate: {decision.decision} ({decision.kind})", style=style)
     _print_list(console, decision.reasons)
+    _print_list(console, [f"variations: {variations}"])
     if drift:
         console.print("Drift under the champion:")
         _print_list(console, drift)
@@ -50,6 +59,8 @@ def _print_list(console: Console, lines: Sequence[str], mark: str = "-") -> None
         console.print(f"  {mark} {escape(line)}", highlight=False, soft_wrap=True)
 
 
+SYSTEMS = ("chosen", "drawn", "copy", "random", "human", "chosen_beside_human")
+"""Ways to vary, and controls, that a person is shown."""
 Line = tuple[str, str, str]
 """Title, figure of the VAE, figure of the language model."""
 
@@ -113,6 +124,23 @@ def _generation_lines(figures: Mapping[str, Any]) -> list[Line]:
         )
         ratio = _format_figure(figures, f"{kind}_perplexity_ratio{end}", ".3g")
         lines.append(("  perplexity over real text's", ratio, ""))
+    return lines
+
+
+def _variation_lines(figures: Mapping[str, Any]) -> list[Line]:
+    """Return the lines of variations beside their controls; none where they were not measured."""
+    if "variation_systems" not in figures:
+        return []
+    lines: list[Line] = [
+        (f"variations of {figures['variation_groups']} held-out groups:", "", ""),
+        ("  adequacy, nats a token", _format_figure(figures, "variation_adequacy"), ""),
+        ("  AUC of adequacy", _format_figure(figures, "adequacy_auc", ".3f"), ""),
+    ]
+    for name in SYSTEMS:
+        if one := figures["variation_systems"].get(name):
+            ibleu = _format_figure(one, "ibleu", ".1f")
+            found = f"{ibleu}, {_format_figure(one, 'retrieval_at_1')}"
+            lines.append((f"  iBLEU, retrieval@1: {name.replace('_', ' ')}", found, ""))
     return lines
 
 

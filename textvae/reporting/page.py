@@ -5,6 +5,7 @@ The card has the front matter and the headings of the Hub's model cards (Mitchel
 
 import base64
 import html
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +34,10 @@ FIGURES = {
     "reconstruction_exact": "reconstruction exact",
     "distinct_share_fitted": "distinct draws, fitted prior",
     "language_model_nats": "language model, nats",
+    "siblings": "sentences with a sibling that it learned from",
+    "variation_adequacy": "adequacy of variations, nats a token",
+    "variation_ibleu": "iBLEU of variations",
+    "variation_retrieval_at_1": "retrieval@1 of variations",
 }
 """The figures of an evaluation that a page shows, and their titles there."""
 
@@ -176,7 +181,20 @@ def _probe_tables(found: Findings) -> str:
             for row, (label, text) in enumerate(zip(first, of_new, strict=True))
         ]
         tables.append(f"<h3>{title}</h3>{_table(head, rows, marked=True)}")
-    return "".join(tables)
+    return "".join([*tables, _variation_table(found)])
+
+
+def _variation_table(found: Findings) -> str:
+    """Return the variations of the probes, and how each version makes them."""
+    sides = [found.candidate, *([found.champion] if found.champion else [])]
+    titles = [f"candidate: {sides[0].probe_outputs.method}"]
+    titles += [f"champion: {side.probe_outputs.method}" for side in sides[1:]]
+    rows = []
+    for number, probe in enumerate(found.probes):
+        varied = [side.probe_outputs.variations[number] for side in sides]
+        for row, texts in enumerate(itertools.zip_longest(*varied, fillvalue="-")):
+            rows.append(("" if row else probe, *texts))
+    return f"<h3>Variations</h3>{_table(['', *titles], rows, marked=True)}"
 
 
 def _history(history: Sequence[HistoryEntry]) -> list[str]:

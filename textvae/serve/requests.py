@@ -18,7 +18,7 @@ from textvae.engine.operations.paraphrase import ParaphraseRequest
 from textvae.engine.operations.sample import SampleRequest
 from textvae.engine.operations.score import ScoreRequest
 from textvae.errors import InputError, VersionError
-from textvae.options import Options
+from textvae.options import Constraints, Options, SentenceSpan
 from textvae.v1 import textvae_pb2 as pb
 
 SERVER_SEED_BITS = 53
@@ -29,6 +29,7 @@ _METHODS = {
     pb.METHOD_UNSPECIFIED: "auto",
     pb.METHOD_REPHRASE: "rephrase",
     pb.METHOD_DRAW: "draw",
+    pb.METHOD_SEARCH: "search",
 }
 _PATHS = {pb.PATH_UNSPECIFIED: "lerp", pb.PATH_LERP: "lerp", pb.PATH_SLERP: "slerp"}
 
@@ -93,6 +94,8 @@ def paraphrase(message: pb.ParaphraseRequest, space: Space) -> ParaphraseRequest
         candidates=message.candidates,
         adequacy_min=message.adequacy_min,
         novelty_min=message.novelty_min,
+        constraints=_constraints(message.constraints),
+        search_steps=message.search_steps,
         **_fields(message, "radius", "closeness", "fluency_max"),
         **_address(message),
     )
@@ -124,6 +127,14 @@ def _fields(message: Any, *names: str) -> dict[str, Any]:
 def _options(message: pb.Options) -> Options:
     """Read the sampling options: the message has every field of `Options` by the same name."""
     return Options(**_fields(message, *Options._fields))
+
+
+def _constraints(message: pb.Constraints) -> Constraints:
+    """Read the constraints: the message has every field of `Constraints` by the same name."""
+    spans = (SentenceSpan(span.sentence, span.start, span.end) for span in message.spans)
+    fields = _fields(message, *Constraints._fields)
+    lists = {name: tuple(fields[name]) for name in ("words", "patterns", "banned")}
+    return Constraints(**(fields | lists | {"spans": tuple(spans)}))
 
 
 def _choice(

@@ -17,6 +17,13 @@ _MISSING = {
     "not-fluent": pb.MISSING_REASON_NOT_FLUENT,
     "not-novel": pb.MISSING_REASON_NOT_NOVEL,
     "length": pb.MISSING_REASON_LENGTH,
+    "lock-unmet": pb.MISSING_REASON_LOCK_UNMET,
+    "budget": pb.MISSING_REASON_BUDGET,
+}
+_METHODS = {
+    "rephrase": pb.METHOD_REPHRASE,
+    "draw": pb.METHOD_DRAW,
+    "search": pb.METHOD_SEARCH,
 }
 _PRIORS = {"standard": pb.PRIOR_STANDARD, "fitted": pb.PRIOR_FITTED}
 
@@ -84,6 +91,7 @@ def paraphrase(reply: Reply, message: pb.ParaphraseRequest, version: str) -> pb.
                     sentence=_sentence(one.sentence),
                     distance=one.distance,
                     axes=pb.Axes(**one.axes._asdict()) if one.axes else None,
+                    locks=(pb.Lock(**lock._asdict()) for lock in one.locks),
                 )
                 for one in each.variations
             ),
@@ -93,8 +101,9 @@ def paraphrase(reply: Reply, message: pb.ParaphraseRequest, version: str) -> pb.
         )
         for each in result.results
     )
-    method = pb.METHOD_REPHRASE if result.method == "rephrase" else pb.METHOD_DRAW
-    return pb.ParaphraseResponse(results=results, metadata=_metadata(reply, version), method=method)
+    return pb.ParaphraseResponse(
+        results=results, metadata=_metadata(reply, version), method=_METHODS[result.method]
+    )
 
 
 def score(reply: Reply, message: pb.ScoreRequest, version: str) -> pb.ScoreResponse:

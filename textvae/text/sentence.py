@@ -19,7 +19,8 @@ class Sentence(NamedTuple):
     label: str = ""
     """A class of the sentence, where the source gives one; else empty."""
     group: str = ""
-    """The document, verse or the like that it is from: a group stays on one side of the split."""
+    """The document, verse or the like that it is from; such a group stays on one side of the split.
+    Where labels are groups (`data.label_is_group`), the label once more, on all sides."""
 
 
 def normalise(text: str) -> str:

@@ -139,6 +139,26 @@ class Tokenizer:
         texts: list[str] = self._pieces.decode(ordinary) if ordinary else []
         return texts
 
+    def spell(self, ids: Sequence[int]) -> str:
+        """Return the text of one list of ids, as `decode` of many does, without its threads."""
+        text: str = self._pieces.decode([int(token) for token in ids if token >= SPECIALS])
+        return text
+
+    def pieces(self) -> list[str]:
+        """Return what each id spells by itself: nothing for special ids, and for bytes that spell
+        no character of their own."""
+        texts = self.decode([[token] for token in range(SPECIALS, self.vocab)])
+        bytes_alone = self.are_bytes()[SPECIALS:]
+        return [""] * SPECIALS + [
+            "" if is_byte and text == "\ufffd" else text
+            for text, is_byte in zip(texts, bytes_alone, strict=True)
+        ]
+
+    def are_bytes(self) -> list[bool]:
+        """Return of each id whether it is a byte, of a character outside the vocabulary."""
+        masks: list[bool] = self._pieces.is_byte(list(range(self.vocab)))
+        return masks
+
     def byte_counts(self, sentences: Iterable[Sequence[int]]) -> list[int]:
         """Return how many ids of each sentence are bytes, of characters outside the vocabulary."""
         return [sum(self._pieces.is_byte(list(ids))) for ids in sentences]

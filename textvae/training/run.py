@@ -114,9 +114,8 @@ def train(
         **start_facts(plan.manifest, start, text, tokenized.tokenizer),
         "kl_weight": trained.kl_weight,
         "steps": phase_steps(plan.run),
+        **tokenized.sibling_facts,
     }
-    if tokenized.rephrasing is not None:
-        facts["siblings"] = len(tokenized.rephrasing.siblings.paired)
     return candidate._replace(facts=facts)
 
 

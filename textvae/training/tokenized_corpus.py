@@ -22,6 +22,13 @@ from textvae.version_files import TOKENIZER_FILE
 
 log = logging.getLogger(__name__)
 
+NO_SIBLINGS = (
+    "training.sibling_share is {:g}, but no sentence has a sibling, so that nothing is rephrased; "
+    "name the column of groups by data.group_column, or set data.label_is_group, and ingest the "
+    "text into a new folder store.spans"
+)
+"""What a run with a share, which is filled in, and without siblings says."""
+
 # Validation reads some hundreds of held-out sentences, however many there are.
 VALID_SENTENCES_MAX = 10_000
 
@@ -43,6 +50,14 @@ class TokenizedCorpus(NamedTuple):
     """What of `train` is learned as rephrasings; None for nothing."""
     valid_siblings: Siblings | None = None
     """Siblings of `valid`, where rephrasings are learned."""
+
+    @property
+    def sibling_facts(self) -> dict[str, int]:
+        """Return what the manifest says of siblings: how many sentences have one that is learned
+        from, and nothing where rephrasing is not learned."""
+        if self.rephrasing is None:
+            return {}
+        return {"siblings": len(self.rephrasing.siblings.paired)}
 
 
 def tokenize_corpus(recipe: Recipe, corpus: Corpus, run: Path) -> TokenizedCorpus:
@@ -71,12 +86,7 @@ def _with_siblings(tokenized: TokenizedCorpus, corpus: Corpus, share: float) -> 
     siblings = siblings_of(corpus.train)
     paired = len(siblings.paired)
     if not paired:
-        log.warning(
-            "training.sibling_share is %g, but no sentence has a sibling, so that nothing is "
-            "rephrased; name the column of groups by data.group_column and ingest the text into "
-            "a new folder store.spans",
-            share,
-        )
+        log.warning("%s", NO_SIBLINGS.format(share))
         return tokenized
     log.info("%d of %d sentences have a sibling", paired, len(corpus.train))
     rephrasing = Rephrasing(siblings, share)

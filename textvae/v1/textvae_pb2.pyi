@@ -104,6 +104,11 @@ class _MethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Method.ValueTy
     """The decoder rebuilds draws around the sentence's posterior mean: near in the space of latents,
     which need not be near in meaning.
     """
+    METHOD_SEARCH: _Method.ValueType  # 3
+    """Simulated annealing: chains start from draws, and their words are removed, moved and written anew
+    step by step. A state is worth more the more it agrees with the draws, the more adequate, novel
+    and fluent it is. The latent of a variation is then its own posterior mean.
+    """
 
 class Method(_Method, metaclass=_MethodEnumTypeWrapper):
     """How variations are made."""
@@ -115,6 +120,11 @@ METHOD_REPHRASE: Method.ValueType  # 1
 METHOD_DRAW: Method.ValueType  # 2
 """The decoder rebuilds draws around the sentence's posterior mean: near in the space of latents,
 which need not be near in meaning.
+"""
+METHOD_SEARCH: Method.ValueType  # 3
+"""Simulated annealing: chains start from draws, and their words are removed, moved and written anew
+step by step. A state is worth more the more it agrees with the draws, the more adequate, novel
+and fluent it is. The latent of a variation is then its own posterior mean.
 """
 Global___Method: _TypeAlias = Method  # noqa: Y015
 
@@ -137,7 +147,11 @@ class _MissingReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Missing
     MISSING_REASON_NOT_NOVEL: _MissingReason.ValueType  # 5
     """Its share of new words and pairs is below `novelty_min`."""
     MISSING_REASON_LENGTH: _MissingReason.ValueType  # 6
-    """The token limit cut it, or it is empty."""
+    """The token limit cut it, it is empty, or it has fewer or more characters than it may."""
+    MISSING_REASON_LOCK_UNMET: _MissingReason.ValueType  # 7
+    """A lock or another constraint does not hold."""
+    MISSING_REASON_BUDGET: _MissingReason.ValueType  # 8
+    """No other candidate was drawn: the bounded number of further draws was used up."""
 
 class MissingReason(_MissingReason, metaclass=_MissingReasonEnumTypeWrapper):
     """Why a candidate is no variation."""
@@ -155,7 +169,11 @@ MISSING_REASON_NOT_FLUENT: MissingReason.ValueType  # 4
 MISSING_REASON_NOT_NOVEL: MissingReason.ValueType  # 5
 """Its share of new words and pairs is below `novelty_min`."""
 MISSING_REASON_LENGTH: MissingReason.ValueType  # 6
-"""The token limit cut it, or it is empty."""
+"""The token limit cut it, it is empty, or it has fewer or more characters than it may."""
+MISSING_REASON_LOCK_UNMET: MissingReason.ValueType  # 7
+"""A lock or another constraint does not hold."""
+MISSING_REASON_BUDGET: MissingReason.ValueType  # 8
+"""No other candidate was drawn: the bounded number of further draws was used up."""
 Global___MissingReason: _TypeAlias = MissingReason  # noqa: Y015
 
 class _FinishReason:
@@ -798,6 +816,8 @@ class ParaphraseRequest(_message.Message):
     ADEQUACY_MIN_FIELD_NUMBER: _builtins.int
     FLUENCY_MAX_FIELD_NUMBER: _builtins.int
     NOVELTY_MIN_FIELD_NUMBER: _builtins.int
+    CONSTRAINTS_FIELD_NUMBER: _builtins.int
+    SEARCH_STEPS_FIELD_NUMBER: _builtins.int
     count: _builtins.int
     """Variations per sentence, 1 to `Limits.count_max`; times the sentences at most
     `Limits.rows_max`.
@@ -817,13 +837,15 @@ class ParaphraseRequest(_message.Message):
     method: Global___Method.ValueType
     """How variations are made. Unset is REPHRASE where the version learned from groups of sentences
     that say the same, else DRAW. REPHRASE of a version that did not, and numbers that this enum does
-    not have, are FIELD_INVALID.
+    not have, are FIELD_INVALID. SEARCH needs no groups, takes `search_steps` times as long, and
+    refuses a beam.
     """
     candidates: _builtins.int
     """Candidates that are drawn for each variation wanted, 0 to 64; times `count` and the sentences at
     most `Limits.rows_max`. From 2 on they are judged, and the best are returned, never the sentence
     itself and never the same twice but for case, punctuation, digits and spaces. At 1 the
-    variations are the draws, not judged. 0 or unset is 4 for REPHRASE and 1 for DRAW.
+    variations are the draws, not judged. 0 or unset is 4 for REPHRASE, 1 for DRAW and 8 for SEARCH,
+    where they are the chains of the search, and 1 is FIELD_INVALID.
     """
     closeness: _builtins.float
     """What the choice among candidates weighs, 0 to 1: 1 is faithful to the sentence, 0 is free of its
@@ -837,6 +859,11 @@ class ParaphraseRequest(_message.Message):
     """Most fluency nats a token of a variation, above 0 to 1000; unset for any."""
     novelty_min: _builtins.float
     """Least share of new words and pairs of words of a variation, 0 to 1; 0 or unset for any."""
+    search_steps: _builtins.int
+    """Steps of every chain of a SEARCH, 0 to 100; 0 or unset is 16. A step has each chain's proposal
+    written and judged, so that a call takes time as `search_steps` times its rows. Set for another
+    method it is FIELD_INVALID.
+    """
     @_builtins.property
     def sentences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """1 to `Limits.sentences_max` sentences."""
@@ -844,6 +871,10 @@ class ParaphraseRequest(_message.Message):
     @_builtins.property
     def options(self) -> Global___Options:
         """How to decode."""
+
+    @_builtins.property
+    def constraints(self) -> Global___Constraints:
+        """What every variation must hold; unset, names in braces alone are locked."""
 
     def __init__(
         self,
@@ -862,10 +893,12 @@ class ParaphraseRequest(_message.Message):
         adequacy_min: _builtins.float = ...,
         fluency_max: _builtins.float | None = ...,
         novelty_min: _builtins.float = ...,
+        constraints: Global___Constraints | None = ...,
+        search_steps: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_closeness", b"_closeness", "_fluency_max", b"_fluency_max", "_radius", b"_radius", "_seed", b"_seed", "closeness", b"closeness", "fluency_max", b"fluency_max", "options", b"options", "radius", b"radius", "seed", b"seed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_closeness", b"_closeness", "_fluency_max", b"_fluency_max", "_radius", b"_radius", "_seed", b"_seed", "closeness", b"closeness", "constraints", b"constraints", "fluency_max", b"fluency_max", "options", b"options", "radius", b"radius", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_closeness", b"_closeness", "_fluency_max", b"_fluency_max", "_radius", b"_radius", "_seed", b"_seed", "adequacy_min", b"adequacy_min", "candidates", b"candidates", "closeness", b"closeness", "count", b"count", "distinct", b"distinct", "first_index", b"first_index", "fluency_max", b"fluency_max", "method", b"method", "novelty_min", b"novelty_min", "options", b"options", "radius", b"radius", "seed", b"seed", "sentences", b"sentences", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_closeness", b"_closeness", "_fluency_max", b"_fluency_max", "_radius", b"_radius", "_seed", b"_seed", "adequacy_min", b"adequacy_min", "candidates", b"candidates", "closeness", b"closeness", "constraints", b"constraints", "count", b"count", "distinct", b"distinct", "first_index", b"first_index", "fluency_max", b"fluency_max", "method", b"method", "novelty_min", b"novelty_min", "options", b"options", "radius", b"radius", "search_steps", b"search_steps", "seed", b"seed", "sentences", b"sentences", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__closeness: _TypeAlias = _typing.Literal["closeness"]  # noqa: Y015
     _WhichOneofArgType__closeness: _TypeAlias = _typing.Literal["_closeness", b"_closeness"]  # noqa: Y015
@@ -885,6 +918,127 @@ class ParaphraseRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
 
 Global___ParaphraseRequest: _TypeAlias = ParaphraseRequest  # noqa: Y015
+
+@_typing.final
+class Constraints(_message.Message):
+    """What every variation must hold. A lock stands unchanged in it, as often as in the sentence, as
+    words of its own where it is one in the sentence: the decoder is forced to write it, and never
+    drawn until it does. With a beam, constraints are FIELD_INVALID.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORDS_FIELD_NUMBER: _builtins.int
+    SPANS_FIELD_NUMBER: _builtins.int
+    PATTERNS_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    NUMBERS_FIELD_NUMBER: _builtins.int
+    CAPITALISED_FIELD_NUMBER: _builtins.int
+    BANNED_FIELD_NUMBER: _builtins.int
+    CHARACTERS_MIN_FIELD_NUMBER: _builtins.int
+    CHARACTERS_MAX_FIELD_NUMBER: _builtins.int
+    KEEP_CASE_FIELD_NUMBER: _builtins.int
+    KEEP_FINAL_PUNCTUATION_FIELD_NUMBER: _builtins.int
+    slots: _builtins.bool
+    """Lock names in braces, such as {order_id}: no space within. Unset is true."""
+    numbers: _builtins.bool
+    """Lock words with a digit, with the currency and unit that are written with it, without punctuation
+    around. No other digit is written.
+    """
+    capitalised: _builtins.bool
+    """Lock words of two letters or more that begin in upper case, but for the first of the sentence;
+    such words next to each other are one lock.
+    """
+    characters_min: _builtins.int
+    """Fewest characters of a variation, up to `Limits.characters_max`; 0 for any."""
+    characters_max: _builtins.int
+    """Most characters of a variation; 0 for any. FIELD_INVALID below `characters_min`, and where the
+    locks of a sentence need more.
+    """
+    keep_case: _builtins.bool
+    """The first letter has its case in the sentence; no letter in upper case where the sentence has
+    none, and none in lower case where it has none, but for locks.
+    """
+    keep_final_punctuation: _builtins.bool
+    """A variation ends with the punctuation that ends the sentence, or without where that has none."""
+    @_builtins.property
+    def words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Words or phrases to lock wherever they stand, as they are written; each sentence must have them.
+        At most 100 here, and in each list below, of 1000 characters.
+        """
+
+    @_builtins.property
+    def spans(self) -> _containers.RepeatedCompositeFieldContainer[Global___SentenceSpan]:
+        """Parts of the sentences to lock. Locks of `words` and `spans` must not overlap."""
+
+    @_builtins.property
+    def patterns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Regular expressions in the syntax of RE2, which takes time linear in the sentence; what they
+        match is locked. Of these and of the switches below, matches that overlap are one lock.
+        """
+
+    @_builtins.property
+    def banned(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Words or phrases that may not stand in a variation, in upper or lower case, as words of their own.
+        One that a lock has is FIELD_INVALID.
+        """
+
+    def __init__(
+        self,
+        *,
+        words: _abc.Iterable[_builtins.str] | None = ...,
+        spans: _abc.Iterable[Global___SentenceSpan] | None = ...,
+        patterns: _abc.Iterable[_builtins.str] | None = ...,
+        slots: _builtins.bool | None = ...,
+        numbers: _builtins.bool = ...,
+        capitalised: _builtins.bool = ...,
+        banned: _abc.Iterable[_builtins.str] | None = ...,
+        characters_min: _builtins.int = ...,
+        characters_max: _builtins.int = ...,
+        keep_case: _builtins.bool = ...,
+        keep_final_punctuation: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_slots", b"_slots", "slots", b"slots"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_slots", b"_slots", "banned", b"banned", "capitalised", b"capitalised", "characters_max", b"characters_max", "characters_min", b"characters_min", "keep_case", b"keep_case", "keep_final_punctuation", b"keep_final_punctuation", "numbers", b"numbers", "patterns", b"patterns", "slots", b"slots", "spans", b"spans", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__slots: _TypeAlias = _typing.Literal["slots"]  # noqa: Y015
+    _WhichOneofArgType__slots: _TypeAlias = _typing.Literal["_slots", b"_slots"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__slots) -> _WhichOneofReturnType__slots | None: ...
+
+Global___Constraints: _TypeAlias = Constraints  # noqa: Y015
+
+@_typing.final
+class SentenceSpan(_message.Message):
+    """A part of one sentence of a request, in characters (Unicode code points) of the sentence as it is
+    sent.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENTENCE_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    sentence: _builtins.int
+    """Number of the sentence in the request, from 0."""
+    start: _builtins.int
+    """Its first character, from 0."""
+    end: _builtins.int
+    """The character after its last one."""
+    def __init__(
+        self,
+        *,
+        sentence: _builtins.int = ...,
+        start: _builtins.int = ...,
+        end: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "sentence", b"sentence", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SentenceSpan: _TypeAlias = SentenceSpan  # noqa: Y015
 
 @_typing.final
 class ParaphraseResponse(_message.Message):
@@ -946,8 +1100,8 @@ class Variations(_message.Message):
 
     @_builtins.property
     def missing(self) -> _containers.RepeatedScalarFieldContainer[Global___MissingReason.ValueType]:
-        """Why variations are missing, one for each, from the best candidate that was rejected on; empty
-        where they are not judged.
+        """Why variations are missing, one for each, from the best candidate that was rejected on. Where
+        candidates are judged and too few can be chosen, others are drawn up to two times more.
         """
 
     def __init__(
@@ -975,6 +1129,7 @@ class Variation(_message.Message):
     SENTENCE_FIELD_NUMBER: _builtins.int
     DISTANCE_FIELD_NUMBER: _builtins.int
     AXES_FIELD_NUMBER: _builtins.int
+    LOCKS_FIELD_NUMBER: _builtins.int
     distance: _builtins.float
     """Distance of its latent from the posterior mean: the root mean square over the columns, in
     posterior deviations.
@@ -987,20 +1142,55 @@ class Variation(_message.Message):
     def axes(self) -> Global___Axes:
         """What it was judged by; absent where it was not."""
 
+    @_builtins.property
+    def locks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Lock]:
+        """Where the locks of the sentence stand in `sentence.text`, in the order of the sentence."""
+
     def __init__(
         self,
         *,
         sentence: Global___GeneratedSentence | None = ...,
         distance: _builtins.float = ...,
         axes: Global___Axes | None = ...,
+        locks: _abc.Iterable[Global___Lock] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["axes", b"axes", "sentence", b"sentence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["axes", b"axes", "distance", b"distance", "sentence", b"sentence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["axes", b"axes", "distance", b"distance", "locks", b"locks", "sentence", b"sentence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Variation: _TypeAlias = Variation  # noqa: Y015
+
+@_typing.final
+class Lock(_message.Message):
+    """A lock in a variation, in characters (Unicode code points)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """What is locked."""
+    start: _builtins.int
+    """Its first character, from 0."""
+    end: _builtins.int
+    """The character after its last one."""
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        start: _builtins.int = ...,
+        end: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Lock: _TypeAlias = Lock  # noqa: Y015
 
 @_typing.final
 class Axes(_message.Message):

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from textvae.engine.axes import Axes, Judge
+from textvae.engine.answers import Axes
+from textvae.engine.axes import Judge
 from textvae.engine.limits import Limits, check_rows, check_sentences
 from textvae.engine.load import LoadedVersion
 from textvae.engine.plan import Outcome, Planning, name_sentences

@@ -1,77 +1,68 @@
-"""Paraphrase: sentences to variations of each, rephrased or drawn, and the best of the candidates.
+"""Paraphrase: sentences to variations of each, and the best of the candidates.
 
 A rephrasing is what the decoder writes of a sentence's posterior when its first token says so; a
-draw is what it rebuilds of a point near the posterior's mean.
+draw is what it rebuilds of a point near the posterior's mean; a search edits draws word by word
+(`engine/annealing.py`).
 """
 
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
-from textvae.decode.rows import FinishedRow
-from textvae.engine.answers import GeneratedSentence
-from textvae.engine.axes import Axes, Judge
+from textvae.decode.rows import FinishedRow, Row
+from textvae.engine.annealing import Search
+from textvae.engine.answers import Axes
+from textvae.engine.axes import Judge, Sources
 from textvae.engine.candidates import Bounds, Candidate, Reason, choose
 from textvae.engine.limits import Limits, check_address, check_rows, check_sentences
 from textvae.engine.load import LoadedVersion
-from textvae.engine.plan import (
-    Address,
-    Outcome,
-    Planning,
-    decoder_rows,
-    draw_latents,
-    generated_sentences,
-    name_sentences,
+from textvae.engine.locks import SentenceLocks, check_patterns, locks_of
+from textvae.engine.plan import Address, Outcome, Planning, name_sentences
+from textvae.engine.variations import (
+    Drawn,
+    Draws,
+    Variation,
+    Variations,
+    variations_of,
+    with_locks,
 )
 from textvae.errors import InputError
 from textvae.options import (
     AXIS_MAX_NATS,
     CANDIDATES_MAX,
     CLOSENESS_DEFAULT,
-    DRAW_CANDIDATES,
     GREEDY,
     METHOD_DEFAULT,
+    NO_CONSTRAINTS,
     RADIUS_DEFAULT,
     RADIUS_MAX,
-    REPHRASE_CANDIDATES,
+    SEARCH_STEPS,
+    Constraints,
     Method,
     Options,
+    candidates_of,
+    check_search,
 )
 from textvae.ranges import check_within
 from textvae.text.sentence import normalise
 from textvae.text.tokenizer import REBUILD, REPHRASE
 
+ROUNDS = 3
+"""Times that candidates are drawn while too few of them can be chosen."""
+WIDER = 1.5
+"""What each further round multiplies the radius by."""
 
-class Variation(NamedTuple):
-    """A variation of a sentence."""
-
-    sentence: GeneratedSentence
-    latent: np.ndarray
-    """(latent,) float32"""
-    distance: float
-    """sqrt(mean_d(((z_d - mu_d) / sigma_d)^2)), in posterior deviations."""
-    axes: Axes | None = None
-    """None where it was not judged."""
-
-
-class Variations(NamedTuple):
-    """The variations of one sentence: the best first or, not judged, the nearest latent first."""
-
-    variations: list[Variation]
-    latents: np.ndarray
-    """(variations, latent) float32"""
-    missing: list[Reason]
-    """Why there are fewer than were asked for, one for each; empty where they were not judged."""
-    source_fluency: float
-    """Nats a token of the sentence itself under the language model; 0 where nothing is judged."""
+Value = TypeVar("Value")
+Steps = Generator[list[Row] | None, list[FinishedRow], Value]
 
 
 class ParaphraseResult(NamedTuple):
     """For each sentence its variations."""
 
     results: list[Variations]
-    method: Literal["rephrase", "draw"]
+    method: Literal["rephrase", "draw", "search"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +83,9 @@ class ParaphraseRequest:
     adequacy_min: float = 0.0
     fluency_max: float = np.inf
     novelty_min: float = 0.0
+    constraints: Constraints = NO_CONSTRAINTS
+    search_steps: int = 0
+    """Of every chain of a search; 0: SEARCH_STEPS."""
     seed: int = 0
     first_index: int = 0
 
@@ -118,52 +112,103 @@ class ParaphraseRequest:
             limit = f"must be above 0 and at most {AXIS_MAX_NATS}, got {self.fluency_max}"
             raise InputError("fluency_max", f"{limit}; leave it unset for any")
         check_within("novelty_min", self.novelty_min, 0.0, 1.0)
+        self.constraints.check(len(self.sentences), limits.characters_max)
+        check_patterns(self.constraints.patterns)
         self.options.check(limits.tokens_max)
+        check_search(self.method, self.search_steps, self.candidates, self.options)
         check_address(self.seed, self.first_index)
 
     def plan(
         self, loaded: LoadedVersion, limits: Limits, owner: object
     ) -> Planning[ParaphraseResult]:
-        """Decode the candidates of each sentence, judge them, and choose."""
+        """Decode the candidates of each sentence, judge them, and choose.
+
+        Where too few can be chosen, more are drawn, ROUNDS times in all, each time from wider.
+        """
         method = self._method_of(loaded)
         candidates = self._candidates_of(method)
         self._check_rows(candidates, limits)
         self._check_judged(candidates)
-        each = self.count * candidates
-        address = Address(self.seed, self.first_index)
         ids = loaded.tokens(name_sentences(self.sentences), limits.tokens_max)
-        mean, logvar = yield from loaded.encoding(ids)
-        latents = draw_latents(mean, logvar, each, address, loaded.library, self.radius)
-        judged = each > self.count
-        if judged:
-            latents[::each] = mean  # the first candidate of each is of the mean itself
-        rows = decoder_rows(owner, latents, address, self.options, limits, each)
+        locks = self._locks(loaded, limits)
+        posteriors = yield from loaded.encoding(ids)
         begin = REPHRASE if method == "rephrase" else REBUILD
-        finished = yield [row._replace(begin=begin) for row in rows]
-        drawn = self._drawn(loaded, finished, latents, mean, logvar)
-        if not judged:
+        address = Address(self.seed, self.first_index)
+        draws = Draws(loaded, limits, owner, posteriors, locks, begin, address, self.options)
+        if method == "search":
+            results = yield from self._searched(draws, ids)
+        elif candidates > 1:
+            results = yield from self._chosen(draws, ids, self.count * candidates)
+        else:
+            numbers = list(range(len(ids)))
+            drawn = yield from draws.draw(numbers, self.count, 0, self.radius, with_mean=False)
             results = [
-                self._nearest(drawn[first : first + each], sentence)
-                for first, sentence in zip(range(0, len(drawn), each), self.sentences, strict=True)
+                self._nearest(*one, loaded.latent)
+                for one in zip(drawn, self.sentences, strict=True)
             ]
-            return Outcome(ParaphraseResult(results, method), sum(map(len, ids)))
-        tokens = [tuple(row.tokens) for row in finished]
-        judge = Judge(loaded, owner, begin, limits.tokens_max)
-        axes, source_fluency = yield from judge.axes(self.sentences, ids, mean, tokens)
-        results = []
-        for number, sentence in enumerate(map(normalise, self.sentences)):
-            part = slice(number * each, (number + 1) * each)
-            fluency = float(source_fluency[number])
-            results.append(self._best(sentence, drawn[part], axes[part], fluency))
         return Outcome(ParaphraseResult(results, method), sum(map(len, ids)))
 
-    def _method_of(self, loaded: LoadedVersion) -> Literal["rephrase", "draw"]:
+    def _chosen(self, draws: Draws, ids: list[list[int]], each: int) -> Steps[list[Variations]]:
+        """Return the variations that are chosen for each sentence, among `each` draws or more."""
+        judge = Judge(draws.loaded, draws.owner, draws.begin, draws.limits.tokens_max)
+        results = [variations_of([], draws.loaded.latent)] * len(ids)
+        pools: list[list[tuple[Drawn, Axes]]] = [[] for _ in ids]
+        numbers = list(range(len(ids)))
+        for number in range(ROUNDS):
+            radius = self.radius * WIDER**number
+            drawn = yield from draws.draw(
+                numbers, each, number * each, radius, with_mean=not number
+            )
+            tokens = [one.tokens for part in drawn for one in part]
+            axes, fluency = yield from judge.axes(
+                tuple(self.sentences[one] for one in numbers),
+                [ids[one] for one in numbers],
+                draws.posteriors.mean[numbers],
+                tokens,
+            )
+            for place, one in enumerate(numbers):
+                part = slice(place * each, (place + 1) * each)
+                pools[one] += zip(drawn[place], axes[part], strict=True)
+                found = self._best(normalise(self.sentences[one]), pools[one], draws)
+                results[one] = found._replace(source_fluency=float(fluency[place]))
+            numbers = [one for one in numbers if results[one].missing]
+            if not numbers:
+                break
+        return results
+
+    def _searched(self, draws: Draws, ids: list[list[int]]) -> Steps[list[Variations]]:
+        """Return the variations that are chosen among what the chains of a search found."""
+        nats = yield from draws.loaded.language_model_nats(ids)
+        search = Search(
+            draws,
+            Sources(self.sentences, ids, draws.posteriors.mean, nats),
+            self.radius,
+            self.count * self._candidates_of("search"),
+            self.search_steps or SEARCH_STEPS,
+            self.closeness,
+        )
+        found = yield from search.choose(self.count, self.bounds)
+        return [
+            variations_of(
+                [
+                    with_locks(Variation(*written, axes=axes), locks)
+                    for written, axes in one.variations
+                ],
+                draws.loaded.latent,
+                one.missing,
+                one.source_fluency,
+            )
+            for one, locks in zip(found, draws.locks, strict=True)
+        ]
+
+    def _method_of(self, loaded: LoadedVersion) -> Literal["rephrase", "draw", "search"]:
         """Return how variations are made; InputError where the version cannot."""
         if self.method == "rephrase" and not loaded.rephrases:
             raise InputError(
                 "method",
                 "must be draw, for this version learned from no groups of sentences that say the "
-                "same; train with training.sibling_share and data.group_column for rephrase",
+                "same; train with training.sibling_share, and data.group_column or "
+                "data.label_is_group, for rephrase",
             )
         if self.method == "auto":
             return "rephrase" if loaded.rephrases else "draw"
@@ -171,8 +216,7 @@ class ParaphraseRequest:
 
     def _candidates_of(self, method: Method) -> int:
         """Return the candidates for each variation."""
-        default = REPHRASE_CANDIDATES if method == "rephrase" else DRAW_CANDIDATES
-        return self.candidates or default
+        return candidates_of(method, self.candidates)
 
     def _rows_of(self, candidates: int) -> int:
         """Return the rows that generate so many candidates for each variation."""
@@ -194,58 +238,53 @@ class ParaphraseRequest:
                     name, f"{problem}; ask for 2 candidates or more, or leave it unset"
                 )
 
-    def _drawn(
-        self,
-        loaded: LoadedVersion,
-        finished: list[FinishedRow],
-        latents: np.ndarray,
-        mean: np.ndarray,
-        logvar: np.ndarray,
-    ) -> list[Variation]:
-        """Return all that was decoded, in the order of the rows."""
-        each = len(latents) // len(mean)
-        shifts = (latents - np.repeat(mean, each, 0)) / np.exp(0.5 * np.repeat(logvar, each, 0))
-        distances = np.sqrt(np.mean(shifts.astype(np.float64) ** 2, 1)).tolist()
-        generated = generated_sentences(loaded.tokenizer, finished, self.options)
-        return list(map(Variation, generated, latents, distances))
+    def _locks(self, loaded: LoadedVersion, limits: Limits) -> list[SentenceLocks | None]:
+        """Return what every variation of each sentence must hold."""
+        assert loaded.lexicon is not None, "a network without a version has no words"
+        locks = locks_of(
+            self.sentences,
+            self.constraints,
+            loaded.tokenizer,
+            loaded.lexicon,
+            self.options.tokens_max or limits.tokens_max,
+        )
+        if any(locks) and self.options.beam > 1:
+            number = next(number for number, one in enumerate(locks) if one)
+            raise InputError(
+                "options.beam",
+                f"must be 0 with constraints, which sentences[{number}] has; a beam does not hold "
+                "them; set constraints.slots to false to leave names in braces free",
+            )
+        return locks
 
-    def _nearest(self, drawn: list[Variation], sentence: str) -> Variations:
-        """Return the draws of a sentence, the nearest first."""
-        ranked = sorted(drawn, key=lambda one: one.distance)
-        if self.distinct:
-            ranked = _distinct(ranked, normalise(sentence))
-        return _variations(ranked, len(drawn[0].latent))
+    def _nearest(self, drawn: list[Drawn], sentence: str, latent: int) -> Variations:
+        """Return the draws of a sentence that hold its constraints, the nearest first."""
+        kept: list[Variation] = []
+        missing: list[Reason] = []
+        texts = {normalise(sentence)}
+        for one in sorted(drawn, key=lambda one: one.variation.distance):
+            text = one.variation.sentence.text
+            reason: Reason | None = one.broken
+            if self.distinct and not reason and text in texts:
+                reason = "copy" if text == normalise(sentence) else "repeat"
+            texts.add(text)
+            if reason:
+                missing.append(reason)
+            else:
+                kept.append(one.variation)
+        return variations_of(kept, latent, missing)
 
-    def _best(
-        self, sentence: str, drawn: list[Variation], axes: list[Axes], source_fluency: float
-    ) -> Variations:
+    def _best(self, sentence: str, pool: list[tuple[Drawn, Axes]], draws: Draws) -> Variations:
         """Return the variations that are chosen among the candidates of a sentence."""
         candidates = [
-            Candidate(number, one.sentence.text, one.sentence.ended, found)
-            for number, (one, found) in enumerate(zip(drawn, axes, strict=True))
+            Candidate(
+                number,
+                one.variation.sentence.text,
+                axes,
+                "length" if one.cut else one.broken,
+            )
+            for number, (one, axes) in enumerate(pool)
         ]
         choice = choose(sentence, candidates, self.count, self.closeness, self.bounds)
-        best = [drawn[one.number]._replace(axes=one.axes) for one in choice.chosen]
-        return _variations(best, len(drawn[0].latent), choice.missing, source_fluency)
-
-
-def _variations(
-    chosen: list[Variation],
-    latent: int,
-    missing: list[Reason] | None = None,
-    source_fluency: float = 0.0,
-) -> Variations:
-    """Return the variations with their latents as one matrix."""
-    latents = np.array([one.latent for one in chosen], np.float32).reshape(-1, latent)
-    return Variations(chosen, latents, missing or [], source_fluency)
-
-
-def _distinct(drawn: list[Variation], sentence: str) -> list[Variation]:
-    """Return the draws whose text is neither the sentence nor the text of one before."""
-    texts = {sentence}
-    distinct = []
-    for one in drawn:
-        if one.sentence.text not in texts:
-            texts.add(one.sentence.text)
-            distinct.append(one)
-    return distinct
+        best = [pool[one.number][0].variation._replace(axes=one.axes) for one in choice.chosen]
+        return variations_of(best, draws.loaded.latent, choice.missing)
