@@ -246,7 +246,7 @@ def variations_of(message: pb.Variations) -> Variations:
         [each.distance for each in message.variations],
         latents_of([message.latents]),
         [
-            Axes(axes.adequacy, axes.fluency, axes.new_words, axes.new_bigrams)
+            Axes(*(getattr(axes, name) for name in Axes._fields))
             for axes in (each.axes for each in message.variations if each.HasField("axes"))
         ],
         [reason.removeprefix("MISSING_REASON_").lower() for reason in reasons],

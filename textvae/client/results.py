@@ -82,13 +82,16 @@ class Axes(NamedTuple):
     """What a variation is judged by."""
 
     adequacy: float
-    """Nats a token by which sentence and variation make each other likelier, 0 or more."""
+    """Nats a token by which sentence and variation make each other likelier; below 0 where they
+    speak of different things."""
     fluency: float
     """Nats a token under the language model; lower is more fluent."""
     new_words: float
     """Share of its words that the sentence does not have, 0 to 1."""
     new_bigrams: float
     """Share of its pairs of adjacent words that the sentence does not have, 0 to 1."""
+    similarity: float
+    """Cosine of the posterior means of sentence and variation, -1 to 1."""
 
 
 class Lock(NamedTuple):

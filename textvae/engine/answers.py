@@ -26,13 +26,15 @@ class Axes(NamedTuple):
     adequacy: float
     """Nats a token by which source and candidate make each other likelier than the language model
     does: the mean of both directions (Li et al. 2016); 0 where neither says anything of the other,
-    and never less."""
+    less where they speak of different things."""
     fluency: float
     """Nats a token, the end counted, under the language model; lower is more fluent."""
     new_words: float
     """Share of its words that the source does not have, 0 to 1."""
     new_bigrams: float
     """Share of its pairs of adjacent words, both ends counted, that the source does not have."""
+    similarity: float = 0.0
+    """Cosine of the posterior means of source and candidate, -1 to 1."""
 
     @property
     def novelty(self) -> float:

@@ -90,12 +90,19 @@ class Judge(NamedTuple):
             )
             new = new_shares(text, normalise(sources.sentences[source]))
             fluency = float(candidate_nats[index]) / length
-            found[source, target] = Axes(adequacy(*gains), fluency, *new)
+            near = cosine(sources.mean[source], candidate_mean[index])
+            found[source, target] = Axes(adequacy(*gains), fluency, *new, near)
         return found
 
     def _row(self, latent: np.ndarray, targets: tuple[int, ...]) -> Row:
         """Return a row that scores `targets`."""
         return Row(self.owner, 0, latent, self.tokens_max, targets=targets, begin=self.begin)
+
+
+def cosine(one: np.ndarray, other: np.ndarray) -> float:
+    """(latent,) twice -> the cosine of their angle, 0 where one is 0."""
+    lengths = float(np.linalg.norm(one)) * float(np.linalg.norm(other))
+    return float(np.vdot(one, other)) / lengths if lengths else 0.0
 
 
 def adequacy(
@@ -104,7 +111,7 @@ def adequacy(
     """Return the adequacy of a candidate from what each makes the other likelier, in nats; tokens
     count the end."""
     gains = (source_gain_nats / source_tokens, candidate_gain_nats / candidate_tokens)
-    return max(0.0, sum(gains) / 2)
+    return sum(gains) / 2
 
 
 def new_shares(text: str, source: str) -> tuple[float, float]:

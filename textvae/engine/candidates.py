@@ -16,7 +16,7 @@ Broken = Literal["length", "lock-unmet"]
 """Why a sentence is no variation whatever its axes are."""
 
 # Weights of the choice, tuned on the captions' validation side.
-ADEQUACY, FLUENCY, NOVELTY = 8.0, 1.0, 2.0
+ADEQUACY, SIMILARITY, FLUENCY, NOVELTY = 4.0, 8.0, 1.0, 2.0
 # What a candidate loses that shares all its words with one that is chosen already (maximal marginal
 # relevance, Carbonell & Goldstein 1998).
 REPETITION = 0.5
@@ -26,6 +26,7 @@ class Bounds(NamedTuple):
     """What a candidate must reach to be chosen."""
 
     adequacy_min: float = 0.0
+    """0 for any."""
     fluency_max: float = np.inf
     novelty_min: float = 0.0
 
@@ -54,10 +55,10 @@ class Choice(NamedTuple):
 
 
 def score(axes: Axes, closeness: float) -> float:
-    """Return how good a candidate is: closeness 1 asks for adequacy alone, 0 for novelty alone;
-    fluency counts for any."""
+    """Return how good a candidate is: closeness 1 asks for adequacy and similarity alone, 0 for
+    novelty alone; fluency counts for any."""
     return (
-        ADEQUACY * closeness * axes.adequacy
+        closeness * (ADEQUACY * axes.adequacy + SIMILARITY * axes.similarity)
         + NOVELTY * (1 - closeness) * axes.novelty
         - FLUENCY * axes.fluency
     )
@@ -119,7 +120,7 @@ def _reason(one: Candidate, source: str, seen: set[str], bounds: Bounds) -> Reas
         return "copy"
     if own in seen:
         return "repeat"
-    if one.axes.adequacy < bounds.adequacy_min:
+    if bounds.adequacy_min and one.axes.adequacy < bounds.adequacy_min:
         return "not-adequate"
     if one.axes.fluency > bounds.fluency_max:
         return "not-fluent"

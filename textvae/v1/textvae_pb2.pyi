@@ -1202,9 +1202,11 @@ class Axes(_message.Message):
     FLUENCY_FIELD_NUMBER: _builtins.int
     NEW_WORDS_FIELD_NUMBER: _builtins.int
     NEW_BIGRAMS_FIELD_NUMBER: _builtins.int
+    SIMILARITY_FIELD_NUMBER: _builtins.int
     adequacy: _builtins.float
-    """Nats a token, 0 or more, by which the sentence and the variation make each other likelier than the
-    language model does: the mean of both directions. 0 where neither says anything of the other.
+    """Nats a token by which the sentence and the variation make each other likelier than the language
+    model does: the mean of both directions. 0 where neither says anything of the other, less where
+    they speak of different things.
     """
     fluency: _builtins.float
     """Nats a token of the variation under the language model, its end counted; lower is more fluent."""
@@ -1212,6 +1214,8 @@ class Axes(_message.Message):
     """Share of its words that the sentence does not have, 0 to 1; without case, split at white space."""
     new_bigrams: _builtins.float
     """Share of its pairs of adjacent words, both ends counted, that the sentence does not have."""
+    similarity: _builtins.float
+    """Cosine of the posterior means of the sentence and the variation, -1 to 1."""
     def __init__(
         self,
         *,
@@ -1219,10 +1223,11 @@ class Axes(_message.Message):
         fluency: _builtins.float = ...,
         new_words: _builtins.float = ...,
         new_bigrams: _builtins.float = ...,
+        similarity: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adequacy", b"adequacy", "fluency", b"fluency", "new_bigrams", b"new_bigrams", "new_words", b"new_words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adequacy", b"adequacy", "fluency", b"fluency", "new_bigrams", b"new_bigrams", "new_words", b"new_words", "similarity", b"similarity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
