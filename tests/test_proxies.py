@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from textvae.client import AsyncClient, Client
 from textvae.config.nightly import NightlyConfig
 from textvae.config.serve import ServeConfig
 from textvae.errors import UnavailableError
-from textvae.proxies import channel_options, host_of, proxy_between
+from textvae.proxies import channel_options, host_of, pass_by_proxies, proxy_between
 from textvae.release.smoke_test import call_every_method
 from textvae.store.versions import Version
 
@@ -182,3 +183,20 @@ def test_no_proxy_is_read_as_grpc_reads_it(
     assert bool(proxy_between(target)) == between
     monkeypatch.setenv("grpc_proxy", "")  # gRPC: no proxy at all
     assert proxy_between(target) == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "before", "after"),
+    [
+        ("127.0.0.1", "", "127.0.0.1"),
+        ("localhost", "example.org", "example.org,localhost"),
+        ("mlflow.example.org", "example.com", "example.com"),
+        ("", "", ""),
+    ],
+)
+def test_other_libraries_pass_by_a_proxy_to_this_machine_too(
+    host: str, before: str, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", before)
+    pass_by_proxies(host)
+    assert os.environ["no_proxy"] == after

@@ -107,7 +107,7 @@ def test_variations_of_the_probes_stand_beside_those_of_the_champion(found: Find
     assert found.champion
     old = new._replace(method="rephrase", variations=[["one <dog> runs"], *new.variations[1:]])
     champion = found.champion._replace(probe_outputs=old)
-    page = report_files(found._replace(champion=champion))["index.html"].decode()
+    page = report_files(found._replace(champion=champion), NO_PICTURES)["index.html"].decode()
     table = page.split("<h3>Variations</h3>")[1].split("</table>")[0]
     assert "<th>candidate: draw</th><th>champion: rephrase</th>" in table
     rows = re.findall("<tr([^>]*)>(.*?)</tr>", table)[1:]
@@ -116,14 +116,14 @@ def test_variations_of_the_probes_stand_beside_those_of_the_champion(found: Find
     assert cells[0] == [PROBES[0], html.escape(new.variations[0][0]), "one &lt;dog&gt; runs"]
     assert cells[1] == ["", html.escape(new.variations[0][1]), "-"]
     assert [kind for kind, _ in rows].count(" class=changed") == 2
-    alone = report_files(found._replace(champion=None))["index.html"].decode()
+    alone = report_files(found._replace(champion=None), NO_PICTURES)["index.html"].decode()
     assert "<th>candidate: draw</th></tr>" in alone
 
 
 def test_a_page_has_the_figures_of_variations_where_there_are_some(found: Findings) -> None:
     figures = {**FIGURES, "siblings": 1296, "variation_adequacy": 0.4567}
     candidate = found.candidate._replace(figures=figures)
-    page = report_files(found._replace(candidate=candidate))["index.html"].decode()
+    page = report_files(found._replace(candidate=candidate), NO_PICTURES)["index.html"].decode()
     assert "<td>adequacy of variations, nats a token</td><td>0.4567</td><td>-</td>" in page
     assert "iBLEU" not in page
 

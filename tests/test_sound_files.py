@@ -111,6 +111,14 @@ def test_a_column_of_few_groups_is_named_where_a_side_is_empty(
     assert str(error.value).endswith("give a column of more groups as data.group_column, or none")
 
 
+def test_labels_that_are_groups_are_not_what_leaves_a_side_empty(
+    spans: Path, tmp_path: Path
+) -> None:
+    path = write_lines(tmp_path / "a.csv", ["text,label", *(f"{word},x" for word in "abcde")])
+    with pytest.raises(DataError, match=r"give more text, a larger data\.(valid|test)_share, or"):
+        ingest(DataConfig(inputs=(path,), label_is_group=True), spans)
+
+
 def test_a_group_column_that_was_not_asked_for_is_named(spans: Path, tmp_path: Path) -> None:
     rows = [f"{line.replace(',', '')},g" for line in toy_lines(300)]
     path = write_lines(tmp_path / "a.csv", ["text,group", *rows])

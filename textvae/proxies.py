@@ -59,6 +59,13 @@ def proxy_between(target: str) -> str:
     return f"{variable}={address or '(no address)'}"
 
 
+def pass_by_proxies(host: str) -> None:
+    """Add this machine's `host` to no_proxy, for libraries that take a proxy to it too."""
+    if is_this_machine(host):
+        listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+        os.environ["no_proxy"] = f"{listed},{host}" if listed else host
+
+
 def _covers(entry: str, host: str) -> bool:
     """Return whether an entry of no_proxy covers a host: the end of its name, or its network."""
     if not entry:

@@ -210,17 +210,16 @@ def _check_sides(
             raise DataError(
                 f"{named_paths(config)}: "
                 f"none of {count} different sentences is on the {side} side; "
-                + (_few_groups(kept) or f"give more text, {share}, or files in data.{side}")
+                + (_few_groups(kept, config) or f"give more text, {share}, or files in data.{side}")
             )
 
 
-def _few_groups(kept: Mapping[Side, list[Sentence]]) -> str:
+def _few_groups(kept: Mapping[Side, list[Sentence]], config: DataConfig) -> str:
     """Return what to do about a column of few groups, which leaves sides empty; or nothing."""
     rows = [row for side in SIDES for row in kept[side]]
-    sides = {(row.group, side) for side in SIDES for row in kept[side] if row.group}
-    groups = len({group for group, _ in sides})
+    groups = len({row.group for row in rows if row.group})
     keys = {row.group or row.text for row in rows}
-    if not groups or len(keys) > GROUPS_FEW or len(sides) > groups:  # a group on two sides
+    if config.label_is_group or not groups or len(keys) > GROUPS_FEW:
         return ""
     words = f"{groups} groups" if groups > 1 else "one group"
     return (

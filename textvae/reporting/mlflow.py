@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from textvae.errors import InputError, TextVaeError, UnavailableError
-from textvae.proxies import is_this_machine
+from textvae.proxies import pass_by_proxies
 from textvae.reporting.export import HELD_OUT, VersionExport
 
 ALIAS = "champion"
@@ -49,11 +49,7 @@ def export_to_mlflow(found: VersionExport, uri: str, serves: bool) -> MlflowExpo
     # MLflow sends telemetry unless that is disabled before it is imported.
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", RETRIES)
-    host = urlsplit(uri).hostname or ""
-    if is_this_machine(host):
-        # requests takes a proxy to this machine too, unless it is told not to.
-        listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
-        os.environ["no_proxy"] = f"{listed},{host}" if listed else host
+    pass_by_proxies(urlsplit(uri).hostname or "")  # of requests
     try:
         from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient

@@ -81,12 +81,24 @@ def _check_host(config: ServeConfig) -> None:
     try:
         loopback = ipaddress.ip_address(config.host).is_loopback
     except ValueError:
-        loopback = config.host == "localhost"
+        loopback = all(ipaddress.ip_address(one).is_loopback for one in _addresses_of(config))
     if not loopback and not config.insecure:
         problem = f"{config.host} can be reached by others and the connection is not encrypted"
         raise InputError(
             "host", f"{problem}; bind 127.0.0.1, or add --insecure in a trusted network"
         )
+
+
+def _addresses_of(config: ServeConfig) -> list[str]:
+    """Return the addresses of the host; raise InputError where it has none."""
+    try:
+        found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        problem = f"{config.host!r} is no address of a network ({error.strerror or error})"
+        raise InputError(
+            "host", f"{problem}; bind 127.0.0.1, or an address of this machine"
+        ) from None
+    return [str(address[0]).partition("%")[0] for *_, address in found]
 
 
 def _signals() -> tuple[asyncio.Event, asyncio.Event]:
@@ -143,16 +155,11 @@ def _bind(server: grpc.aio.Server, config: ServeConfig) -> str:
 
 def _why_not_bound(config: ServeConfig) -> InputError:
     """Return which of host and port is wrong, and why, as a plain socket finds it."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(
-            config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except OSError as error:
-        problem = f"{config.host!r} is no address of a network ({error.strerror or error})"
-        return InputError("host", f"{problem}; bind 127.0.0.1, or an address of this machine")
+    address = _addresses_of(config)[0]
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family) as probe:
-            probe.bind(address)
+            probe.bind((address, config.port))
     except PermissionError:
         problem = f"{config.port} may not be taken by this user; take 1024 or more"
         return InputError("port", problem)
