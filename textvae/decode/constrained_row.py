@@ -62,13 +62,14 @@ class ConstrainedRow:
         self._best_end: tuple[float, int, int] | None = None
         """The worth of the best place to end, tokens before it, and the token that ends there."""
         self._returns = 0
+        self.place = 0
+        """Tokens that are left of a row that goes back."""
 
     def choose(self, logits: np.ndarray, free: int, pick: Pick) -> int | None:
-        """(vocab,) logits -> the next token under the constraint; None where the row begins again.
+        """(vocab,) logits -> the next token under the constraint; None where the row goes back.
 
-        It begins again to go back to a lock's place: its first tokens then are those that led
-        there. `free` is the row's own choice, `pick` makes it of other logits; these logits are
-        not changed.
+        It then goes on from `place`. `free` is the row's own choice, `pick` makes it of other
+        logits; these logits are not changed.
         """
         if self._forced:
             return self._append(self._forced.pop(0))
@@ -138,14 +139,9 @@ class ConstrainedRow:
         gain = END_NATS if ends else 0.0
         if self._is_neighbour(lock):
             return gain + NEIGHBOUR_NATS
-        if not self._text.strip() or self._has_ended:
+        if not self._text.strip() or self.constraint.lexicon.final[self._tokens[-1]]:
             return gain - NEIGHBOUR_NATS
         return gain
-
-    @property
-    def _has_ended(self) -> bool:
-        """Return whether the last token is punctuation that ends a sentence."""
-        return bool(self._tokens) and bool(self.constraint.lexicon.final[self._tokens[-1]])
 
     def _is_neighbour(self, lock: Lock) -> bool:
         """Return whether the last word stands before the lock in the source as well."""
@@ -154,21 +150,23 @@ class ConstrainedRow:
 
     def _begin(self, number: int) -> int:
         """Begin a lock; return its first token."""
+        first, *self._forced = self._tokens_of(number)
+        return self._append(first)
+
+    def _tokens_of(self, number: int) -> tuple[int, ...]:
+        """Return the tokens of a lock that begins here, and count it as met."""
         lock = self.constraint.locks[number]
         before = self._text[-1:]
         bare = lock.joins or not before or before.isspace()
         if not lock.follows_space and before and not self.constraint.lexicon.joins(before):
             bare = True
         tokens = lock.bare if bare else lock.spaced
-        self._forced = list(tokens[1:])
         self._met.append(_Met(number, len(self._tokens) + len(tokens)))
-        return self._append(tokens[0])
+        return tokens
 
     def _no_room(self, logits: np.ndarray, free: int) -> bool:
-        """Return whether the row begins again, to end before it is longer than it may be.
-
-        It then goes back to where it came nearest to ending.
-        """
+        """Return whether the row goes back to end before it is longer than it may be: to where it
+        came nearest to ending."""
         held = self.constraint
         if not held.characters_max:
             return False
@@ -185,10 +183,10 @@ class ConstrainedRow:
         if fits or self._best_end is None or self._returns >= RETURNS_MAX:
             return False
         _, place, token = self._best_end
-        ends = [held.end] if token == held.end else [token, held.end]
-        if held.final and not held.lexicon.spell(self._tokens[:place]).endswith(held.final):
-            ends = [*held.final_tokens, held.end]
-        self._replay([*self._tokens[:place], *ends])
+        self._return_to(place)
+        self._forced = [held.end] if token == held.end else [token, held.end]
+        if held.final and not self._text.endswith(held.final):
+            self._forced = [*held.final_tokens, held.end]
         return True
 
     def _allowed(self, logits: np.ndarray, missing: list[int]) -> np.ndarray:
@@ -238,7 +236,7 @@ class ConstrainedRow:
         return held.has_banned is not None and held.has_banned(text, held.banned)
 
     def _end(self, missing: list[int]) -> int | None:
-        """Return the end of the sentence, or what must come before it; None to begin again."""
+        """Return the end of the sentence, or what must come before it; None to go back."""
         held = self.constraint
         if missing:
             best = max(missing, key=lambda number: (self._best[number][0], -number))
@@ -246,7 +244,8 @@ class ConstrainedRow:
             if place == len(self._tokens):
                 return self._begin(best)
             if self._returns < RETURNS_MAX:
-                self._go_back(best, place)
+                self._return_to(place)
+                self._forced = list(self._tokens_of(best))
                 return None
             return self._begin(min(missing))
         if held.final and not self._text.endswith(held.final):
@@ -254,22 +253,25 @@ class ConstrainedRow:
             return self._append(held.final_tokens[0])
         return held.end
 
-    def _go_back(self, number: int, place: int) -> None:
-        """Force the tokens up to a place and then a lock upon the row, which begins again."""
-        before = tuple(self._tokens[:place])
-        self._returns += 1
-        self._best_end = None
+    def _return_to(self, place: int) -> None:
+        """Forget what was written after a place."""
+        spell = self.constraint.lexicon.spell
+        self.place, self._returns, self._best_end = place, self._returns + 1, None
         self._met = [each for each in self._met if each.end <= place]
         self._best = {lock: best for lock, best in self._best.items() if best[1] <= place}
-        self._tokens, self._text = list(before), self.constraint.lexicon.spell(before)
-        first = self._begin(number)
-        self._replay([*before, first, *self._forced])
+        self._tokens = self._tokens[:place]
+        self._text = spell(self._tokens)
+        last = max((each.end for each in self._met), default=0)
+        self._locked_until = len(spell(self._tokens[:last]))
+        self._mark_end()
 
-    def _replay(self, tokens: list[int]) -> None:
-        """Force these tokens upon the row, which begins again."""
-        self._forced = tokens
-        self._tokens, self._text, self._locked_until = [], "", 0
-        self._edge = self._after_lock = False
+    def _mark_end(self) -> None:
+        """Note whether the last token ends a lock."""
+        locks = self.constraint.locks
+        ended = [locks[each.lock] for each in self._met if each.end == len(self._tokens)]
+        self._after_lock, self._edge = bool(ended), any(lock.bounded for lock in ended)
+        if ended:
+            self._locked_until = len(self._text)
 
     def _append(self, token: int) -> int:
         """Append a token to what the constraint knows of the sentence, and return it."""
@@ -280,10 +282,7 @@ class ConstrainedRow:
         self._text = held.lexicon.spell(self._tokens)
         if not self._forced and all(each.end != len(self._tokens) for each in self._met):
             self._find_locks()
-        ended = [held.locks[each.lock] for each in self._met if each.end == len(self._tokens)]
-        self._after_lock, self._edge = bool(ended), any(lock.bounded for lock in ended)
-        if ended:
-            self._locked_until = len(self._text)
+        self._mark_end()
         return token
 
     def _find_locks(self) -> None:

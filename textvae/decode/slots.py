@@ -14,34 +14,13 @@ import torch
 from torch import Tensor
 
 from textvae.decode.beam import Beam, Hypothesis
-from textvae.decode.constrained_row import ConstrainedRow
 from textvae.decode.counter import Purpose, uniforms
 from textvae.decode.native import DecodeFunctions
 from textvae.decode.pick import Picking, log_sums, pick
 from textvae.decode.rows import FinishedRow, Row
+from textvae.decode.running_row import Moment, RunningRow
 from textvae.model.exact import DecoderState, ExactDecoder, bucket_of, pad_rows
 from textvae.options import GREEDY
-
-
-class _RunningRow:
-    """The state of a row while it runs, or of one hypothesis of its beam."""
-
-    def __init__(
-        self, row: Row, beam: Beam | None = None, hypothesis: Hypothesis | None = None
-    ) -> None:
-        self.row = row
-        self.beam = beam
-        self.tokens = list(hypothesis.tokens) if hypothesis else []
-        self.log_prob = hypothesis.log_prob if hypothesis else 0.0
-        self.batch_rows = 0
-        held = row.constraint
-        self.constrained = ConstrainedRow(held, row.tokens_max) if held else None
-        self.begins_again = False
-
-    def begin_again(self) -> Row:
-        """Forget all tokens; return the row."""
-        self.tokens, self.log_prob, self.begins_again = [], 0.0, False
-        return self.row
 
 
 class _Columns(NamedTuple):
@@ -89,7 +68,7 @@ class Slots:
         self.buckets = buckets
         self.capacity = buckets[-1]
         self._forbidden = torch.tensor(special.forbidden)
-        self._rows: list[_RunningRow] = []
+        self._rows: list[RunningRow] = []
         # Of the rows that ran in the last step; _rows[i] has row _order[i] of it, or row i.
         self._state = decoder.empty_state()
         self._order: Tensor | None = None
@@ -107,21 +86,17 @@ class Slots:
             return
         slots = [row.slots for row in rows]
         assert self.running + sum(slots) <= self.capacity, f"{sum(slots)} are too many to join"
-        joining: list[_RunningRow] = []
+        joining: list[RunningRow] = []
         for row in rows:
             if row.slots == 1:
-                joining.append(_RunningRow(row))
+                joining.append(RunningRow(row))
             else:
                 assert row.constraint is None, "a beam holds no constraint"
                 beam = Beam(row.slots, row.tokens_max, self.special.end)
-                joining += [_RunningRow(row, beam, each) for each in beam.first()]
-        self._join(rows, joining)
-
-    def _join(self, rows: Sequence[Row], joining: list[_RunningRow]) -> None:
-        """Let rows join from their first step, each with its slots, in the same order."""
+                joining += [RunningRow(row, beam, each) for each in beam.first()]
         latents = torch.from_numpy(np.stack([row.latent for row in rows]))
         state = self.decoder.start(pad_rows(latents, bucket_of(len(rows), self.buckets)))
-        owner = torch.arange(len(rows)).repeat_interleave(torch.tensor([r.slots for r in rows]))
+        owner = torch.arange(len(rows)).repeat_interleave(torch.tensor(slots))
         self._state = self._gather_state().append(state.select(owner))
         self._columns = None
         self._rows += joining
@@ -143,21 +118,30 @@ class Slots:
         size = bucket_of(count, self.buckets)
         inputs = [row.tokens[-1] if row.tokens else row.row.begin for row in self._rows]
         inputs += [self.special.end] * (size - count)  # of rows that are padding; any token does
-        logits, state = self.decoder.step(torch.tensor(inputs), self._gather_state().pad(size))
+        before = self._gather_state()
+        constrained = [index for index, row in enumerate(self._rows) if row.constrained]
+        for index in constrained:
+            row = self._rows[index]
+            row.history.append(Moment(before, index, row.log_prob))
+        logits, state = self.decoder.step(torch.tensor(inputs), before.pad(size))
         self._state = state if size == count else state.select(slice(count))
         logits = logits[:count]
         sums = log_sums(logits, self.library)
-        constrained = [index for index, row in enumerate(self._rows) if row.constrained]
-        before = logits[constrained].numpy()  # what a lock forces may be forbidden to others
+        unforbidden = logits[constrained].numpy()  # a lock may force what others may not write
         self._forbid(logits)
         tokens = self._choose(logits)
-        again = [row for row in self._rows if row.begins_again]
+        again = [row for row in self._rows if row.goes_back]
         chosen = logits.numpy()[np.arange(count), tokens]
-        chosen[constrained] = before[np.arange(len(constrained)), tokens[constrained]]
+        chosen[constrained] = unforbidden[np.arange(len(constrained)), tokens[constrained]]
         nats = (chosen - sums).tolist()
         finished = self._advance(tokens.tolist(), nats, logits, torch.from_numpy(sums))
+        for row in again:
+            moment = row.go_back()
+            state = moment.batch.select(torch.tensor([moment.row]))
+            self._state = self._gather_state().append(state)
         if again:
-            self._join([row.begin_again() for row in again], again)
+            self._rows += again
+            self._columns = None
         return finished
 
     def _forbid(self, logits: Tensor) -> None:
@@ -193,7 +177,7 @@ class Slots:
                 one = Picking(*(column[[index]] for column in picking)), numbers[[index]]
                 choose = functools.partial(self._pick_one, *one)
                 token = row.constrained.choose(logits[index].numpy(), int(tokens[index]), choose)
-                row.begins_again = token is None
+                row.goes_back = token is None
                 tokens[index] = self.special.end if token is None else token
         return tokens
 
@@ -206,14 +190,14 @@ class Slots:
     ) -> list[FinishedRow]:
         """Append each row's token -> the rows that end, which leave."""
         finished: list[FinishedRow] = []
-        remaining: list[tuple[int, _RunningRow]] = []
+        remaining: list[tuple[int, RunningRow]] = []
         index, count = 0, self.running
         while index < count:
             row = self._rows[index]
             slots = row.row.slots
             for each in self._rows[index : index + slots]:
                 each.batch_rows = max(each.batch_rows, count)
-            if row.begins_again:
+            if row.goes_back:
                 ended, successors = None, []
             elif row.beam is None:
                 ended = self._append(row, tokens[index], nats[index])
@@ -227,7 +211,7 @@ class Slots:
         self._retain(remaining)
         return finished
 
-    def _append(self, row: _RunningRow, token: int, nats: float) -> FinishedRow | None:
+    def _append(self, row: RunningRow, token: int, nats: float) -> FinishedRow | None:
         """Append a row's token -> the finished row, if it ends with it."""
         row.log_prob += nats
         ended = token == self.special.end
@@ -240,7 +224,7 @@ class Slots:
 
     def _grow(
         self, beam: Beam, part: slice, log_probs: Tensor
-    ) -> tuple[FinishedRow | None, list[tuple[int, _RunningRow]]]:
+    ) -> tuple[FinishedRow | None, list[tuple[int, RunningRow]]]:
         """Advance a beam -> the row, if its search is over, else each slot's state and row."""
         before = self._rows[part]
         row, batch_rows = before[0].row, before[0].batch_rows
@@ -253,7 +237,7 @@ class Slots:
             return FinishedRow(row, *ended, batch_rows, tuple(others)), []
         successors = []
         for parent, hypothesis in grown:
-            successor = _RunningRow(row, beam, hypothesis)
+            successor = RunningRow(row, beam, hypothesis)
             successor.batch_rows = batch_rows
             successors.append((part.start + parent, successor))
         return None, successors
@@ -264,7 +248,7 @@ class Slots:
             self._state, self._order = self._state.select(self._order), None
         return self._state
 
-    def _retain(self, remaining: list[tuple[int, _RunningRow]]) -> None:
+    def _retain(self, remaining: list[tuple[int, RunningRow]]) -> None:
         """Continue with these rows only, each from the state of the row at its index."""
         before, self._rows = self._rows, [row for _, row in remaining]
         if self._rows == before:
