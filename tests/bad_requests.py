@@ -233,13 +233,11 @@ BAD = {
         lambda _: vary(method=pb.METHOD_DRAW, search_steps=2),
         "search_steps: must be 0 without method search, got 2; leave it unset",
     ),
-    "a long search": Bad(
-        lambda _: vary(search_steps=101), "search_steps: must be 0 to 100, got 101"
-    ),
     "to rephrase without siblings": Bad(
         lambda _: vary(method=pb.METHOD_REPHRASE),
         "method: must be draw, for this version learned from no groups of sentences that say the "
-        "same; train with training.sibling_share and data.group_column for rephrase",
+        "same; train with training.sibling_share, and data.group_column or data.label_is_group, "
+        "for rephrase",
     ),
     "too many candidates": Bad(
         lambda _: vary(candidates=65), "candidates: must be 0 to 64, got 65"

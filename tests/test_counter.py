@@ -41,7 +41,7 @@ def test_an_address_is_counter_and_key_of_philox(
 def test_purposes_keep_their_numbers() -> None:
     """What a seed gives must stay the same from release to release."""
     assert [(purpose.name, int(purpose)) for purpose in Purpose] == [
-        *(("LATENT", 0), ("TOKEN", 1), ("COMPONENT", 2))
+        *(("LATENT", 0), ("TOKEN", 1), ("COMPONENT", 2), ("EDIT", 3))
     ]
 
 

@@ -183,6 +183,7 @@ BEYOND: list[tuple[Request[Any], str]] = [
         "fluency_max: must be above 0 and at most",
     ),
     (ParaphraseRequest(("a",), 1, novelty_min=1.1), "novelty_min: must be 0.0 to 1.0, got 1.1"),
+    (ParaphraseRequest(("a",), 1, search_steps=101), "search_steps: must be 0 to 100, got 101"),
     (ParaphraseRequest(("a",), 1, radius=10.1), "radius: must be 0.0 to 10.0, got 10.1"),
     (ParaphraseRequest(("a",), 1, options=Options(11.0)), "temperature: must be 0.0 to 10.0, got"),
     (ParaphraseRequest(("a",), 1, first_index=-1), "first_index: must be 0 to"),

@@ -98,6 +98,7 @@ def request_all(client: Client, number: int, sentences: Sequence[str], mean: Lat
             if how["options"].beam <= 1 and chance.random() < 0.6:
                 choice["constraints"] = constraints(chance)
                 some = [f"{one} {{slot_{number}}}" for one in some]
+                how["options"] = how["options"]._replace(tokens_max=chance.choice((0, 60)))
             if choice["method"] == "search":
                 how["options"] = how["options"]._replace(beam=0, alternatives=0)
             client.paraphrase(some, chance.randint(1, 5), radius=2.0, **choice, **how)

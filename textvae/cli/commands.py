@@ -24,7 +24,7 @@ from textvae.proxies import proxy_between
 _PROGRAMS = {"serve": ("textvae.serve", "engine"), "demo": ("jobs.demo", "demo")}
 """Module and extra of the commands that are programs of their own."""
 
-_UNJUDGED = ("distance", "log_prob", "tokens", "ended")
+_UNJUDGED = ("distance", "log_prob", "tokens", "ended", "similarity", "locks")
 """Columns that a table of judged variations leaves out."""
 
 Run = Callable[[Client, argparse.Namespace], Answer]

@@ -8,7 +8,6 @@ drawn as well.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
@@ -28,14 +27,6 @@ FAR_NATS = -12.0
 """The least worth of a place; of places that are worth as much the last is the best."""
 
 
-class _Met(NamedTuple):
-    """A lock that stands in the sentence."""
-
-    lock: int
-    end: int
-    """Tokens of the sentence up to its last one."""
-
-
 Pick = Callable[[np.ndarray], int]
 """(vocab,) logits -> the row's token."""
 
@@ -50,7 +41,8 @@ class ConstrainedRow:
         self._text = ""
         self._forced: list[int] = []
         """The next tokens, of a lock or of a part that is repeated."""
-        self._met: list[_Met] = []
+        self._met: dict[int, int] = {}
+        """Of each lock that stands in the sentence: the tokens up to its last one."""
         self._after_lock = False
         """Whether the last token ends a lock."""
         self._edge = False
@@ -106,12 +98,6 @@ class ConstrainedRow:
             return False
         return not self._forbids(token)
 
-    @property
-    def _missing(self) -> list[int]:
-        """Return the numbers of the locks that do not stand in the sentence yet."""
-        met = {each.lock for each in self._met}
-        return [number for number in range(len(self.constraint.locks)) if number not in met]
-
     def _begin_of_lock(self, logits: np.ndarray, missing: list[int]) -> int | None:
         """Return the lock that begins here, if one does; remember what this place is worth."""
         locks, likeliest = self.constraint.locks, float(logits.max())
@@ -161,8 +147,13 @@ class ConstrainedRow:
         if not lock.follows_space and before and not self.constraint.lexicon.joins(before):
             bare = True
         tokens = lock.bare if bare else lock.spaced
-        self._met.append(_Met(number, len(self._tokens) + len(tokens)))
+        self._met[number] = len(self._tokens) + len(tokens)
         return tokens
+
+    @property
+    def _missing(self) -> list[int]:
+        """Return the numbers of the locks that do not stand in the sentence yet."""
+        return [one for one in range(len(self.constraint.locks)) if one not in self._met]
 
     def _no_room(self, logits: np.ndarray, free: int) -> bool:
         """Return whether the row goes back to end before it is longer than it may be: to where it
@@ -228,7 +219,9 @@ class ConstrainedRow:
         spells = bool(held.forbids) and held.lexicon.bytes_alone[token]
         if not (held.banned or spells):
             return False
-        text = held.lexicon.spell([*self._tokens, token])
+        text = self._text + held.lexicon.pieces[token]
+        if held.lexicon.bytes_alone[token]:
+            text = held.lexicon.spell([*self._tokens, token])
         if spells and held.forbids:
             is_first = not any(map(str.isalpha, text[:-1]))
             if text and held.forbids(text[-1], is_first and text[-1].isalpha()):
@@ -257,18 +250,18 @@ class ConstrainedRow:
         """Forget what was written after a place."""
         spell = self.constraint.lexicon.spell
         self.place, self._returns, self._best_end = place, self._returns + 1, None
-        self._met = [each for each in self._met if each.end <= place]
+        self._met = {lock: end for lock, end in self._met.items() if end <= place}
         self._best = {lock: best for lock, best in self._best.items() if best[1] <= place}
         self._tokens = self._tokens[:place]
         self._text = spell(self._tokens)
-        last = max((each.end for each in self._met), default=0)
+        last = max(self._met.values(), default=0)
         self._locked_until = len(spell(self._tokens[:last]))
         self._mark_end()
 
     def _mark_end(self) -> None:
         """Note whether the last token ends a lock."""
         locks = self.constraint.locks
-        ended = [locks[each.lock] for each in self._met if each.end == len(self._tokens)]
+        ended = [locks[one] for one, end in self._met.items() if end == len(self._tokens)]
         self._after_lock, self._edge = bool(ended), any(lock.bounded for lock in ended)
         if ended:
             self._locked_until = len(self._text)
@@ -279,8 +272,11 @@ class ConstrainedRow:
         if token == held.end:
             return token
         self._tokens.append(token)
-        self._text = held.lexicon.spell(self._tokens)
-        if not self._forced and all(each.end != len(self._tokens) for each in self._met):
+        if held.lexicon.bytes_alone[token]:
+            self._text = held.lexicon.spell(self._tokens)
+        else:
+            self._text += held.lexicon.pieces[token]
+        if not self._forced and len(self._tokens) not in self._met.values():
             self._find_locks()
         self._mark_end()
         return token
@@ -294,5 +290,5 @@ class ConstrainedRow:
                 continue
             joins, before = self.constraint.lexicon.joins, self._text[:start][-1:]
             if lock.joins or not before or not (joins(before) and joins(lock.text[0])):
-                self._met.append(_Met(number, len(self._tokens)))
+                self._met[number] = len(self._tokens)
                 return

@@ -11,6 +11,9 @@ class Lexicon(NamedTuple):
 
     spell: Callable[[Sequence[int]], str]
     """Return the text of tokens."""
+    pieces: tuple[str, ...]
+    """(vocab,) what each token spells by itself; nothing for special ones and for bytes that spell
+    a character only with others."""
     joins: Callable[[str], bool]
     """Return whether a character continues a word."""
     characters: np.ndarray

@@ -167,23 +167,25 @@ class Slots:
             steps = np.array([len(row.tokens) for row in self._rows], np.uint64)
             address = seeds, items, draws, steps
             numbers = uniforms(*address, Purpose.TOKEN, self.library)
-        tokens = pick(logits, picking, numbers, self.library)
+        tokens, each = pick(logits, picking, numbers, self.library), logits.numpy()
         for index, row in enumerate(self._rows):
             if row.row.targets is not None:
                 tokens[index] = [*row.row.targets, self.special.end][len(row.tokens)]
             elif len(row.tokens) < len(row.row.prefix):
                 tokens[index] = row.row.prefix[len(row.tokens)]
             elif row.constrained:
-                one = Picking(*(column[[index]] for column in picking)), numbers[[index]]
-                choose = functools.partial(self._pick_one, *one)
-                token = row.constrained.choose(logits[index].numpy(), int(tokens[index]), choose)
+                choose = functools.partial(self._pick_one, picking, numbers, index)
+                token = row.constrained.choose(each[index], int(tokens[index]), choose)
                 row.goes_back = token is None
                 tokens[index] = self.special.end if token is None else token
         return tokens
 
-    def _pick_one(self, picking: Picking, number: np.ndarray, logits: np.ndarray) -> int:
-        """(vocab,) -> the token that one row picks."""
-        return int(pick(torch.from_numpy(logits)[None], picking, number, self.library)[0])
+    def _pick_one(
+        self, picking: Picking, numbers: np.ndarray, index: int, logits: np.ndarray
+    ) -> int:
+        """(vocab,) -> the token that the row at an index picks."""
+        own, number = Picking(*(column[[index]] for column in picking)), numbers[[index]]
+        return int(pick(torch.from_numpy(logits)[None], own, number, self.library)[0])
 
     def _advance(
         self, tokens: list[int], nats: list[float], logits: Tensor, sums: Tensor

@@ -25,6 +25,7 @@ def lexicon_of(tokenizer: Tokenizer) -> Lexicon:
 
     return Lexicon(
         tokenizer.spell,
+        tuple(pieces),
         joins_words,
         np.where(is_byte, 1, [len(piece) for piece in pieces]),
         is_byte | [bool(piece) and joins_words(piece[0]) for piece in pieces],

@@ -144,7 +144,8 @@ def cached_evaluation(
     """Return the version's evaluation on these sentences and the first of the groups with these
     settings; attach a new one."""
     groups = groups_within_limits(groups[: config.groups], version.folder, serve)
-    key = [EVALUATION_FORMAT, to_mapping(config), list(sentences), groups, *limits_key(serve)]
+    key = [EVALUATION_FORMAT, to_mapping(config), list(sentences), *limits_key(serve)]
+    key += [groups] if groups else []
     name = f"evaluation-{digest(json.dumps(key))[:8]}"
     attached = read_attachment(registry, version, name)
     if attached:
