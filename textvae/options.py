@@ -27,7 +27,7 @@ METHOD_DEFAULT: Method = "auto"
 RADIUS_DEFAULT = 1.0
 """Draws of the posterior itself."""
 CANDIDATES_MAX = 64
-REPHRASE_CANDIDATES, DRAW_CANDIDATES, SEARCH_CANDIDATES = 4, 1, 8
+REPHRASE_CANDIDATES, DRAW_CANDIDATES, SEARCH_CANDIDATES = 4, 1, 16
 """Candidates for each variation wanted, where a request says nothing; those of a search are its
 chains."""
 SEARCH_STEPS, SEARCH_STEPS_MAX = 16, 100

@@ -844,7 +844,7 @@ class ParaphraseRequest(_message.Message):
     """Candidates that are drawn for each variation wanted, 0 to 64; times `count` and the sentences at
     most `Limits.rows_max`. From 2 on they are judged, and the best are returned, never the sentence
     itself and never the same twice but for case, punctuation, digits and spaces. At 1 the
-    variations are the draws, not judged. 0 or unset is 4 for REPHRASE, 1 for DRAW and 8 for SEARCH,
+    variations are the draws, not judged. 0 or unset is 4 for REPHRASE, 1 for DRAW and 16 for SEARCH,
     where they are the chains of the search, and 1 is FIELD_INVALID.
     """
     closeness: _builtins.float
