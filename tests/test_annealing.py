@@ -256,7 +256,7 @@ def test_what_a_search_cannot_is_refused_with_the_field_the_limit_and_the_fix(
 
 def test_the_chains_of_a_search_are_its_rows(engine: Engine) -> None:
     most = engine.limits.rows_max
-    assert ParaphraseRequest(("a",) * 3, 2, method="search").rows == 3 * 2 * 8
+    assert ParaphraseRequest(("a",) * 3, 2, method="search").rows == 3 * 2 * 16
     with pytest.raises(InputError, match=f"and 64 candidates must be at most {most}, got"):
         engine.answer(
             ParaphraseRequest(("a",) * (most // 64 + 1), 1, method="search", candidates=64)
