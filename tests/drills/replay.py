@@ -67,7 +67,7 @@ def constraints(chance: random.Random) -> Constraints:
         patterns=chance.choice(((), (r"\bt\w+",), (r"[a-e]+\b", "o"))),
         capitalised=chance.random() < 0.3,
         numbers=chance.random() < 0.3,
-        banned=chance.choice(((), ("a", "is"))),
+        banned=chance.choice(((), ("in", "is"))),
         characters_min=chance.choice((0, 0, 12)),
         characters_max=chance.choice((0, 0, 90)),
         keep_case=chance.random() < 0.3,
