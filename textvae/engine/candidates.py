@@ -16,7 +16,7 @@ Broken = Literal["length", "lock-unmet"]
 """Why a sentence is no variation whatever its axes are."""
 
 # Weights of the choice, tuned on the captions' validation side.
-ADEQUACY, SIMILARITY, FLUENCY, NOVELTY = 6.0, 4.0, 1.0, 2.0
+ADEQUACY, SIMILARITY, FLUENCY, NOVELTY = 8.0, 2.0, 1.0, 2.0
 # What a candidate loses that shares all its words with one that is chosen already (maximal marginal
 # relevance, Carbonell & Goldstein 1998).
 REPETITION = 0.5
