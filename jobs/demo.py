@@ -30,7 +30,7 @@ INTERIM_SENTENCES = 3
 # What makes the show convincing in so little time: a variation keeps names and verbs of a clause of
 # seven words where the latent carries more nats than the clause has, and the fitted prior mends
 # what that rate costs the standard one. Of 148,000 clauses 84,000 have a sibling, so that at a
-# share of 0.8 nearly half of what is learned is rephrased. Little more than two epochs are seen, so
+# share of 0.8 nearly half of what is learned is rephrased. Less than two epochs are seen, so
 # units need no dropout.
 TOKENIZER = TokenizerConfig(vocab=4000)
 MODEL = ModelConfig(embed=128, hidden=256, latent=64, dropout=0.0)
