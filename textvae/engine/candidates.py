@@ -16,8 +16,8 @@ Broken = Literal["length", "lock-unmet"]
 """Why a sentence is no variation whatever its axes are."""
 
 # Weights of the choice, tuned on the validation sides of captions (two sizes; closeness 0.5) and of
-# intents (closeness 1). Similarity says what a sentence is about where its words may be others; more
-# of it at 0.5 brings back the words of the source.
+# intents (closeness 1). Similarity says what a sentence is about, whatever its words; more of it at
+# 0.5 brings back those of the source.
 ADEQUACY, SIMILARITY, FLUENCY, NOVELTY = 6.0, 16.0, 1.0, 2.0
 SIMILARITY_POWER = 4
 # What a candidate loses that shares all its words with one that is chosen already (maximal marginal
