@@ -13,7 +13,7 @@ from tests.rephrasing import grouped
 from tests.stages import Steps
 from textvae.config.serve import ServeConfig
 from textvae.engine.answers import Axes
-from textvae.engine.axes import Judge, adequacy, new_shares
+from textvae.engine.axes import Judge, adequacy, cosine, new_shares
 from textvae.engine.engine import Engine
 from textvae.engine.limits import Limits
 from textvae.engine.load import LoadedVersion, load_networks, load_version
@@ -66,15 +66,17 @@ class Networks:
         """The axes of a candidate, each network called on one sentence."""
         own = self.tokenizer.encode([source])[0]
         text = self.tokenizer.decode([candidate])[0]
-        gains = []
+        gains, means = [], []
         for given, wanted in ((candidate, own), (own, candidate)):
             tokens, lengths = (torch.from_numpy(part) for part in batch_of([wanted])[:2])
             before = self.language_model.nats(tokens, lengths, None).item()
             read = batch_of([given])
             latent = self.vae.encode(*(torch.from_numpy(part) for part in read[:2])).mean
+            means.append(latent[0].numpy())
             tokens[:, 0] = begin
             gains += [before - self.vae.nats(tokens, lengths, latent).item(), len(wanted) + 1]
-        return Axes(adequacy(*gains), before / (len(candidate) + 1), *new_shares(text, source))
+        fluency, near = before / (len(candidate) + 1), cosine(*means)
+        return Axes(adequacy(*gains), fluency, *new_shares(text, source), near)
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +85,10 @@ def networks(rephrasing_version: tuple[Path, Version]) -> Networks:
     return Networks(rephrasing_version)
 
 
-def test_adequacy_is_the_mean_of_both_gains_a_token_and_never_below_0() -> None:
+def test_adequacy_is_the_mean_of_both_gains_a_token_and_may_be_below_0() -> None:
     assert adequacy(6.0, 3, 8.0, 2) == 3.0
     assert adequacy(-6.0, 3, 8.0, 2) == 1.0
-    assert adequacy(-6.0, 3, 2.0, 2) == 0.0
+    assert adequacy(-6.0, 3, 2.0, 2) == -0.5
 
 
 @pytest.mark.parametrize(
@@ -106,6 +108,14 @@ def test_new_words_and_bigrams_are_counted_without_case_and_with_both_ends(
     text: str, words: float, bigrams: float
 ) -> None:
     assert new_shares(text, "the dog barks") == pytest.approx((words, bigrams))
+
+
+def test_similarity_is_the_cosine_of_two_means_and_0_where_one_is_0() -> None:
+    one, zero = np.array([3.0, 4.0], np.float32), np.zeros(2, np.float32)
+    assert cosine(one, 2 * one) == pytest.approx(1.0)
+    assert cosine(one, -one) == pytest.approx(-1.0)
+    assert cosine(one, np.array([4.0, -3.0], np.float32)) == pytest.approx(0.0)
+    assert cosine(one, zero) == 0.0
 
 
 def test_novelty_is_the_mean_of_both_shares() -> None:

