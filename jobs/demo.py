@@ -35,7 +35,7 @@ INTERIM_SENTENCES = 3
 TOKENIZER = TokenizerConfig(vocab=4000)
 MODEL = ModelConfig(embed=128, hidden=256, latent=64, dropout=0.0)
 TRAINING = TrainingConfig(
-    steps=1900,
+    steps=1500,
     language_model_steps=600,
     batch=128,
     tokens_max=64,
