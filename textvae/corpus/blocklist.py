@@ -18,14 +18,10 @@ from typing import NamedTuple
 from textvae.corpus.lists import read_list
 from textvae.errors import InputError
 from textvae.text.sentence import normalise
+from textvae.text.words import UNSPACED
 
-# The beginnings of the Unicode names of letters whose scripts put no space between words.
-UNSPACED = (
-    *("CJK ", "IDEOGRAPHIC ", "HIRAGANA ", "KATAKANA", "HALFWIDTH KATAKANA ", "BOPOMOFO "),
-    *("HANGUL ", "HALFWIDTH HANGUL "),
-    *("THAI ", "LAO ", "KHMER ", "MYANMAR ", "TIBETAN ", "YI ", "TAI ", "NEW TAI ", "JAVANESE "),
-    *("BALINESE ", "TANGUT ", "NUSHU "),
-)  # fmt: skip
+# The beginnings of the Unicode names of letters between which an entry may begin and end.
+INSEPARABLE = (*UNSPACED, "HANGUL ", "HALFWIDTH HANGUL ")
 # Punctuation by Unicode that people use as a symbol.
 SYMBOLS = frozenset("#%&*@/\\")
 # What may stand around a phrase without being a part of it, and what may end it.
@@ -137,6 +133,6 @@ def _kind(character: str) -> int:
     if category[0] == "M":
         return MARK
     if category == "Pc" or category[0] in "LN":
-        is_unspaced = unicodedata.name(character, "").startswith(UNSPACED)
+        is_unspaced = unicodedata.name(character, "").startswith(INSEPARABLE)
         return CHARACTER if is_unspaced else WORD
     return SPACE if category[0] == "Z" else PUNCTUATION

@@ -47,8 +47,7 @@ def lock_of(sentence: str, place: Place, tokenizer: Tokenizer, lexicon: Lexicon)
     spaced, bare = (tuple(ids) for ids in tokenizer.encode([" " + text, text]))
     glued_before = bool(before) and joins_words(before[-1]) and joins_words(text[0])
     is_in_script = bool(before) and before[-1].isalpha() and not joins_words(before[-1])
-    words = before.split()
-    signs = {spaced[0], bare[0]} - {token for token in (spaced[0],) if _is_space(lexicon, token)}
+    signs = {bare[0]} if _is_space(lexicon, spaced[0]) else {spaced[0], bare[0]}
     more = np.zeros(len(lexicon.characters), bool)
     if any(char.isdigit() for char in text):
         more |= lexicon.digits
@@ -62,13 +61,16 @@ def lock_of(sentence: str, place: Place, tokenizer: Tokenizer, lexicon: Lexicon)
         joins=glued_before or is_in_script,
         follows_space=not before or before[-1].isspace(),
         bounded=not (after and joins_words(after[0])),
-        neighbour=words[-1].casefold()
-        if words and before[-1:].isspace()
-        else None
-        if words
-        else "",
+        neighbour=_neighbour(before),
         signs=ids,
     )
+
+
+def _neighbour(before: str) -> str | None:
+    """Return the last word before a lock: empty for none, None where the lock is part of it."""
+    if before and not before[-1].isspace():
+        return None
+    return before.split()[-1].casefold() if before else ""
 
 
 def _is_space(lexicon: Lexicon, token: int) -> bool:

@@ -3,7 +3,7 @@
 import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -175,15 +175,13 @@ def cached_elbo_nats(
     draws = min(config.importance_samples, ELBO_DRAWS)
     key = [EVALUATION_FORMAT, draws, config.seed, config.device, list(sentences)]
     name = f"elbo-{digest(json.dumps([*key, *limits_key(serve)]))[:8]}"
-    attached = read_attachment(registry, version, name)
-    if attached is None:
-        measured = measure_elbo_nats(
-            version, sentences, draws, serve.tokens_max, config, on_progress
-        )
-        attached = {"elbo_nats.json": files.canonical_json(json_values(measured))}
-        attach(registry, version, name, attached)
-    known: list[float | None] = json.loads(attached["elbo_nats.json"])
-    return [math.nan if nats is None else nats for nats in known]
+    return _cached_nats(
+        registry,
+        version,
+        name,
+        "elbo_nats.json",
+        lambda: measure_elbo_nats(version, sentences, draws, serve.tokens_max, config, on_progress),
+    )
 
 
 def cached_sibling_nats(
@@ -197,12 +195,24 @@ def cached_sibling_nats(
     """Return for each group what its references cost by its source, in nats; attach new ones."""
     key = [EVALUATION_FORMAT, SIBLING_DRAWS, config.seed, config.device, groups, *limits_key(serve)]
     name = f"siblings-{digest(json.dumps(key))[:8]}"
+    return _cached_nats(
+        registry,
+        version,
+        name,
+        "sibling_nats.json",
+        lambda: measure_sibling_nats(
+            version, groups, SIBLING_DRAWS, serve.tokens_max, config, on_progress
+        ),
+    )
+
+
+def _cached_nats(
+    registry: Path, version: Version, name: str, file: str, measure: Callable[[], list[float]]
+) -> list[float]:
+    """Return the nats in a file of an attachment; measure and attach them where there is none."""
     attached = read_attachment(registry, version, name)
     if attached is None:
-        measured = measure_sibling_nats(
-            version, groups, SIBLING_DRAWS, serve.tokens_max, config, on_progress
-        )
-        attached = {"sibling_nats.json": files.canonical_json(json_values(measured))}
+        attached = {file: files.canonical_json(json_values(measure()))}
         attach(registry, version, name, attached)
-    known: list[float | None] = json.loads(attached["sibling_nats.json"])
+    known: list[float | None] = json.loads(attached[file])
     return [math.nan if nats is None else nats for nats in known]

@@ -5,16 +5,12 @@ import unicodedata
 
 FINAL_PUNCTUATION = ".!?\u2026\u3002\uff01\uff1f\u0964\u061f"
 """What ends a sentence, in Latin, Chinese, Japanese, Hindi and Arabic script."""
-_WITHOUT_SPACES = (
-    "CJK ",
-    "HIRAGANA ",
-    "KATAKANA ",
-    "THAI ",
-    "LAO ",
-    "KHMER ",
-    "MYANMAR ",
-    "TIBETAN ",
-)
+UNSPACED = (
+    *("CJK ", "IDEOGRAPHIC ", "HIRAGANA ", "KATAKANA", "HALFWIDTH KATAKANA ", "BOPOMOFO "),
+    *("THAI ", "LAO ", "KHMER ", "MYANMAR ", "TIBETAN ", "YI ", "TAI ", "NEW TAI ", "JAVANESE "),
+    *("BALINESE ", "TANGUT ", "NUSHU "),
+)  # fmt: skip
+"""The beginnings of the Unicode names of letters whose scripts put no space between words."""
 
 
 @functools.cache
@@ -26,7 +22,7 @@ def joins_words(character: str) -> bool:
     """
     if unicodedata.category(character)[0] not in "LMN" and character != "_":
         return False
-    return not unicodedata.name(character, "").startswith(_WITHOUT_SPACES)
+    return not unicodedata.name(character, "").startswith(UNSPACED)
 
 
 def stands_alone(text: str, start: int, end: int) -> bool:
