@@ -13,7 +13,7 @@ from tests.rephrasing import grouped
 from tests.stages import Steps
 from textvae.config.serve import ServeConfig
 from textvae.engine.answers import Axes
-from textvae.engine.axes import Judge, adequacy, cosine, new_shares
+from textvae.engine.axes import Judge, Sources, adequacy, cosine, new_shares
 from textvae.engine.engine import Engine
 from textvae.engine.limits import Limits
 from textvae.engine.load import LoadedVersion, load_networks, load_version
@@ -50,8 +50,13 @@ class ManyCandidates(Steps):
         ids = loaded.tokenizer.encode(list(self.sentences))
         mean, _ = yield from loaded.encoding(ids)
         tokens = [tuple(one) for one in loaded.tokenizer.encode(self.candidates)]
+        nats = yield from loaded.language_model_nats(ids)
+        each = len(tokens) // len(ids)
+        pairs = [(number // each, one) for number, one in enumerate(tokens)]
         judge = Judge(loaded, owner, self.begin, limits.tokens_max)
-        return Outcome((yield from judge.axes(self.sentences, ids, mean, tokens)), 0)
+        found = yield from judge.axes(Sources(self.sentences, ids, mean, nats), pairs)
+        lengths = np.array([len(one) + 1 for one in ids])
+        return Outcome(([found[pair] for pair in pairs], nats / lengths), 0)
 
 
 class Networks:

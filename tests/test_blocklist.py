@@ -8,7 +8,7 @@ from textvae.corpus.blocklist import Blocklist
 from textvae.text.sentence import normalise
 
 CASES = [
-    # The issue's own.
+    # A script without spaces, a mark that begins another word, a sign, an emoji.
     ("\u9000\u8d27", "\u6211\u8981\u9000\u8d27\u4e86", True),
     ("\u0915\u0940", "\u0930\u093e\u092e \u0915\u093e \u0918\u0930", False),
     ("c++", "c is a language", False),

@@ -270,7 +270,7 @@ class Search(NamedTuple):
             if pair not in known and 0 < len(pair[1]) <= self.draws.limits.tokens_max
         }
         judge = Judge(self.draws.loaded, self.draws.owner, REBUILD, self.draws.limits.tokens_max)
-        found = yield from judge.axes_of_pairs(self.sources, list(of_text))
+        found = yield from judge.axes(self.sources, of_text)
         for (source, ids), text in of_text.items():
             axes, agreement = found[source, ids], agreements[source]
             value = self._value(source, text, len(ids), axes, agreement)

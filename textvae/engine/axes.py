@@ -5,7 +5,7 @@ as a sentence, novelty how little of the source it repeats. A copy is as adequat
 novel; a sentence about something else is novel and not adequate.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -41,35 +41,18 @@ class Judge(NamedTuple):
     tokens_max: int
 
     def axes(
-        self,
-        sentences: tuple[str, ...],
-        ids: list[list[int]],
-        mean: np.ndarray,
-        tokens: list[tuple[int, ...]],
-    ) -> Generator[list[Row] | None, list[FinishedRow], tuple[list[Axes], np.ndarray]]:
-        """Return the axes of every candidate, as many of each source, and the nats a token of every
-        source."""
-        source_nats = yield from self.loaded.language_model_nats(ids)
-        sources = np.repeat(np.arange(len(ids)), len(tokens) // len(ids))
-        # Candidates repeat each other; each is judged once.
-        pairs = list(zip(sources.tolist(), tokens, strict=True))
-        read = Sources(sentences, ids, mean, source_nats)
-        found = yield from self.axes_of_pairs(read, list(dict.fromkeys(pairs)))
-        lengths = np.array([len(one) + 1 for one in ids])
-        return [found[pair] for pair in pairs], source_nats / lengths
-
-    def axes_of_pairs(
-        self, sources: Sources, pairs: list[Pair]
+        self, sources: Sources, candidates: Iterable[Pair]
     ) -> Generator[list[Row] | None, list[FinishedRow], dict[Pair, Axes]]:
-        """Return the axes of candidates, all different, by the number of their source.
+        """Return the axes of candidates, each different one judged once.
 
         -log p(y|x) is that of the candidate y under the posterior mean of the source x, and
         -log p(x|y) the other way round; those of the language model are -log p(y) and -log p(x).
         """
         loaded, ids = self.loaded, sources.ids
-        candidates = [list(written) for _, written in pairs]
-        candidate_nats = yield from loaded.language_model_nats(candidates)
-        candidate_mean, _ = yield from loaded.encoding(candidates)
+        pairs = list(dict.fromkeys(candidates))
+        targets = [list(written) for _, written in pairs]
+        candidate_nats = yield from loaded.language_model_nats(targets)
+        candidate_mean, _ = yield from loaded.encoding(targets)
         written = [self._row(sources.mean[source], target) for source, target in pairs]
         read = [
             self._row(latent, tuple(ids[source]))
@@ -78,7 +61,7 @@ class Judge(NamedTuple):
         rows = [row._replace(number=number) for number, row in enumerate([*written, *read])]
         scored = yield rows
         given = -np.array([row.log_prob for row in scored]).reshape(2, -1)
-        texts = loaded.tokenizer.decode(candidates)
+        texts = loaded.tokenizer.decode(targets)
         found = {}
         for index, ((source, target), text) in enumerate(zip(pairs, texts, strict=True)):
             length = len(target) + 1

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from textvae.engine.answers import Axes
-from textvae.engine.axes import Judge
+from textvae.engine.axes import Judge, Sources
 from textvae.engine.limits import Limits, check_rows, check_sentences
 from textvae.engine.load import LoadedVersion
 from textvae.engine.plan import Outcome, Planning, name_sentences
@@ -45,5 +45,7 @@ class JudgeRequest:
         mean, _ = yield from loaded.encoding(ids)
         begin = REPHRASE if loaded.rephrases else REBUILD
         judge = Judge(loaded, owner, begin, limits.tokens_max)
-        axes, _ = yield from judge.axes(self.sentences, ids, mean, [tuple(one) for one in written])
-        return Outcome(axes, sum(map(len, [*ids, *written])))
+        nats = yield from loaded.language_model_nats(ids)
+        pairs = list(enumerate(map(tuple, written)))
+        found = yield from judge.axes(Sources(self.sentences, ids, mean, nats), pairs)
+        return Outcome([found[pair] for pair in pairs], sum(map(len, [*ids, *written])))

@@ -14,7 +14,7 @@ import numpy as np
 from textvae.decode.rows import FinishedRow, Row
 from textvae.engine.annealing import Search
 from textvae.engine.answers import Axes
-from textvae.engine.axes import Judge, Sources
+from textvae.engine.axes import Judge, Pair, Sources
 from textvae.engine.candidates import Bounds, Candidate, Reason, choose
 from textvae.engine.limits import Limits, check_address, check_rows, check_sentences
 from textvae.engine.load import LoadedVersion
@@ -151,26 +151,26 @@ class ParaphraseRequest:
     def _chosen(self, draws: Draws, ids: list[list[int]], each: int) -> Steps[list[Variations]]:
         """Return the variations that are chosen for each sentence, among `each` draws or more."""
         judge = Judge(draws.loaded, draws.owner, draws.begin, draws.limits.tokens_max)
+        nats = yield from draws.loaded.language_model_nats(ids)
+        sources = Sources(self.sentences, ids, draws.posteriors.mean, nats)
         results = [variations_of([], draws.loaded.latent)] * len(ids)
         pools: list[list[tuple[Drawn, Axes]]] = [[] for _ in ids]
+        known: dict[Pair, Axes] = {}
         numbers = list(range(len(ids)))
         for number in range(ROUNDS):
             radius = self.radius * WIDER**number
             drawn = yield from draws.draw(
                 numbers, each, number * each, radius, with_mean=not number
             )
-            tokens = [one.tokens for part in drawn for one in part]
-            axes, fluency = yield from judge.axes(
-                tuple(self.sentences[one] for one in numbers),
-                [ids[one] for one in numbers],
-                draws.posteriors.mean[numbers],
-                tokens,
-            )
-            for place, one in enumerate(numbers):
-                part = slice(place * each, (place + 1) * each)
-                pools[one] += zip(drawn[place], axes[part], strict=True)
+            pairs = [
+                (one, own.tokens) for one, part in zip(numbers, drawn, strict=True) for own in part
+            ]
+            known |= yield from judge.axes(sources, [pair for pair in pairs if pair not in known])
+            for one, part in zip(numbers, drawn, strict=True):
+                pools[one] += [(own, known[one, own.tokens]) for own in part]
                 found = self._best(normalise(self.sentences[one]), pools[one], draws)
-                results[one] = found._replace(source_fluency=float(fluency[place]))
+                fluency = float(nats[one]) / (len(ids[one]) + 1)
+                results[one] = found._replace(source_fluency=fluency)
             numbers = [one for one in numbers if results[one].missing]
             if not numbers:
                 break
