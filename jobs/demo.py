@@ -55,7 +55,7 @@ EVALUATION = EvaluationConfig(
 
 @dataclass(frozen=True)
 class Demo:
-    """Ingests text, trains for some four minutes on two cores, evaluates, serves and shows."""
+    """Ingests text, trains for some three minutes on two cores, evaluates, serves and shows."""
 
     input: Path | None = None
     """Your own text, in any format of ingest; none: clauses of two public-domain Bibles."""
