@@ -293,3 +293,11 @@ def test_case_is_kept_on_request(sentence: str, upper: bool, lower: bool, slots:
         first = next(filter(str.isalpha, text), "")
         if first.isupper() or first.islower():
             assert first.isupper() is sentence[0].isupper(), text
+
+
+@pytest.mark.parametrize("way", WAYS)
+@torch.inference_mode()
+def test_no_row_has_more_characters_than_it_may(way: dict[str, Any], slots: Slots) -> None:
+    locks = locks_for(SENTENCES[3], Constraints(words=("my card",), characters_max=20))
+    done = run(slots, rows(locks, 40, **way)).values()
+    assert max(len(text_of(finished)) for finished in done) in range(10, 21)
