@@ -94,7 +94,6 @@ def text_of(finished: FinishedRow) -> str:
 
 
 def outcome(finished: FinishedRow) -> tuple[object, ...]:
-    """What must not depend on the company of a row."""
     return tuple(finished.tokens), finished.log_prob, finished.ended
 
 
@@ -250,7 +249,6 @@ def test_locks_of_more_tokens_than_a_variation_may_have_are_refused() -> None:
 
 
 def test_a_pattern_takes_time_linear_in_the_sentence() -> None:
-    """Backtracking would take longer than the test may."""
     sentence = "a" * 5000 + " b"
     locks = locks_of(
         [sentence], Constraints(patterns=("(a*)*c|b",)), tokenizer(), lexicon(), TOKENS_MAX
