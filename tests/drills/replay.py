@@ -1,5 +1,5 @@
 """`python -m tests.drills.replay`: every answer again, to the byte, in any batch and order, at
-any number of slots, and after a restart."""
+any number of slots, and after a restart; `--method paraphrase` for the answers of one method."""
 
 import dataclasses
 import itertools
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import toys
-from tests.drills.line import Found, run_drill
+from tests.drills.line import Flag, Found, run_drill
 from tests.serving import serving
 from textvae.client import Client, Constraints, Latents
 from textvae.client.recording import Exchange, differing
@@ -24,8 +24,9 @@ log = logging.getLogger(__name__)
 CALLERS = 32
 STEPS = {True: 30, False: 1200}
 REQUESTS = {True: 80, False: 10_000}
-# Of the servers that the crowds request_all.
+# Of the servers that the crowds call.
 SLOTS = (64, 16, 8)
+METHODS = ("encode", "decode", "sample", "interpolate", "paraphrase", "score")
 
 
 def options(chance: random.Random) -> Options:
@@ -75,25 +76,28 @@ def constraints(chance: random.Random) -> Constraints:
     )
 
 
-def request_all(client: Client, number: int, sentences: Sequence[str], mean: Latents) -> None:
-    """Request `number`, a function of that alone, of any method, size and options."""
+def request(
+    client: Client, number: int, method: str, sentences: Sequence[str], mean: Latents
+) -> None:
+    """Call with request `number`, which depends on that and, where one is named, the method."""
     chance = random.Random(number)
     some = chance.sample(sentences, chance.randint(1, 4))
     how: dict[str, Any] = {"options": options(chance), "seed": number}
-    match chance.randrange(6):
-        case 0:
+    drawn = chance.choice(METHODS)
+    match method or drawn:
+        case "encode":
             client.encode(some, logvar=True, samples=chance.randint(0, 3), seed=number)
-        case 1:
+        case "decode":
             rows = chance.sample(range(len(mean.values)), chance.randint(1, 12))
             client.decode(Latents(mean.values[rows], mean.version), **how)
-        case 2:
+        case "sample":
             prior = chance.choice(("standard", "fitted"))
             client.sample(chance.randint(1, 12), prior=prior, scale=chance.choice((1, 1.5)), **how)
-        case 3:
+        case "interpolate":
             path = chance.choice(("lerp", "slerp"))
             ends = chance.sample(sentences, 2)
             client.interpolate(ends, chance.randint(2, 9), path=path, **how)
-        case 4:
+        case "paraphrase":
             choice = how_to_choose(chance)
             if how["options"].beam <= 1 and chance.random() < 0.6:
                 choice["constraints"] = constraints(chance)
@@ -102,11 +106,11 @@ def request_all(client: Client, number: int, sentences: Sequence[str], mean: Lat
             if choice["method"] == "search":
                 how["options"] = how["options"]._replace(beam=0, alternatives=0)
             client.paraphrase(some, chance.randint(1, 5), radius=2.0, **choice, **how)
-        case 5:
+        case "score":
             client.score(some, importance_samples=chance.randint(1, 5), seed=number)
 
 
-def asked(address: str, numbers: Sequence[int], callers: int) -> dict[int, Exchange]:
+def asked(address: str, numbers: Sequence[int], method: str, callers: int) -> dict[int, Exchange]:
     """The calls of these numbers, in this order, by so many callers at once."""
     sentences = [row.text for row in sample(200, seed=1)]
 
@@ -116,7 +120,7 @@ def asked(address: str, numbers: Sequence[int], callers: int) -> dict[int, Excha
             mean = client.encode(sentences, seed=0).mean
             calls.clear()
             for number in share:
-                request_all(client, number, sentences, mean)
+                request(client, number, method, sentences, mean)
         yield from zip(share, calls, strict=True)
 
     shares = [numbers[first::callers] for first in range(callers)]
@@ -126,27 +130,29 @@ def asked(address: str, numbers: Sequence[int], callers: int) -> dict[int, Excha
 
 
 def call_server(
-    registry: Path, numbers: Sequence[int], slots: int, crowd: int
+    registry: Path, numbers: Sequence[int], method: str, slots: int, crowd: int
 ) -> dict[int, Exchange]:
     """The calls of these numbers to a server of its own; crowd 0 is one caller, in order."""
     order = random.Random(crowd).sample(numbers, len(numbers)) if crowd else numbers
     with serving(registry, "--slots", str(slots)) as server:
-        return asked(server.address, order, CALLERS if crowd else 1)
+        return asked(server.address, order, method, CALLERS if crowd else 1)
 
 
-def drill(quick: bool) -> Found:
+def drill(quick: bool, method: str = "", requests: int = 0) -> Found:
     """Each request alone, then again among many, to other servers of the same version."""
+    if method not in ("", *METHODS):
+        raise SystemExit(f"method: must be one of {', '.join(METHODS)}, got {method}")
     recipe = toys.recipe()
     short = dataclasses.replace(recipe.training, steps=STEPS[quick], collapse_stops=False)
-    numbers = list(range(REQUESTS[quick]))
+    numbers = list(range(requests or REQUESTS[quick]))
     differ, rows_most = 0, 0
     with tempfile.TemporaryDirectory() as folder:
         registry = Path(folder) / "registry"
         version = toys.published(registry, Path(folder) / "run", recipe._replace(training=short))
         toys.promoted(registry, version)
-        alone = call_server(registry, numbers, SLOTS[0], 0)
+        alone = call_server(registry, numbers, method, SLOTS[0], 0)
         for crowd, slots in enumerate(SLOTS, 1):
-            found = call_server(registry, numbers, slots, crowd)
+            found = call_server(registry, numbers, method, slots, crowd)
             wrong = [
                 number
                 for number in numbers
@@ -167,4 +173,11 @@ def drill(quick: bool) -> Found:
 
 
 if __name__ == "__main__":
-    run_drill("replay", drill)
+    run_drill(
+        "replay",
+        drill,
+        Flag("method", "", f"one of {', '.join(METHODS)}; all by default"),
+        Flag(
+            "requests", 0, f"how many requests; 0 for {REQUESTS[False]:,}, quick {REQUESTS[True]}"
+        ),
+    )
