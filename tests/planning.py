@@ -3,14 +3,15 @@
 from typing import Any
 
 from textvae.decode.rows import FinishedRow, Row
+from textvae.engine.load import LoadedVersion
 from textvae.engine.plan import Outcome, Planning
 
 
 class Plan:
     """A request that waits for its rows; one without rows has its outcome already."""
 
-    def __init__(self, planning: Planning[Any]) -> None:
-        self.planning = planning
+    def __init__(self, loaded: LoadedVersion, planning: Planning[Any]) -> None:
+        self.loaded, self.planning = loaded, planning
         self.outcome: Outcome[Any] | None = None
         self.rows = self._advance(None)
 
@@ -28,12 +29,12 @@ class Plan:
         return self.outcome.tokens_read
 
     def _advance(self, done: list[FinishedRow] | None) -> list[Row]:
-        """Compute its buckets until it wants rows, or ends without any."""
+        """Read its sentences until it wants rows, or ends without any."""
         try:
-            work = next(self.planning) if done is None else self.planning.send(done)
-            while work is None:
-                work = next(self.planning)
-            return work
+            stage = next(self.planning) if done is None else self.planning.send(done)
+            while not isinstance(stage, list):
+                stage = self.planning.send(stage and self.loaded.read_all(stage))
+            return stage
         except StopIteration as end:
             self.outcome = end.value
             return []

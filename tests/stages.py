@@ -12,9 +12,11 @@ from textvae.decode.rows import FinishedRow, Row
 from textvae.engine.answers import Reply
 from textvae.engine.engine import Engine
 from textvae.engine.limits import Limits
-from textvae.engine.load import LoadedVersion
+from textvae.engine.load import LoadedVersion, Reading
 from textvae.engine.plan import Outcome, Planning
+from textvae.engine.prices import Work
 from textvae.options import GREEDY, Options
+from textvae.text.tokenizer import EOS
 
 
 class Steps:
@@ -23,6 +25,11 @@ class Steps:
     def __init__(self, *tokens: int, options: Options = GREEDY, read: int = 0) -> None:
         self.tokens, self.options, self.read = tokens, options, read
         self.seed, self.first_index, self.rows = 7, 0, len(tokens)
+
+    @property
+    def work(self) -> Work:
+        """As many rows as it says."""
+        return Work("steps", 0, self.rows, self.rows)
 
     def check(self, limits: Limits) -> None:
         """Take every request."""
@@ -77,7 +84,7 @@ class Stages(Steps):
         for number, tokens in enumerate(self.stages):
             self.act(number)
             if tokens is None:
-                yield None
+                yield Reading("encoder", [[EOS + 1]])
             else:
                 finished.append((yield rows_of(owner, loaded.latent, tokens, self.options)))
         self.act(len(self.stages))

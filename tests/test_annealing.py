@@ -24,6 +24,7 @@ from textvae.engine.load import LoadedVersion
 from textvae.engine.operations.encode import EncodeRequest
 from textvae.engine.operations.paraphrase import ParaphraseRequest, Variations
 from textvae.engine.plan import Address, Outcome, Planning, name_sentences
+from textvae.engine.prices import Work
 from textvae.engine.start import load_engine
 from textvae.engine.states import COLD, HOT, State, accepts, worth
 from textvae.engine.variations import Draws
@@ -56,9 +57,14 @@ class Ends:
     def check(self, limits: Limits) -> None:
         """Take every request."""
 
+    @property
+    def work(self) -> Work:
+        """As many rows as it says."""
+        return Work("ends", 0, self.rows, self.rows)
+
     def plan(self, loaded: LoadedVersion, limits: Limits, owner: object) -> Planning[Any]:
         """Search with three chains for each sentence."""
-        ids = loaded.tokens(name_sentences(SENTENCES), limits.tokens_max)
+        ids = yield from loaded.tokens(name_sentences(SENTENCES), limits.tokens_max)
         posteriors = yield from loaded.encoding(ids)
         nats = yield from loaded.language_model_nats(ids)
         sources = Sources(SENTENCES, ids, posteriors.mean, nats)

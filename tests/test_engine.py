@@ -202,13 +202,13 @@ def test_the_engine_goes_on_after_a_bug(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, method: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where rows join or advance: the requests in it fail, no other, and nothing is left."""
-    real = getattr(engine._slots, method)
+    real = getattr(engine._interactive.slots, method)
 
     def broken(*_: Any) -> list[Any]:
-        monkeypatch.setattr(engine._slots, method, real)
+        monkeypatch.setattr(engine._interactive.slots, method, real)
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(engine._slots, method, broken)
+    monkeypatch.setattr(engine._interactive.slots, method, broken)
     failing = engine.submit(SampleRequest(5, seed=1))
     with pytest.raises(RuntimeError, match="a bug"):
         failing.result(60)

@@ -45,7 +45,7 @@ def engine(version: Any) -> Iterator[Engine]:
     with Engine(*version, "by hand", ServeConfig(waiting_rows_max=ROWS_MAX, threads=1)) as engine:
         yield engine
         idle(engine, SLOTS)
-        assert not engine._decoding
+        assert not engine._jobs
     assert not engine._thread.is_alive()
 
 
@@ -159,7 +159,7 @@ def test_times_are_microseconds_of_waiting_and_of_work(engine: Engine) -> None:
 def test_rows_of_a_request_that_is_cancelled_while_they_wait_never_run(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real_step, real_admit = engine._slots.step, engine._slots.admit
+    real_step, real_admit = engine._interactive.slots.step, engine._interactive.slots.admit
     stepping, go_on = threading.Event(), threading.Event()
     admitted: list[int] = []
 
@@ -172,8 +172,8 @@ def test_rows_of_a_request_that_is_cancelled_while_they_wait_never_run(
         assert go_on.wait(60)
         return real_step()
 
-    monkeypatch.setattr(engine._slots, "admit", admit)
-    monkeypatch.setattr(engine._slots, "step", step)
+    monkeypatch.setattr(engine._interactive.slots, "admit", admit)
+    monkeypatch.setattr(engine._interactive.slots, "step", step)
     long = engine.submit(Steps(*[9] * 20))
     assert stepping.wait(60)
     assert engine.load() == (8, 12, SLOTS)
@@ -189,7 +189,7 @@ def test_a_request_that_is_cancelled_during_a_step_is_not_advanced(
     """Though its last row ended in that step."""
     reached: list[int] = []
     futures: list[Future[Reply]] = []
-    real_step = engine._slots.step
+    real_step = engine._interactive.slots.step
 
     def step() -> Any:
         finished = real_step()
@@ -199,7 +199,7 @@ def test_a_request_that_is_cancelled_during_a_step_is_not_advanced(
 
     gate = closed_gate(engine)
     futures.append(engine.submit(Stages((2,), (1,), act=reached.append)))
-    monkeypatch.setattr(engine._slots, "step", step)
+    monkeypatch.setattr(engine._interactive.slots, "step", step)
     gate.open.set()
     idle(engine, SLOTS)
     assert futures[0].cancelled()

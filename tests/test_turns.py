@@ -86,13 +86,13 @@ def test_a_cancelled_row_has_left_its_slot_by_the_step_after_next(
 ) -> None:
     """Counted in steps that the engine makes, and by a request that then has the slots."""
     rows: list[int] = []
-    real = engine._slots.step
+    real = engine._interactive.slots.step
 
     def step() -> Any:
-        rows.append(engine._slots.running)
+        rows.append(engine._interactive.slots.running)
         return real()
 
-    monkeypatch.setattr(engine._slots, "step", step)
+    monkeypatch.setattr(engine._interactive.slots, "step", step)
     endless = Options(temperature=10.0, tokens_max=128)
     full = engine.submit(SampleRequest(1024, options=endless, seed=1))
     until = time.monotonic() + 20

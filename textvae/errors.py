@@ -75,3 +75,9 @@ class UnavailableError(TextVaeError):
     """No server answers in time: it is not there, loads or drains (exit 75, UNAVAILABLE)."""
 
     exit_code = 75
+
+
+class ExpiredError(TextVaeError):
+    """The time that the caller gave was over before the answer (exit 75, DEADLINE_EXCEEDED)."""
+
+    exit_code = 75

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from textvae.errors import InputError
 from textvae.ranges import check_settings
 
 PORT_MAX = 65535
+WEIGHT_MIN, WEIGHT_MAX = 0.01, 100.0
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,18 @@ class ServeConfig:
     message_bytes_max: int = 16 * 1024 * 1024
     """Largest message accepted, in bytes."""
     waiting_rows_max: int = 8192
-    """Rows that may wait for the engine; more are refused with RESOURCE_EXHAUSTED."""
+    """Rows of one caller that may wait for the engine, and a quarter of those of all; more are
+    refused with RESOURCE_EXHAUSTED."""
+    queue_share: float = 0.4
+    """Share of a call's time that it may wait for others; where it would be more, the call is
+    refused at once with RESOURCE_EXHAUSTED, and when to try again."""
+    caller_weights: tuple[str, ...] = ()
+    """Shares of callers by name, as in reports=0.5; a caller has a share of 1. The name is what the
+    call's metadata says as textvae-caller."""
+    deadline_default_s: float = 60.0
+    """Time of a call that gives none, in seconds."""
+    deadline_max_s: float = 3600.0
+    """Most time that a call is given, in seconds."""
     slots: int = 64
     """Rows of the engine's decoding batch."""
     threads: int = 0
@@ -58,4 +71,25 @@ class ServeConfig:
         check_settings(self, "serve", ("port",), 0, PORT_MAX)
         check_settings(self, "serve", ("poll_s",), 0.01)
         check_settings(self, "serve", ("retry_s",), 0.1)
+        check_settings(self, "serve", ("queue_share",), 0.01, 1.0)
+        _ = self.weights
+        check_settings(self, "serve", ("deadline_default_s", "deadline_max_s"), 0.1)
         check_settings(self, "serve", ("threads", "drain_s"), 0)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Return the share of each caller that has one; raise InputError where one is none."""
+        found = {}
+        for pair in self.caller_weights:
+            name, _, weight = pair.partition("=")
+            try:
+                found[name] = float(weight)
+            except ValueError:
+                problem = f"must be NAME=SHARE, as in reports=0.5, got {pair!r}"
+                raise InputError("serve.caller_weights", problem) from None
+            if not name or not WEIGHT_MIN <= found[name] <= WEIGHT_MAX:
+                limits = f"{WEIGHT_MIN:g} to {WEIGHT_MAX:g}"
+                raise InputError(
+                    "serve.caller_weights", f"must be NAME=SHARE, a share of {limits}, got {pair!r}"
+                )
+        return found

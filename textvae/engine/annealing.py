@@ -7,7 +7,6 @@ the temperature falls (Kirkpatrick et al. 1983; for paraphrases Liu et al. 2020,
 is worth is judged by the axes of any choice, and by its agreement with the chains' starts.
 """
 
-from collections.abc import Generator
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +18,7 @@ from textvae.engine.answers import Axes, GeneratedSentence
 from textvae.engine.axes import Judge, Pair, Sources
 from textvae.engine.candidates import Bounds, Broken, Candidate, Reason, choose, letters_of
 from textvae.engine.edits import NUMBERS, edit_of, edited
-from textvae.engine.plan import decoder_rows, draw_latents
+from textvae.engine.plan import Steps, decoder_rows, draw_latents
 from textvae.engine.states import State, accepts, temperature_of, worth
 from textvae.engine.variations import Draws
 from textvae.text.sentence import normalise
@@ -29,9 +28,6 @@ PROPOSAL_TEMPERATURE = 1.0
 """Temperature of the words that the decoder proposes."""
 TOKENS_A_WORD = 2
 """Tokens that a proposed word may take, on average."""
-
-Steps = Generator[list[Row] | None, list[FinishedRow], "list[list[State]]"]
-Judged = Generator[list[Row] | None, list[FinishedRow], "list[State | None]"]
 
 
 class Written(NamedTuple):
@@ -71,9 +67,7 @@ class Search(NamedTuple):
         """Return the most tokens of a variation."""
         return self.draws.options.tokens_max or self.draws.limits.tokens_max
 
-    def choose(
-        self, count: int, bounds: Bounds
-    ) -> Generator[list[Row] | None, list[FinishedRow], list[Found]]:
+    def choose(self, count: int, bounds: Bounds) -> Steps[list[Found]]:
         """Return up to `count` of the states that were found for each sentence."""
         states = yield from self.run()
         choices = []
@@ -99,7 +93,7 @@ class Search(NamedTuple):
             for choice, own, ids in zip(choices, nats, self.sources.ids, strict=True)
         ]
 
-    def run(self) -> Steps:
+    def run(self) -> Steps[list[list[State]]]:
         """Return for each sentence where its chains ended, and the best that each was at."""
         latents = self._starts()
         rows = decoder_rows(
@@ -147,9 +141,7 @@ class Search(NamedTuple):
             for first in range(0, len(both), self.chains)
         ]
 
-    def written(
-        self, states: list[tuple[int, State]]
-    ) -> Generator[list[Row] | None, list[FinishedRow], list[Written]]:
+    def written(self, states: list[tuple[int, State]]) -> Steps[list[Written]]:
         """Return the chosen states, each with the number of its sentence, as if they had been
         decoded from their own latents."""
         tokens = [state.tokens for _, state in states]
@@ -208,7 +200,7 @@ class Search(NamedTuple):
 
     def _proposed(
         self, states: list[State], numbers: np.ndarray, latents: np.ndarray, step: int
-    ) -> Generator[list[Row] | None, list[FinishedRow], list[str]]:
+    ) -> Steps[list[str]]:
         """Return the proposal of every chain: the decoder writes what its edit asks for."""
         edits = [
             edit_of(state.text.split(), own[:NUMBERS].tolist())
@@ -259,7 +251,7 @@ class Search(NamedTuple):
 
     def _judged(
         self, texts: list[str], agreements: list[Agreement], known: dict[Pair, State]
-    ) -> Judged:
+    ) -> Steps[list[State | None]]:
         """Return the states of the chains' texts, each judged once; None for one that is empty or
         too long."""
         encoded = map(tuple, self.draws.loaded.tokenizer.encode(texts))

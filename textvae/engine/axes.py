@@ -5,14 +5,15 @@ as a sentence, novelty how little of the source it repeats. A copy is as adequat
 novel; a sentence about something else is novel and not adequate.
 """
 
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
-from textvae.decode.rows import FinishedRow, Row
+from textvae.decode.rows import Row
 from textvae.engine.answers import Axes
 from textvae.engine.load import LoadedVersion
+from textvae.engine.plan import Steps
 from textvae.text.ngrams import ngrams
 from textvae.text.sentence import normalise
 
@@ -40,9 +41,7 @@ class Judge(NamedTuple):
     """The decoder's first token: what the candidates were written by."""
     tokens_max: int
 
-    def axes(
-        self, sources: Sources, candidates: Iterable[Pair]
-    ) -> Generator[list[Row] | None, list[FinishedRow], dict[Pair, Axes]]:
+    def axes(self, sources: Sources, candidates: Iterable[Pair]) -> Steps[dict[Pair, Axes]]:
         """Return the axes of candidates, each different one judged once.
 
         -log p(y|x) is that of the candidate y under the posterior mean of the source x, and

@@ -1,5 +1,7 @@
 """The engine: requests from any thread, one thread that computes, futures of the replies."""
 
+import heapq
+import itertools
 import logging
 import threading
 import time
@@ -7,24 +9,29 @@ from collections import deque
 from concurrent.futures import Future, InvalidStateError
 from typing import Any, NamedTuple, TypeVar, cast
 
+import numpy as np
 import torch
 
 from textvae.config.serve import ServeConfig
-from textvae.decode.rows import FinishedRow, Row
-from textvae.decode.slots import Slots, SpecialIds
+from textvae.decode.rows import FinishedRow
+from textvae.engine.admission import BULK_SHARE, Admission
 from textvae.engine.answers import Reply
-from textvae.engine.job import Job, Request
+from textvae.engine.job import NOBODY, Caller, Job, Request, owner_of
+from textvae.engine.lane import Lane
 from textvae.engine.limits import limits_of
-from textvae.engine.load import LoadedVersion
-from textvae.engine.plan import Outcome, Planning
-from textvae.errors import BusyError, InputError
+from textvae.engine.load import LoadedVersion, Reading
+from textvae.engine.plan import Outcome, Planning, Stage, is_empty
+from textvae.engine.prices import Prices
+from textvae.errors import BusyError, ExpiredError, InputError
 from textvae.store.versions import Version
-from textvae.text.tokenizer import EOS, Tokenizer
 from textvae.threads import available_threads
 
 Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
+
+STANDSTILL_S = 60.0
+"""Seconds without a step, beside work, after which the engine counts as dead."""
 
 
 class Load(NamedTuple):
@@ -39,11 +46,17 @@ class Engine:
     """The engine of one version; every method may be called from any thread."""
 
     def __init__(
-        self, version: Version, loaded: LoadedVersion, arithmetic: str, config: ServeConfig
+        self,
+        version: Version,
+        loaded: LoadedVersion,
+        arithmetic: str,
+        config: ServeConfig,
+        prices: Prices | None = None,
     ) -> None:
         """Start the engine's thread, which alone uses `loaded` from here on; see `engine/start.py`.
 
-        `arithmetic` describes how it computes, for GetServerInfo.
+        `arithmetic` describes how it computes, for GetServerInfo; `prices` are what its work costs,
+        as far as that was measured before.
         """
         self.version = version
         self.latent = loaded.latent
@@ -52,40 +65,44 @@ class Engine:
         self.arithmetic = arithmetic
         self.limits = limits_of(config)
         self._loaded = loaded
-        special = SpecialIds(EOS, Tokenizer.forbidden)
-        self._slots = Slots(loaded.decoder, special, loaded.buckets, loaded.library)
+        self._prices = prices or Prices()
+        self._admission = Admission(self._prices, self.limits.rows_max, config.queue_share)
+        self._interactive = Lane(loaded, self._prices)
+        self._bulk = Lane(loaded, self._prices)
         self._threads = threads_of(config)
         self._condition = threading.Condition()
         # Guarded by the condition; everything below it belongs to the engine's thread.
         self._arrived: deque[Job] = deque()
-        self._cost = 0
         self._closing = False
-        self._planning: deque[Job] = deque()
-        self._waiting: deque[Row] = deque()
-        self._decoding: set[Job] = set()
+        self._jobs: set[Job] = set()
+        self._deadlines: list[tuple[float, int, Job]] = []
+        self._numbers = itertools.count()
+        self._beat_s = time.monotonic()
+        self._is_idle = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
-    def submit(self, request: Request[Any]) -> Future[Reply]:
+    def submit(
+        self,
+        request: Request[Any],
+        caller: Caller = NOBODY,
+        deadline_s: float | None = None,
+    ) -> Future[Reply]:
         """Return the future of the reply.
 
-        Raise InputError for a request outside the limits, BusyError where too many rows wait or the
-        engine closes. Cancelling the future frees the request's rows at the next step.
+        Raise InputError for a request outside the limits, BusyError where too many rows wait, the
+        engine closes, or the answer would come too late for `deadline_s`, on the monotonic clock.
+        Cancelling the future frees the request's rows at the next step.
         """
         request.check(self.limits)
-        job = Job(request, request.rows)
+        job = Job(request, caller, deadline_s)
         job.future.add_done_callback(
             lambda future: self._release(job) if future.cancelled() else None
         )
         with self._condition:
             if self._closing:
                 raise BusyError("engine: is closing; call again")
-            if self._cost + job.cost > self.limits.rows_max and self._cost:
-                waiting = f"{self._cost} rows of at most {self.limits.rows_max} are waiting"
-                raise BusyError(
-                    f"engine: {waiting} and {job.cost} more were asked; call later or ask for fewer"
-                )
-            self._cost += job.cost
+            self._admission.take(job)
             self._arrived.append(job)
             self._condition.notify()
         return job.future
@@ -96,8 +113,25 @@ class Engine:
 
     def load(self) -> Load:
         """Return how many rows run and wait."""
-        active = self._slots.running
-        return Load(active, max(self._cost - active, 0), self._slots.capacity)
+        active = self._interactive.slots.running + self._bulk.slots.running
+        rows = self._admission.rows
+        return Load(active, max(rows - active, 0), self._interactive.slots.capacity)
+
+    @property
+    def callers(self) -> int:
+        """Return the number of callers that have requests in the engine."""
+        return self._admission.callers
+
+    @property
+    def spread(self) -> float:
+        """Return how far the callers who wait are apart in what they were served, in tokens."""
+        return max(self._interactive.spread, self._bulk.spread)
+
+    @property
+    def is_alive(self) -> bool:
+        """Return whether the engine's thread still takes requests and makes its steps."""
+        stands_s = 0.0 if self._is_idle else time.monotonic() - self._beat_s
+        return self._thread.is_alive() and stands_s < STANDSTILL_S
 
     def close(self, timeout_s: float | None = None) -> bool:
         """Refuse new requests, finish the others; return whether all ended within `timeout_s`."""
@@ -115,68 +149,103 @@ class Engine:
         self.close()
 
     def _run(self) -> None:
-        """Plan requests, admit rows, step and answer until the engine closes: its own thread."""
+        """Plan requests, read, write and answer until the engine closes: its own thread."""
         torch.set_num_threads(self._threads)
         with torch.inference_mode():
             while self._take():
+                self._beat_s = time.monotonic()
+                lane = self._next_lane()
+                self._expire()
+                self._interactive.drop_void()
+                self._bulk.drop_void()
+                lane.take_turns(self._advance)
+                # Running rows wait for one bucket at most, whoever's sentences it has. A bug of
+                # ours must fail its calls, not the engine.
                 try:
-                    self._slots.drop(_is_cancelled)
-                    self._plan_requests()
-                    self._admit()
-                    for finished in self._slots.step():
-                        self._collect(finished)
-                except Exception as error:  # a bug of ours must fail its calls, not the engine
+                    self._read(lane)
+                except Exception as error:
+                    log.exception("engine: a bucket failed; its requests fail, the engine goes on")
+                    lane.clear_sentences()
+                    self._fail_all(lane, Reading, error)
+                try:
+                    self._write(lane)
+                except Exception as error:
                     log.exception("engine: a step failed; its requests fail, the engine goes on")
-                    self._fail_running(error)
+                    lane.clear_rows()
+                    self._fail_all(lane, list, error)
 
     def _take(self) -> bool:
         """Take all new requests, waiting for one if there is no work; return False at the end."""
         with self._condition:
-            while not (self._arrived or self._planning or self._waiting or self._slots.running):
+            while not (self._arrived or self._interactive.has_work or self._bulk.has_work):
                 if self._closing:
                     return False
+                self._is_idle = True
                 self._condition.wait()
+                self._is_idle = False
+                self._beat_s = time.monotonic()
             arrived = list(self._arrived)
             self._arrived.clear()
         for job in arrived:
             job.started_ns = time.perf_counter_ns()
             job.planning = job.request.plan(self._loaded, self.limits, job)
-        self._planning.extend(arrived)
+            self._jobs.add(job)
+            if job.is_void:  # cancelled before it was there to be forgotten
+                self._jobs.discard(job)
+                continue
+            if job.deadline_s is not None:
+                heapq.heappush(self._deadlines, (job.deadline_s, next(self._numbers), job))
+            self._lane(job).turns.append(job)
         return True
 
-    def _plan_requests(self) -> None:
-        """Advance requests to their rows, with one bucket of sentences between two steps.
+    def _next_lane(self) -> Lane:
+        """Return whose work is next: bulk where nobody waits for other work, or now and then."""
+        if not self._bulk.has_work:
+            return self._interactive
+        is_due = next(self._numbers) % round(1 / BULK_SHARE) == 0
+        return self._bulk if is_due or not self._interactive.has_work else self._interactive
 
-        Running rows thus wait for one bucket at most, and requests of several buckets take turns.
-        """
-        buckets_left, unserved, served = 1, list[Job](), list[Job]()
-        for job in self._planning:
-            if job.cancelled:
-                self._release(job)
-                continue
-            before = buckets_left
-            if not job.has_bucket:
-                self._advance(job)
-            while job.has_bucket and buckets_left:
-                buckets_left -= 1
-                self._advance(job)
-            if job.has_bucket:
-                (served if buckets_left < before else unserved).append(job)
-        self._planning = deque(unserved + served)
+    def _lane(self, job: Job) -> Lane:
+        return self._bulk if job.caller.is_bulk else self._interactive
 
-    def _advance(self, job: Job, finished: list[FinishedRow] | None = None) -> None:
-        """Advance a request's planning to its next bucket or rows, or to its answer.
+    def _read(self, lane: Lane) -> None:
+        """Read one bucket of sentences; advance the requests that have all of theirs."""
+        for sentence, result in lane.read():
+            results = sentence.owner.store_result(sentence.number, result)
+            if results is not None and not sentence.owner.is_void:
+                self._advance(sentence.owner, results)
 
-        `finished`: the rows it waited for; None where it waited for none.
+    def _write(self, lane: Lane) -> None:
+        """Write one token of every running row; advance the requests that have all of theirs."""
+        lane.admit()
+        for finished in lane.step():
+            self._collect(finished)
+
+    def _expire(self) -> None:
+        """Fail the requests whose time is over; no more work is spent on them."""
+        now = time.monotonic()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, _, job = heapq.heappop(self._deadlines)
+            if not job.is_void:
+                self._fail(job, ExpiredError("the call's time was over before its answer"))
+
+    def _advance(self, job: Job, found: list[FinishedRow] | np.ndarray | None = None) -> None:
+        """Advance a request's planning to its next stage, or to its answer.
+
+        `found`: what it waited for; None where it waited for its turn.
         """
         planning = cast(Planning[Any], job.planning)
-        job.has_bucket = False
         try:
-            rows = next(planning) if finished is None else planning.send(finished)
-            while rows is not None and not rows:
-                rows = planning.send([])
-            numbers = [row.number for row in rows or ()]
-            assert numbers == list(range(len(numbers))), f"rows are numbered from 0, not {numbers}"
+            stage = next(planning) if found is None else planning.send(found)
+            while is_empty(stage):
+                stage = planning.send(
+                    self._loaded.blank(stage) if isinstance(stage, Reading) else []
+                )
+            if isinstance(stage, list):
+                numbers = [row.number for row in stage]
+                assert numbers == list(range(len(stage))), (
+                    f"rows are numbered from 0, not {numbers}"
+                )
         except StopIteration as end:
             self._answer(job, end.value)
         except InputError as error:
@@ -185,45 +254,31 @@ class Engine:
             log.exception("engine: the planning of a request failed")
             self._fail(job, error)
         else:
-            job.has_bucket, job.rows = rows is None, rows or []
-            self._wait_for_rows(job)
+            self._begin(job, stage)
 
-    def _wait_for_rows(self, job: Job) -> None:
-        """Let a request's rows, if it has any, wait for slots; they cost what they are at least."""
-        if job.rows:
-            self._decoding.add(job)
-            self._waiting.extend(job.rows)
-            with self._condition:
-                more = max(sum(row.slots for row in job.rows) - job.cost, 0)
-                self._cost += more
-                job.cost += more
-        if job.cancelled:  # a release before the rows were added has not forgotten them
-            self._release(job)
-
-    def _admit(self) -> None:
-        """Let waiting rows join the batch, oldest first, without the rows of cancelled requests."""
-        free = self._slots.capacity - self._slots.running
-        rows: list[Row] = []
-        while self._waiting and self._waiting[0].slots <= free:
-            row = self._waiting.popleft()
-            if not _is_cancelled(row.owner):
-                rows.append(row)
-                free -= row.slots
-        self._slots.admit(rows)
+    def _begin(self, job: Job, stage: Stage) -> None:
+        """Let a stage wait for its turn; rows cost what they are at least."""
+        job.stage = stage
+        if stage is None:
+            self._lane(job).turns.append(job)
+            return
+        if isinstance(stage, list):
+            self._admission.grow(job, max(sum(row.slots for row in stage) - job.cost, 0))
+        self._lane(job).wait(job, stage)
 
     def _collect(self, finished: FinishedRow) -> None:
         """Store a finished row; advance its request when it is the last that it waits for."""
-        job = cast(Job, finished.row.owner)
-        rows = job.store(finished)
-        if rows and not job.cancelled:
-            self._decoding.discard(job)
+        job = owner_of(finished.row)
+        row_s = self._prices.row_s(job.work.kind)
+        self._admission.row_ended(job, finished.row.slots, row_s)
+        rows = job.store_row(finished)
+        if rows is not None and not job.is_void:
             self._advance(job, rows)
-            if job.has_bucket:
-                self._planning.append(job)
 
     def _answer(self, job: Job, outcome: Outcome[Any]) -> None:
         """Set the result of the request's future."""
         reply = job.reply(outcome)
+        self._prices.learn_request(job.work, job.seconds)
         self._release(job)
         if job.future.set_running_or_notify_cancel():
             job.future.set_result(reply)
@@ -239,22 +294,15 @@ class Engine:
 
     def _release(self, job: Job) -> None:
         """Forget a request; its cost no longer counts."""
-        self._decoding.discard(job)
-        with self._condition:
-            self._cost -= job.cost
-            job.cost = 0
+        job.is_over = True
+        self._jobs.discard(job)
+        self._admission.release(job)
 
-    def _fail_running(self, error: Exception) -> None:
-        """Fail all requests with rows; empty the slots and the queue."""
-        self._slots.clear()
-        self._waiting.clear()
-        for job in list(self._decoding):
-            self._fail(job, error)
-
-
-def _is_cancelled(owner: object) -> bool:
-    """Return whether the request of a row was cancelled."""
-    return cast(Job, owner).cancelled
+    def _fail_all(self, lane: Lane, stage: type, error: Exception) -> None:
+        """Fail all requests of a lane that wait for such a stage."""
+        for job in list(self._jobs):
+            if self._lane(job) is lane and isinstance(job.stage, stage):
+                self._fail(job, error)
 
 
 def threads_of(config: ServeConfig) -> int:

@@ -2,15 +2,32 @@
 
 import time
 from concurrent.futures import Future
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import numpy as np
 
 from textvae.decode.rows import FinishedRow, Row
 from textvae.engine.answers import Reply
 from textvae.engine.limits import Limits
-from textvae.engine.load import LoadedVersion
-from textvae.engine.plan import Outcome, Planning
+from textvae.engine.load import LoadedVersion, Reading
+from textvae.engine.plan import Outcome, Planning, Stage
+from textvae.engine.prices import Work
 
 Answer = TypeVar("Answer")
+
+
+class Caller(NamedTuple):
+    """Whom requests are from; each is served its fair share."""
+
+    name: str = ""
+    weight: float = 1.0
+    """Of its share."""
+    is_bulk: bool = False
+    """Whether its work gives way to work that somebody waits for."""
+
+
+NOBODY = Caller()
+"""The caller of requests that come from no call."""
 
 
 class Request(Protocol[Answer]):
@@ -25,9 +42,9 @@ class Request(Protocol[Answer]):
         """Number of the first item among all items of the caller."""
 
     @property
-    def rows(self) -> int:
-        """Cost of the request: rows of its largest stage, as far as they are known before its
-        planning, or latents that Encode returns."""
+    def work(self) -> Work:
+        """What it asks for; its rows are those of its largest stage, as far as they are known
+        before its planning, or latents that Encode returns."""
 
     def check(self, limits: Limits) -> None:
         """Raise InputError unless within the limits; `plan` checks the width of latents."""
@@ -36,37 +53,73 @@ class Request(Protocol[Answer]):
         """Do the work of a checked request, step by step; `owner` marks its rows."""
 
 
+class Sentence(NamedTuple):
+    """A sentence of a request's reading."""
+
+    owner: "Job"
+    number: int
+    """Its place in the reading."""
+    ids: list[int]
+
+
 class Job:
     """A request on its way through the engine."""
 
-    def __init__(self, request: Request[Any], cost: int) -> None:
+    def __init__(
+        self, request: Request[Any], caller: Caller = NOBODY, deadline_s: float | None = None
+    ) -> None:
+        """`deadline_s`: on the monotonic clock; None for a request that is wanted at any time."""
         self.request = request
-        self.cost = cost
+        self.work = request.work
+        self.caller = caller
+        self.deadline_s = deadline_s
         self.future: Future[Reply] = Future()
         self.submitted_ns = time.perf_counter_ns()
         self.started_ns = 0
         self.planning: Planning[Any] | None = None
-        self.has_bucket = False
-        """Whether its planning has stopped before a bucket of sentences."""
-        self.rows: list[Row] = []
-        """Those that its planning waits for."""
-        self._finished: dict[int, FinishedRow] = {}
+        self.is_over = False
+        """Whether it has been answered, failed or cancelled, and whatever it has left is void."""
+        # Of the admission's accounts, which alone change them.
+        self.is_held = False
+        self.cost = 0
+        self.price_s = 0.0
+        self.seconds = 0.0
+        """Of the engine, that it has taken."""
+        self.stage: Stage = None
+        """What its planning waits for; None where that is its turn."""
+        self._results: np.ndarray | None = None
+        self._missing = 0
+        self._rows: dict[int, FinishedRow] = {}
         self._tokens = 0
         self._batch_rows = 0
 
     @property
-    def cancelled(self) -> bool:
-        """Whether the caller cancelled the future."""
-        return self.future.cancelled()
+    def is_void(self) -> bool:
+        """Return whether nobody wants the answer any more."""
+        return self.is_over or self.future.cancelled()
 
-    def store(self, finished: FinishedRow) -> list[FinishedRow]:
+    def wait_for(self, stage: Stage, blank: np.ndarray | None = None) -> None:
+        """Begin a stage; `blank` is where the results of a reading go."""
+        self._results, self._rows = blank, {}
+        count = stage.ids if isinstance(stage, Reading) else stage
+        self._missing = len(count or ())
+
+    def store_result(self, number: int, result: np.ndarray) -> np.ndarray | None:
+        """Store the result of a sentence -> those of all, once none is missing."""
+        assert self._results is not None, "it waits for no reading"
+        self._results[number] = result
+        self._missing -= 1
+        return None if self._missing else self._results
+
+    def store_row(self, finished: FinishedRow) -> list[FinishedRow] | None:
         """Store a finished row -> all that the planning waits for, in order, once none is left."""
         self._tokens += len(finished.tokens)
         self._batch_rows = max(self._batch_rows, finished.batch_rows)
-        self._finished[finished.row.number] = finished
-        if len(self._finished) < len(self.rows):
-            return []
-        return [self._finished.pop(number) for number in range(len(self.rows))]
+        self._rows[finished.row.number] = finished
+        self._missing -= 1
+        if self._missing:
+            return None
+        return [self._rows[number] for number in range(len(self._rows))]
 
     def reply(self, outcome: Outcome[Any]) -> Reply:
         """Return the outcome with the facts of all its rows, and the times until now."""
@@ -78,3 +131,10 @@ class Job:
             outcome.tokens_read + self._tokens,
             self._batch_rows,
         )
+
+
+def owner_of(row: Row) -> Job:
+    """Return the request that a row is of."""
+    owner = row.owner
+    assert isinstance(owner, Job), "a row of the engine is of one of its requests"
+    return owner

@@ -1,8 +1,9 @@
 """A version in memory: its tokenizer, networks and fitted prior."""
 
+import time
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -29,7 +30,19 @@ from textvae.version_files import LANGUAGE_MODEL_FILE, VAE_FILE, tokenizer_of
 PRIOR_ATTACHMENT = "prior"
 PRIOR_FILE = "prior.safetensors"
 
+TURN_S = 0.002
+"""Seconds of normalising and tokenising after which the sentences of others have their turn."""
+
 Value = TypeVar("Value")
+
+Network = Literal["encoder", "language_model"]
+
+
+class Reading(NamedTuple):
+    """Sentences, given as token ids, that a network is to read."""
+
+    network: Network
+    ids: list[list[int]]
 
 
 class Posteriors(NamedTuple):
@@ -57,61 +70,96 @@ class LoadedVersion(NamedTuple):
     lexicon: Lexicon | None = None
     """What its tokens spell; None for a network that is not from a version."""
 
-    def tokens(self, sentences: Mapping[str, str], tokens_max: int) -> list[list[int]]:
-        """Return the token ids of the sentences, which are named by their fields.
+    def tokens(
+        self, sentences: Mapping[str, str], tokens_max: int
+    ) -> Generator[None, None, list[list[int]]]:
+        """Compute the token ids of sentences, which are named by their fields.
 
-        Raise InputError naming the field of a sentence without tokens or with too many.
+        It yields where it has taken TURN_S. Raise InputError naming the field of a sentence without
+        tokens or with too many.
         """
-        encoded = self.tokenizer.encode([normalise(sentence) for sentence in sentences.values()])
-        for field, ids in zip(sentences, encoded, strict=True):
+        encoded: list[list[int]] = []
+        began = time.perf_counter()
+        for field, sentence in sentences.items():
+            if time.perf_counter() - began > TURN_S:
+                yield
+                began = time.perf_counter()
+            ids = self.tokenizer.encode([normalise(sentence)])[0]
             if not ids:
                 raise InputError(field, "holds control characters only; send text that can be read")
             if len(ids) > tokens_max:
                 limit = f"must be at most {tokens_max} tokens, got {len(ids)}"
                 raise InputError(field, f"{limit}; shorten or split it")
+            encoded.append(ids)
         return encoded
 
     def posteriors(self, encoded: list[list[int]]) -> Posteriors:
         """Return the posteriors of n sentences, given as token ids, in the caller's order."""
-        return compute_all_buckets(self.encoding(encoded))
+        return self.read_alone(self.encoding(encoded))
 
-    def encoding(self, encoded: list[list[int]]) -> Generator[None, None, Posteriors]:
-        """Compute `posteriors` bucket by bucket: yield before each bucket, return them all.
+    def encoding(self, encoded: list[list[int]]) -> Generator[Reading, np.ndarray, Posteriors]:
+        """Ask for the reading of sentences -> their posteriors, in the caller's order."""
+        found = yield Reading("encoder", encoded)
+        return Posteriors(*np.ascontiguousarray(found.transpose(1, 0, 2)))
 
-        Sentences of similar length share a bucket, which changes no number.
-        """
-        mean = np.empty((len(encoded), self.latent), np.float32)
-        logvar = np.empty_like(mean)
-        for bucket in self._buckets_of(encoded):
-            yield
-            batch = batch_of([encoded[number] for number in bucket])
-            with torch.inference_mode():
-                tokens, lengths = torch.from_numpy(batch.tokens), torch.from_numpy(batch.lengths)
-                back = reverse(tokens, lengths)
-                posterior = self.encoder.encode(tokens, back, lengths, self.buckets)
-            mean[bucket], logvar[bucket] = posterior.mean.numpy(), posterior.logvar.numpy()
-        return Posteriors(mean, logvar)
-
-    def language_model_nats(self, encoded: list[list[int]]) -> Generator[None, None, np.ndarray]:
-        """Compute -log p(x) of n sentences, ends included, under the version's language model.
-
-        As `encoding`: of token ids, bucket by bucket, in the caller's order. Returns (n,) float64.
-        """
+    def language_model_nats(
+        self, encoded: list[list[int]]
+    ) -> Generator[Reading, np.ndarray, np.ndarray]:
+        """Ask for the reading of sentences -> (n,) float64 of -log p(x), ends included, under the
+        version's language model."""
         assert self.language_model is not None, "a network without a language model has no nats"
-        nats = np.empty(len(encoded))
-        for bucket in self._buckets_of(encoded):
-            yield
-            batch = batch_of([encoded[number] for number in bucket])
-            with torch.inference_mode():
-                found = sentence_nats(self.language_model, batch, self.buckets, self.library)
-            nats[bucket] = found
-        return nats
+        return (yield Reading("language_model", encoded))
 
-    def _buckets_of(self, encoded: list[list[int]]) -> list[list[int]]:
+    def read_alone(self, computation: Generator[Reading, np.ndarray, Value]) -> Value:
+        """Return what `encoding` or `language_model_nats` returns, computed here and now."""
+        try:
+            reading = next(computation)
+            while True:
+                reading = computation.send(self.read_all(reading))
+        except StopIteration as end:
+            value: Value = end.value
+            return value
+
+    def read_all(self, reading: Reading) -> np.ndarray:
+        """Return the results of `read` for all sentences, bucket by bucket."""
+        found = self.blank(reading)
+        for bucket in self.buckets_of(reading.ids):
+            part = [reading.ids[number] for number in bucket]
+            found[bucket] = self.read(reading.network, part)
+        return found
+
+    def blank(self, reading: Reading) -> np.ndarray:
+        """Return where the results of `read` for all its sentences go."""
+        count = len(reading.ids)
+        if reading.network == "encoder":
+            return np.empty((count, 2, self.latent), np.float32)
+        return np.empty(count)
+
+    def read(self, network: Network, ids: list[list[int]]) -> np.ndarray:
+        """Read one bucket of n sentences -> (n, 2, latent) means and log-variances, or (n,) nats.
+
+        What else is in the bucket changes no number.
+        """
+        batch = batch_of(ids)
+        with torch.inference_mode():
+            if network == "language_model":
+                assert self.language_model is not None, "it has none"
+                return sentence_nats(self.language_model, batch, self.buckets, self.library)
+            tokens, lengths = torch.from_numpy(batch.tokens), torch.from_numpy(batch.lengths)
+            back = reverse(tokens, lengths)
+            posterior = self.encoder.encode(tokens, back, lengths, self.buckets)
+        return np.stack([posterior.mean.numpy(), posterior.logvar.numpy()], 1)
+
+    def buckets_of(self, encoded: list[list[int]]) -> list[list[int]]:
         """Return the numbers of the sentences by buckets, those of similar length in one."""
-        order = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
+        order = by_length(encoded)
         size = self.buckets[-1]
         return [order[first : first + size] for first in range(0, len(order), size)]
+
+
+def by_length(encoded: list[list[int]]) -> list[int]:
+    """Return the numbers of the sentences, the shortest first: neighbours share a bucket well."""
+    return sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
 
 
 def sentence_nats(
@@ -140,16 +188,6 @@ def sentence_nats(
         targets = logits.numpy()[np.arange(live), tokens[:live, step + 1]]
         nats[:live] += log_sums(logits, library) - targets
     return nats[np.argsort(order)]
-
-
-def compute_all_buckets(computation: Generator[None, None, Value]) -> Value:
-    """Return what `encoding` or `language_model_nats` returns in the end."""
-    while True:
-        try:
-            next(computation)
-        except StopIteration as end:
-            value: Value = end.value
-            return value
 
 
 def load_version(registry: Path, version: Version) -> LoadedVersion:

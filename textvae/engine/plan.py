@@ -5,7 +5,7 @@ Here is what the operations share; each has its own planning in `engine/operatio
 
 import itertools
 from collections.abc import Generator
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from textvae.decode.counter import CounterFunctions, normals
 from textvae.decode.rows import FinishedRow, Row
 from textvae.engine.answers import GeneratedSentence
 from textvae.engine.limits import Limits
+from textvae.engine.load import Reading
 from textvae.options import Options
 from textvae.text.tokenizer import Tokenizer
 
@@ -27,13 +28,25 @@ class Outcome(NamedTuple, Generic[Answer]):
     tokens_read: int
 
 
-Planning = Generator[list[Row] | None, list[FinishedRow], Outcome[Answer]]
-"""Does the work of a request in steps, between which other requests have theirs.
+Stage = list[Row] | Reading | None
+"""What a planning yields: rows to write, sentences to read, or None."""
 
-It yields None before each bucket of sentences to compute, and a list of rows, numbered from 0, to
-have them decoded: it is sent the finished rows in that order. It may do both any number of times,
-then returns its outcome; it may raise InputError.
+Steps = Generator[Stage, Any, Answer]
+"""A part of a planning."""
+
+Planning = Steps[Outcome[Answer]]
+"""Does the work of a request in stages, between which other requests have theirs.
+
+It yields a list of rows, numbered from 0, to have them written, and is sent the finished rows in
+that order; a reading, and is sent its results as an array, in the order of its sentences; or None,
+where it has worked for long enough that others should have a turn. It may do each any number of
+times, then returns its outcome; it may raise InputError.
 """
+
+
+def is_empty(stage: Stage) -> bool:
+    """Return whether a stage has nothing to read or to write."""
+    return stage is not None and not (stage.ids if isinstance(stage, Reading) else stage)
 
 
 def name_sentences(sentences: tuple[str, ...]) -> dict[str, str]:

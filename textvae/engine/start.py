@@ -2,22 +2,30 @@
 
 import json
 import logging
+import time
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from textvae.config.serve import ServeConfig
+from textvae.decode.rows import Row
+from textvae.decode.slots import Slots, SpecialIds
 from textvae.engine.batch_invariance import BatchInvariance, check_batch_invariance
 from textvae.engine.engine import Engine, threads_of
 from textvae.engine.load import LoadedVersion, load_version
+from textvae.engine.prices import Prices
 from textvae.errors import InputError
 from textvae.model.exact import BUCKETS
 from textvae.store.attachments import read_attachment
 from textvae.store.promotions import champion
 from textvae.store.versions import Version, open_version
+from textvae.text.tokenizer import EOS, Tokenizer
 
 log = logging.getLogger(__name__)
 
+PROBES, PROBE_TOKENS = 3, 8
+"""Batches that are timed at the start, and the tokens of their sentences."""
 INT8_ATTACHMENT, INT8_FILE = "precision-int8", "check.json"
 
 
@@ -45,7 +53,26 @@ def start_engine(registry: Path, version: Version, config: ServeConfig) -> Engin
     # The number of threads decides how torch rounds products: the check needs the engine's.
     torch.set_num_threads(threads_of(config))
     checked = _check_in_precision(registry, version, loaded, config)
-    return Engine(version, checked.loaded, checked.words, config)
+    return Engine(version, checked.loaded, checked.words, config, measure_prices(checked.loaded))
+
+
+def measure_prices(loaded: LoadedVersion) -> Prices:
+    """Return what reading and writing a token costs in full batches, of made-up sentences."""
+    size, prices = loaded.buckets[-1], Prices()
+    slots = Slots(loaded.decoder, SpecialIds(EOS, Tokenizer.forbidden), loaded.buckets)
+    latent = np.zeros(loaded.latent, np.float32)
+    slots.admit([Row(None, number, latent, PROBE_TOKENS) for number in range(size)])
+    sentences = [[EOS + 1] * PROBE_TOKENS] * size
+    with torch.inference_mode():
+        for _ in range(PROBES):
+            began, running = time.perf_counter(), slots.running
+            slots.step()
+            stepped = time.perf_counter()
+            loaded.read("encoder", sentences)
+            prices.learn_read(time.perf_counter() - stepped, size * (PROBE_TOKENS + 1))
+            if running:
+                prices.learn_write(stepped - began, running)
+    return prices
 
 
 def _check_in_precision(

@@ -1,18 +1,23 @@
 """Variations of sentences as they are drawn: from around each posterior, under its locks."""
 
-from collections.abc import Generator
 from typing import NamedTuple
 
 import numpy as np
 
 from textvae.decode.constraint import Constraint
-from textvae.decode.rows import FinishedRow, Row
+from textvae.decode.rows import FinishedRow
 from textvae.engine.answers import Axes, GeneratedSentence
 from textvae.engine.candidates import Broken, Reason
 from textvae.engine.limits import Limits
 from textvae.engine.load import LoadedVersion, Posteriors
 from textvae.engine.locks import SentenceLocks
-from textvae.engine.plan import Address, decoder_rows, draw_latents, generated_sentences
+from textvae.engine.plan import (
+    Address,
+    Steps,
+    decoder_rows,
+    draw_latents,
+    generated_sentences,
+)
 from textvae.options import Options
 
 
@@ -78,7 +83,7 @@ class Draws(NamedTuple):
 
     def draw(
         self, numbers: list[int], each: int, first: int, radius: float, *, with_mean: bool
-    ) -> Generator[list[Row], list[FinishedRow], list[list[Drawn]]]:
+    ) -> Steps[list[list[Drawn]]]:
         """Return `each` draws of each of these sentences, from draw number `first` on.
 
         `with_mean`: the first of each is of the posterior mean itself.

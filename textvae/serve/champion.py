@@ -67,6 +67,14 @@ class Champion:
             raise UnavailableError("the server is loading its model; try again in a few seconds")
         return self._serving.engine
 
+    def engine_of(self, version: str) -> Engine:
+        """Return the engine of a version that a call names: the one that served before, where it is
+        still in memory, else the one that serves now, which says that it is another."""
+        warm = self._warm
+        if warm is not None and warm.engine.version.name == version:
+            return warm.engine
+        return self.engine
+
     @property
     def problem(self) -> str:
         """Why the newest promotion does not answer; empty where it does."""

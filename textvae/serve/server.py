@@ -134,7 +134,7 @@ def _build(
     )
     server = grpc.aio.server(interceptors=(firewall,), options=options)
     models = ModelService(champion, registry, config.message_bytes_max)
-    textvae_pb2_grpc.add_TextVaeServiceServicer_to_server(TextVaeService(champion), server)
+    textvae_pb2_grpc.add_TextVaeServiceServicer_to_server(TextVaeService(champion, config), server)
     model_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection(

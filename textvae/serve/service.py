@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 
 import grpc
 
+from textvae.config.serve import ServeConfig
 from textvae.engine.answers import Reply
 from textvae.engine.job import Request
 from textvae.serve import requests, responses
+from textvae.serve.calls import caller_of, deadline_s_of, version_of
 from textvae.serve.champion import Champion
 from textvae.v1 import textvae_pb2 as pb
 from textvae.v1 import textvae_pb2_grpc
@@ -23,45 +25,50 @@ Response = TypeVar("Response")
 class TextVaeService(textvae_pb2_grpc.TextVaeServiceServicer):
     """Sentences and latents; no method computes, all wait for the engine's thread."""
 
-    def __init__(self, champion: Champion) -> None:
+    def __init__(self, champion: Champion, config: ServeConfig) -> None:
         self._champion = champion
+        self._config = config
+        self._weights = config.weights
 
     async def Encode(self, request: pb.EncodeRequest, context: Context) -> pb.EncodeResponse:
         """Answer with the posteriors of sentences."""
-        return await self._answer(request, requests.encode, responses.encode)
+        return await self._answer(request, context, requests.encode, responses.encode)
 
     async def Decode(self, request: pb.DecodeRequest, context: Context) -> pb.DecodeResponse:
         """Answer with the sentences of latents."""
-        return await self._answer(request, requests.decode, responses.decode)
+        return await self._answer(request, context, requests.decode, responses.decode)
 
     async def Sample(self, request: pb.SampleRequest, context: Context) -> pb.SampleResponse:
         """Answer with sentences decoded from draws of a prior."""
-        return await self._answer(request, requests.sample, responses.sample)
+        return await self._answer(request, context, requests.sample, responses.sample)
 
     async def Interpolate(
         self, request: pb.InterpolateRequest, context: Context
     ) -> pb.InterpolateResponse:
         """Answer with sentences along a path."""
-        return await self._answer(request, requests.interpolate, responses.interpolate)
+        return await self._answer(request, context, requests.interpolate, responses.interpolate)
 
     async def Paraphrase(
         self, request: pb.ParaphraseRequest, context: Context
     ) -> pb.ParaphraseResponse:
         """Answer with variations of sentences."""
-        return await self._answer(request, requests.paraphrase, responses.paraphrase)
+        return await self._answer(request, context, requests.paraphrase, responses.paraphrase)
 
     async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:
         """Answer with the scores of sentences, in nats."""
-        return await self._answer(request, requests.score, responses.score)
+        return await self._answer(request, context, requests.score, responses.score)
 
     async def _answer(
         self,
         message: Message,
+        context: Context,
         parse: Callable[[Message, requests.Space], Request[Any]],
         build: Callable[[Reply, Message, str], Response],
     ) -> Response:
         """Return the response; a cancelled call cancels its rows in the engine."""
-        engine = self._champion.engine
+        caller = caller_of(context, self._weights)
+        engine = self._champion.engine_of(version_of(message))
         space = requests.Space(engine.version.name, engine.latent)
-        reply = await asyncio.wrap_future(engine.submit(parse(message, space)))
-        return build(reply, message, space.version)
+        deadline_s = deadline_s_of(context, self._config)
+        future = engine.submit(parse(message, space), caller, deadline_s)
+        return build(await asyncio.wrap_future(future), message, space.version)

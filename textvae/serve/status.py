@@ -13,7 +13,14 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from textvae.errors import BusyError, InputError, NotFoundError, UnavailableError, VersionError
+from textvae.errors import (
+    BusyError,
+    ExpiredError,
+    InputError,
+    NotFoundError,
+    UnavailableError,
+    VersionError,
+)
 
 DOMAIN = "textvae"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
@@ -42,6 +49,8 @@ def status_of(error: Exception) -> status_pb2.Status:
             if error.quota:
                 details.append(_quota_failure(error))
             return _status(code_pb2.RESOURCE_EXHAUSTED, str(error), "BUSY", *details)
+        case ExpiredError():
+            return _status(code_pb2.DEADLINE_EXCEEDED, str(error), "EXPIRED")
         case UnavailableError():
             return _status(code_pb2.UNAVAILABLE, str(error), "NOT_SERVING")
     bug = secrets.token_hex(8)

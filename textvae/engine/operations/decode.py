@@ -10,6 +10,7 @@ from textvae.engine.answers import GeneratedSentence
 from textvae.engine.limits import Limits, check_address, check_finite, check_width
 from textvae.engine.load import LoadedVersion
 from textvae.engine.plan import Address, Outcome, Planning, decoder_rows, generated_sentences
+from textvae.engine.prices import Work
 from textvae.options import GREEDY, Options
 from textvae.ranges import check_within
 
@@ -34,6 +35,11 @@ class DecodeRequest:
     def rows(self) -> int:
         """Rows that it needs in the decoder."""
         return len(self.latents) * self.options.slots
+
+    @property
+    def work(self) -> Work:
+        """What it asks for."""
+        return Work("decode", 0, self.rows, self.rows)
 
     def check(self, limits: Limits) -> None:
         """Raise InputError unless within the limits; `plan` checks the width."""

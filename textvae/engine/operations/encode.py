@@ -9,6 +9,7 @@ import numpy as np
 from textvae.engine.limits import Limits, check_address, check_rows, check_sentences
 from textvae.engine.load import LoadedVersion
 from textvae.engine.plan import Address, Outcome, Planning, draw_latents, name_sentences
+from textvae.engine.prices import Work
 from textvae.ranges import check_within
 
 
@@ -37,6 +38,11 @@ class EncodeRequest:
         """Latents that it returns."""
         return len(self.sentences) * max(self.samples, 1)
 
+    @property
+    def work(self) -> Work:
+        """What it asks for."""
+        return Work("encode", sum(map(len, self.sentences)), self.rows, 0)
+
     def check(self, limits: Limits) -> None:
         """Raise InputError unless within the limits."""
         check_sentences(self.sentences, limits)
@@ -47,7 +53,7 @@ class EncodeRequest:
     def plan(self, loaded: LoadedVersion, limits: Limits, owner: object) -> Planning[EncodeResult]:
         """Encode the sentences; no row is decoded."""
         address = Address(self.seed, self.first_index)
-        ids = loaded.tokens(name_sentences(self.sentences), limits.tokens_max)
+        ids = yield from loaded.tokens(name_sentences(self.sentences), limits.tokens_max)
         posteriors = yield from loaded.encoding(ids)
         samples = draw_latents(*posteriors, self.samples, address, loaded.library)
         result = EncodeResult(posteriors.mean, posteriors.logvar, samples)

@@ -9,6 +9,7 @@ from textvae.engine.answers import GeneratedSentence
 from textvae.engine.limits import Limits, check_address, check_finite, check_sentence, check_width
 from textvae.engine.load import LoadedVersion
 from textvae.engine.plan import Address, Outcome, Planning, decoder_rows, generated_sentences
+from textvae.engine.prices import Work
 from textvae.latent.paths import path
 from textvae.options import GREEDY, PATH_DEFAULT, Options, PathShape
 from textvae.ranges import check_within
@@ -38,6 +39,16 @@ class InterpolateRequest:
         """Rows that it needs in the decoder."""
         return self.steps * self.options.slots
 
+    @property
+    def work(self) -> Work:
+        """What it asks for."""
+        return Work(
+            "interpolate",
+            sum(len(one) for one in self.points if isinstance(one, str)),
+            self.rows,
+            self.rows,
+        )
+
     def check(self, limits: Limits) -> None:
         """Raise InputError unless within the limits; `plan` checks the width of latents."""
         check_within("points", len(self.points), 2, limits.steps_max, "points")
@@ -58,7 +69,7 @@ class InterpolateRequest:
         points = np.empty((len(self.points), loaded.latent), np.float32)
         of_sentences = [index for index, point in enumerate(self.points) if isinstance(point, str)]
         fields = {f"points[{index}].sentence": str(self.points[index]) for index in of_sentences}
-        ids = loaded.tokens(fields, limits.tokens_max)
+        ids = yield from loaded.tokens(fields, limits.tokens_max)
         points[of_sentences] = (yield from loaded.encoding(ids)).mean
         for index, point in enumerate(self.points):
             if not isinstance(point, str):

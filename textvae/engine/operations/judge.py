@@ -7,6 +7,7 @@ from textvae.engine.axes import Judge, Sources
 from textvae.engine.limits import Limits, check_rows, check_sentences
 from textvae.engine.load import LoadedVersion
 from textvae.engine.plan import Outcome, Planning, name_sentences
+from textvae.engine.prices import Work
 from textvae.errors import InputError
 from textvae.text.tokenizer import REBUILD, REPHRASE
 
@@ -26,6 +27,13 @@ class JudgeRequest:
         """Rows that it needs in the decoder: one for each direction."""
         return 2 * len(self.sentences)
 
+    @property
+    def work(self) -> Work:
+        """What it asks for."""
+        return Work(
+            "judge", sum(map(len, [*self.sentences, *self.candidates])), self.rows, self.rows
+        )
+
     def check(self, limits: Limits) -> None:
         """Raise InputError unless within the limits."""
         check_sentences(self.sentences, limits)
@@ -37,8 +45,8 @@ class JudgeRequest:
 
     def plan(self, loaded: LoadedVersion, limits: Limits, owner: object) -> Planning[list[Axes]]:
         """Encode all sentences, score each under the posterior mean of the other."""
-        ids = loaded.tokens(name_sentences(self.sentences), limits.tokens_max)
-        written = loaded.tokens(
+        ids = yield from loaded.tokens(name_sentences(self.sentences), limits.tokens_max)
+        written = yield from loaded.tokens(
             {f"candidates[{number}]": text for number, text in enumerate(self.candidates)},
             limits.tokens_max,
         )

@@ -5,13 +5,11 @@ draw is what it rebuilds of a point near the posterior's mean; a search edits dr
 (`engine/annealing.py`).
 """
 
-from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from textvae.decode.rows import FinishedRow, Row
 from textvae.engine.annealing import Search
 from textvae.engine.answers import Axes
 from textvae.engine.axes import Judge, Pair, Sources
@@ -19,7 +17,8 @@ from textvae.engine.candidates import Bounds, Candidate, Reason, choose
 from textvae.engine.limits import Limits, check_address, check_rows, check_sentences
 from textvae.engine.load import LoadedVersion
 from textvae.engine.locks import SentenceLocks, check_patterns, locks_of
-from textvae.engine.plan import Address, Outcome, Planning, name_sentences
+from textvae.engine.plan import Address, Outcome, Planning, Steps, name_sentences
+from textvae.engine.prices import Work
 from textvae.engine.variations import (
     Drawn,
     Draws,
@@ -53,9 +52,6 @@ ROUNDS = 3
 """Times that candidates are drawn while too few of them can be chosen."""
 WIDER = 1.5
 """What each further round multiplies the radius by."""
-
-Value = TypeVar("Value")
-Steps = Generator[list[Row] | None, list[FinishedRow], Value]
 
 
 class ParaphraseResult(NamedTuple):
@@ -95,6 +91,13 @@ class ParaphraseRequest:
         return self._rows_of(self._candidates_of(self.method))
 
     @property
+    def work(self) -> Work:
+        """What it asks for."""
+        is_judged = self._candidates_of(self.method) > 1
+        kind = f"paraphrase {self.method}{', judged' if is_judged else ''}"
+        return Work(kind, sum(map(len, self.sentences)), self.rows, self.rows)
+
+    @property
     def bounds(self) -> Bounds:
         """Return what a candidate must reach."""
         return Bounds(self.adequacy_min, self.fluency_max, self.novelty_min)
@@ -129,7 +132,7 @@ class ParaphraseRequest:
         candidates = self._candidates_of(method)
         self._check_rows(candidates, limits)
         self._check_judged(candidates)
-        ids = loaded.tokens(name_sentences(self.sentences), limits.tokens_max)
+        ids = yield from loaded.tokens(name_sentences(self.sentences), limits.tokens_max)
         locks = self._locks(loaded, limits)
         posteriors = yield from loaded.encoding(ids)
         begin = REPHRASE if method == "rephrase" else REBUILD
@@ -171,6 +174,7 @@ class ParaphraseRequest:
                 found = self._best(normalise(self.sentences[one]), pools[one], draws)
                 fluency = float(nats[one]) / (len(ids[one]) + 1)
                 results[one] = found._replace(source_fluency=fluency)
+                yield None
             numbers = [one for one in numbers if results[one].missing]
             if not numbers:
                 break

@@ -10,6 +10,7 @@ from textvae.engine.answers import GeneratedSentence
 from textvae.engine.limits import Limits, check_address
 from textvae.engine.load import LoadedVersion
 from textvae.engine.plan import Address, Outcome, Planning, decoder_rows, generated_sentences
+from textvae.engine.prices import Work
 from textvae.errors import InputError
 from textvae.options import GREEDY, PRIOR_DEFAULT, SCALE_DEFAULT, SCALE_MAX, Options, Prior
 from textvae.ranges import check_within
@@ -42,6 +43,11 @@ class SampleRequest:
     def rows(self) -> int:
         """Rows that it needs in the decoder."""
         return self.count * self.options.slots
+
+    @property
+    def work(self) -> Work:
+        """What it asks for."""
+        return Work("sample", 0, self.rows, self.rows)
 
     def check(self, limits: Limits) -> None:
         """Raise InputError unless within the limits."""

@@ -15,6 +15,7 @@ from textvae.engine.plan import (
     draw_latents,
     name_sentences,
 )
+from textvae.engine.prices import Work
 from textvae.latent import gaussian
 from textvae.options import GREEDY, IMPORTANCE_SAMPLES_DEFAULT
 from textvae.ranges import check_within
@@ -44,6 +45,11 @@ class ScoreRequest:
         """Rows that it needs in the decoder."""
         return len(self.sentences) * self.importance_samples
 
+    @property
+    def work(self) -> Work:
+        """What it asks for."""
+        return Work("score", sum(map(len, self.sentences)), self.rows, self.rows)
+
     def check(self, limits: Limits) -> None:
         """Raise InputError unless within the limits."""
         check_sentences(self.sentences, limits)
@@ -60,7 +66,7 @@ class ScoreRequest:
         appendix B: 1/2 * sum_d (mu_d^2 + sigma_d^2 - 1 - log sigma_d^2).
         """
         address = Address(self.seed, self.first_index)
-        ids = loaded.tokens(name_sentences(self.sentences), limits.tokens_max)
+        ids = yield from loaded.tokens(name_sentences(self.sentences), limits.tokens_max)
         mean, logvar = yield from loaded.encoding(ids)
         count = self.importance_samples
         latents = draw_latents(mean, logvar, count, address, loaded.library)
