@@ -23,11 +23,13 @@ class Bench:
     """Run all arms interleaved; exit code 0 where every target held, 1 where one did not."""
 
     name: Annotated[
-        Literal["train", "encode", "decode", "slots", "cancels", "bulk"], tyro.conf.Positional
+        Literal["train", "encode", "decode", "slots", "cancels", "bulk", "fairness", "overload"],
+        tyro.conf.Positional,
     ]
     """train: against torch.nn.GRU alone, a textbook and Sentence-VAE; encode, decode: against a
     textbook; slots: against whole-request batching; cancels: with callers that cancel; bulk: many
-    sentences in one call, against one by one."""
+    sentences in one call, against one by one; fairness: of callers who share a server; overload:
+    at 3 and 5 times the capacity."""
     quick: bool = False
     """Run at small sizes in under a minute, which shows that it works but not how fast."""
 
@@ -47,7 +49,9 @@ def main() -> int:
 
 def _run(settings: Bench) -> "Result":
     """Return what the benchmark found; torch is imported here, once the threads are configured."""
+    from textvae.benchmarks.fairness import bench_fairness
     from textvae.benchmarks.network import bench_decode, bench_encode
+    from textvae.benchmarks.overload import bench_overload
     from textvae.benchmarks.serving import bench_bulk, bench_cancels
     from textvae.benchmarks.slots import bench_slots
     from textvae.benchmarks.training import bench_train
@@ -59,6 +63,8 @@ def _run(settings: Bench) -> "Result":
         "slots": bench_slots,
         "cancels": bench_cancels,
         "bulk": bench_bulk,
+        "fairness": bench_fairness,
+        "overload": bench_overload,
     }
     return benchmarks[settings.name](settings.quick)
 
