@@ -44,7 +44,7 @@ def print_json(answer: Answer) -> None:
 
 def print_table(answer: Answer) -> None:
     """Print a table as wide as the terminal, and below it notes, version, seed and time."""
-    table = Table(caption_justify="left")
+    table = Table()
     # Some rows have columns that others lack, as those of locks.
     columns = dict.fromkeys(column for row in answer.rows for column in row)
     for column in columns:
@@ -52,9 +52,10 @@ def print_table(answer: Answer) -> None:
     for row in answer.rows:
         table.add_row(*(_cell(row.get(column, "")) for column in columns))
     below = [*answer.notes, *([_origin(answer.facts)] if answer.facts else [])]
-    if below:
-        table.caption = "\n".join(below)
-    _console().print(table)
+    console = _console()
+    console.print(table)
+    for line in below:
+        console.print(line, soft_wrap=True)
 
 
 class TableStream:
@@ -110,23 +111,23 @@ def _with_rank(row: Row, rank: int, other: Mapping[str, Any]) -> Row:
 
 
 def _widths(rows: Sequence[Row], room: int) -> dict[str, int]:
-    """Return the width of each column: what numbers need, and an even share of the rest for text.
-
-    Text is what the first row has as a string; a column of short ones takes what it needs.
-    """
+    """Return the width of each column: what its values need, and an even share of the rest for
+    text; where there is little room the names of columns are folded, not the values."""
+    texts = [column for column in ("sentence", "text") if column in rows[0]]
+    others = [column for column in rows[0] if column not in texts]
     needed = {
-        column: max(cell_len(column), *(cell_len(_cell(row.get(column, ""))) for row in rows))
-        for column in rows[0]
+        column: max(cell_len(_cell(row.get(column, ""))) for row in rows) for column in others
     }
-    texts = [column for column in ("sentence", "text") if column in needed]
-    widths = {
-        column: width if isinstance(rows[0][column], str | bool) else max(width, _NUMBER_WIDTH)
-        for column, width in needed.items()
-    }
-    rest = room - sum(widths[column] for column in widths if column not in texts) - 3 * len(widths)
-    for column in texts:
-        widths[column] = max(rest // len(texts), _TEXT_WIDTH_MIN)
-    return widths
+    for column in others:
+        if not isinstance(rows[0][column], str | bool | list):
+            needed[column] = max(needed[column], _NUMBER_WIDTH)
+    named = {column: max(width, cell_len(column)) for column, width in needed.items()}
+    edges = 3 * len(rows[0]) - 1
+    least = _TEXT_WIDTH_MIN * len(texts) + edges
+    widths = named if sum(named.values()) + least <= room else needed
+    rest = room - sum(widths.values()) - edges
+    share = max(rest // len(texts), _TEXT_WIDTH_MIN) if texts else 0
+    return {column: share if column in texts else widths[column] for column in rows[0]}
 
 
 def _console() -> Console:
