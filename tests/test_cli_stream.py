@@ -211,8 +211,7 @@ def test_all_calls_of_many_lines_are_recorded_and_answered_the_same_again(
     toy_server: Server, tmp_path: Path
 ) -> None:
     path = tmp_path / "calls.json"
-    words = ("--record", str(path), "--address", toy_server.address)
-    words += ("--importance-samples", "5")
+    words = ("--record", str(path), "--address", toy_server.address, "--importance-samples", "5")
     texts = [*LINES * 8, "x" * 1001]
     assert terminal("score", *words, stdin="\n".join(texts)).returncode == 65
     calls = json.loads(path.read_text())["calls"]

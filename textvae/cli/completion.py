@@ -70,13 +70,18 @@ def _bash(commands: list[Command]) -> str:
             if flag.choices:
                 reply = f'COMPREPLY=($(compgen -W "{" ".join(flag.choices)}" -- "$word"))'
             elif flag.is_path:
-                reply = 'compopt -o filenames; COMPREPLY=($(compgen -f -- "$word"))'
+                reply = (
+                    'compopt -o filenames 2>/dev/null || :; COMPREPLY=($(compgen -f -- "$word"))'
+                )
             else:
                 reply = "COMPREPLY=()"
             if flag.has_value:
                 values.append(f"        {command.name},{flag.name}) {reply}; return ;;")
         own = " ".join([*(flag.name for flag in command.flags), *command.choices])
-        files = 'compopt -o filenames; COMPREPLY=($(compgen -f -- "$word")); ' * command.takes_path
+        files = (
+            'compopt -o filenames 2>/dev/null || :; COMPREPLY=($(compgen -f -- "$word")); '
+            * command.takes_path
+        )
         flags = f'COMPREPLY=($(compgen -W "{own}" -- "$word"))'
         if files:
             words.append(

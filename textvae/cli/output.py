@@ -38,8 +38,16 @@ def print_json(answer: Answer) -> None:
     """Print one object per line, each with the version and seed that reproduce it."""
     origin = {"version": answer.facts.version, "seed": answer.facts.seed} if answer.facts else {}
     for row in answer.rows:
-        sys.stdout.write(json.dumps(row | origin, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_line(row | origin))
     sys.stdout.flush()
+
+
+def json_line(row: Row) -> str:
+    """Return a row as one line, also for programs to which more than a line feed ends a line."""
+    line = json.dumps(row, ensure_ascii=False)
+    for separator in "\x85\u2028\u2029":
+        line = line.replace(separator, f"\\u{ord(separator):04x}")
+    return line + "\n"
 
 
 def print_table(answer: Answer) -> None:

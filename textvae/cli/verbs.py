@@ -12,9 +12,6 @@ from textvae.client.calls import rows_a_sentence
 from textvae.client.results import EncodeResult, Facts, GeneratedSentence, Variations
 from textvae.options import SEARCH_STEPS, Constraints, Options
 
-DISTINCT = "copy_or_repeat"
-"""Why variations that --distinct left out are missing."""
-
 
 class Part(NamedTuple):
     """The answer for some items."""
@@ -126,13 +123,13 @@ def paraphrase(client: Client, items: Sequence[Item], flags: argparse.Namespace)
         first_index=items[0].order,
     )
     rows = [
-        _variation_rows(item.value, each, flags.count)
+        _variation_rows(item.value, each)
         for item, each in zip(items, varied.variations, strict=True)
     ]
     return Part(rows, varied.facts)
 
 
-def _variation_rows(sentence: str, variations: Variations, count: int) -> list[Row]:
+def _variation_rows(sentence: str, variations: Variations) -> list[Row]:
     """Return a row per variation, with its axes where it was judged, and one of the missing."""
     judged: list[Row] = [axes._asdict() for axes in variations.axes]
     columns = zip(
@@ -148,10 +145,9 @@ def _variation_rows(sentence: str, variations: Variations, count: int) -> list[R
     for row, locks in zip(rows, variations.locks, strict=True):
         if locks:
             row["locks"] = [lock._asdict() for lock in locks]
-    # Where nothing is judged, only --distinct leaves any out, and the server names no reason.
-    unnamed = count - len(rows) - len(variations.missing)
-    missing = [*variations.missing, *[DISTINCT] * unnamed]
-    return [*rows, {"sentence": sentence, "missing": missing}] if missing else rows
+    if variations.missing:
+        rows.append({"sentence": sentence, "missing": variations.missing})
+    return rows
 
 
 def _constraints(flags: argparse.Namespace) -> Constraints:

@@ -1,7 +1,7 @@
 """Where the answers for many items go: JSON lines, tables, or a file of latents."""
 
-import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -11,7 +11,7 @@ import numpy as np
 from textvae.cli import output
 from textvae.cli.items import Item
 from textvae.cli.output import Answer, Row
-from textvae.cli.verbs import DISTINCT, Part
+from textvae.cli.verbs import Part
 from textvae.client import Latents, latent_files
 from textvae.client.results import EncodeResult, Facts
 from textvae.pipes import is_stdout_discarded
@@ -68,7 +68,7 @@ class JsonLines:
             made = {"version": facts.version, "seed": facts.seed}
             lines += [number | row | made for row in answer.rows]
             self._fewer += any("missing" in row for row in answer.rows)
-        sys.stdout.write("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+        sys.stdout.write("".join(map(output.json_line, lines)))
         sys.stdout.flush()
 
     def is_closed(self) -> bool:
@@ -114,15 +114,13 @@ class Tables:
 
     def _note(self, answer: Answered, row: Row) -> str:
         """Return the words for what is missing of an item."""
-        reasons = [
-            "a copy of it or a repeat" if reason == DISTINCT else str(reason)
-            for reason in row["missing"]
-        ]
+        reasons: list[str] = row["missing"]
+        why = ", ".join(f"{count} {reason}" for reason, count in Counter(reasons).items())
         given = len(answer.rows) - 1
         is_named = self._unit == "sentence"
         what = row["sentence"] if is_named else f"{self._unit} {answer.item.number}{self._of}"
         asked = given + len(reasons)
-        return f"{what}: {given} of {asked} variations; missing for {', '.join(reasons)}"
+        return f"{what}: {given} of {asked} variations; missing for {why}"
 
     def is_closed(self) -> bool:
         """Return whether the reader of the pipe has gone."""
@@ -153,7 +151,7 @@ class LatentFile:
                 self._newest = answer.part.facts.version
             elif self._is_json:
                 line = {"line": answer.item.number, "error": answer.problem}
-                sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+                sys.stdout.write(output.json_line(line))
 
     def stale(self) -> list[Item]:
         """Return the items, in order, that another version than the newest has encoded."""
