@@ -8,7 +8,7 @@ import pytest
 from textvae.engine.admission import Admission
 from textvae.engine.job import Caller, Job
 from textvae.engine.prices import Prices, Work
-from textvae.errors import BusyError
+from textvae.errors import BusyError, ExpiredError
 
 GREEDY, LIGHT = Caller("greedy"), Caller("light")
 ROWS_MAX = 100
@@ -104,7 +104,7 @@ def test_a_call_that_would_wait_for_too_much_of_its_time_is_told_for_how_long(
 def test_a_light_call_waits_for_its_share_of_a_greedy_one_alone(admission: Admission) -> None:
     admission.take(job(100))
     admission.take(job(1, LIGHT, 0.1))
-    refused(admission, job(90, LIGHT, 0.5))
+    refused(admission, job(40, LIGHT, 0.6))
 
 
 def test_a_short_call_is_not_behind_a_long_one_of_the_same_caller(admission: Admission) -> None:
@@ -121,8 +121,9 @@ def test_interactive_work_does_not_wait_for_bulk_work(admission: Admission) -> N
 
 
 def test_a_call_that_nothing_is_before_may_try(admission: Admission) -> None:
-    """Unless its own work takes twice its time."""
-    refused(admission, job(100, GREEDY, 0.5))
+    """Unless its own work takes twice its time: then it need not come again."""
+    with pytest.raises(ExpiredError, match=r"has 0.50 s and its answer alone takes some 1.20 s"):
+        admission.take(job(100, GREEDY, 0.5))
     admission.take(job(100, GREEDY, 0.7))
 
 

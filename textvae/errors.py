@@ -75,6 +75,8 @@ class UnavailableError(TextVaeError):
     """No server answers in time: it is not there, loads or drains (exit 75, UNAVAILABLE)."""
 
     exit_code = 75
+    is_there = False
+    """Whether a server said so itself, which loads or drains: it, or its successor, will answer."""
 
 
 class ExpiredError(TextVaeError):

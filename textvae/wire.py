@@ -1,4 +1,7 @@
-"""Latents on the wire, and the size of a response, for the server and its clients."""
+"""What the server and its clients agree on beside the protos: metadata, sizes, latents as bytes."""
+
+import re
+from typing import Literal
 
 import numpy as np
 
@@ -6,6 +9,12 @@ from textvae.v1 import textvae_pb2 as pb
 
 RESPONSE_BYTES_MAX = 64 * 1024 * 1024
 """Largest response that a server sends and a client takes."""
+
+CALLER_KEY, PRIORITY_KEY = "textvae-caller", "textvae-priority"
+"""Metadata of a call: by whose name it counts, and whether it gives way to others."""
+Priority = Literal["interactive", "bulk"]
+CALLER_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+CALLER_WORDS = "1 to 64 Latin letters, digits, dots, hyphens and underscores"
 
 
 def latents_message(rows: np.ndarray, version: str) -> pb.Latents:

@@ -13,6 +13,7 @@ import numpy as np
 
 from textvae.v1 import textvae_pb2 as pb
 from textvae.v1 import textvae_pb2_grpc
+from textvae.wire import PRIORITY_KEY
 
 TOKENS_MAX = 60
 OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))
@@ -57,7 +58,7 @@ def sample_call(
 ) -> Call:
     """Return a call that has so many sentences written."""
     options = pb.Options(temperature=1.0, tokens_max=TOKENS_MAX)
-    metadata = (("textvae-priority", "bulk"),) if bulk else None
+    metadata = ((PRIORITY_KEY, "bulk"),) if bulk else None
 
     async def call(number: int) -> Answered:
         request = pb.SampleRequest(count=rows, seed=number, options=options)

@@ -1,43 +1,37 @@
 """Two clients with the same methods: one blocks, one is for asyncio."""
 
-import json
+import asyncio
+import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import grpc
 
 from textvae.client import calls, inspection, recording
 from textvae.client.addresses import default_target
 from textvae.client.failures import error_of
+from textvae.client.inspection import CHECK
 from textvae.client.messages import LIMITS, CallProtocol, CallRequest
 from textvae.client.methods import asynchronous, blocking
+from textvae.client.patience import WAIT_S, Patience, check_wait
 from textvae.errors import InputError, TextVaeError
 from textvae.proxies import channel_options
 from textvae.v1 import model_pb2_grpc, textvae_pb2_grpc
-from textvae.wire import RESPONSE_BYTES_MAX
+from textvae.wire import (
+    CALLER_KEY,
+    CALLER_NAME,
+    CALLER_WORDS,
+    PRIORITY_KEY,
+    RESPONSE_BYTES_MAX,
+    Priority,
+)
 
 TIMEOUT_S = 30.0
 """Seconds that one call may take; an input in chunks is several calls."""
 TIMEOUT_MAX_S = 1e8
 """Three years: from here on there is no limit."""
 
-_RETRIES = {
-    "methodConfig": [
-        {
-            "name": [{}],
-            # Calls change nothing, so all may be retried. A full server sends the time to wait.
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.1s",
-                "maxBackoff": "1s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
-            },
-        }
-    ]
-}
 _CHANNEL = (
-    ("grpc.service_config", json.dumps(_RETRIES)),
     ("grpc.max_receive_message_length", RESPONSE_BYTES_MAX),
     # A server that restarts is found again within a second or so.
     ("grpc.initial_reconnect_backoff_ms", 200),
@@ -54,17 +48,31 @@ class Client:
     """A client that blocks; several threads may share it. Close it by `with` or `close`."""
 
     def __init__(
-        self, target: str | None = None, timeout_s: float = TIMEOUT_S, record: Record | None = None
+        self,
+        target: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+        record: Record | None = None,
+        *,
+        wait_s: float = WAIT_S,
+        wait_for_ready: bool = False,
+        caller: str = "",
+        priority: Priority = "interactive",
     ) -> None:
         """Prepare the connection to `target`, host:port; the first call opens it.
 
         None takes TEXTVAE_ADDRESS of the environment, else 127.0.0.1:50061.
 
-        `record` is called with each answered call on sentences; see `textvae.client.recording`.
-        `timeout_s` may be infinite.
+        `timeout_s`: of each try; it may be infinite. `record` is called with each answered call on
+        sentences; see `textvae.client.recording`. `wait_s`: seconds that a call may be tried again
+        in all, where the server is full (it says for how long), loads or drains, and with
+        `wait_for_ready` where there is none yet; 0 tries once. `caller`: a name of 1 to 64 letters,
+        digits, dots, hyphens and underscores, by which the server shares its time among callers;
+        empty for this connection. A `priority` of bulk gives way to calls that somebody waits for.
         """
         self._target = target = default_target() if target is None else target
         self._timeout_s = _checked(timeout_s)
+        self._wait_s, self._wait_for_ready = check_wait(wait_s), wait_for_ready
+        self._metadata = _metadata(caller, priority)
         self._record = record
         self._channel = grpc.insecure_channel(target, (*_CHANNEL, *channel_options(target)))
         self._methods = _methods(self._channel)
@@ -98,7 +106,7 @@ class Client:
             call = next(protocol)
             while True:
                 try:
-                    response = self._answer(call)
+                    response = self._answer_patiently(call)
                 except TextVaeError as error:
                     call = protocol.throw(error)
                 else:
@@ -107,12 +115,26 @@ class Client:
             result: Result = end.value
             return result
 
+    def _answer_patiently(self, call: CallRequest) -> Any:
+        """Send a request, again where the server will have time for it; return the response."""
+        patience = Patience(self._wait_s, wait_for_ready=self._wait_for_ready)
+        while True:
+            try:
+                return self._answer(call)
+            except TextVaeError as error:
+                pause_s = None if call.method == CHECK else patience.pause_s(error)
+                if pause_s is None:
+                    raise
+            time.sleep(pause_s)
+
     def _answer(self, call: CallRequest) -> Any:
         """Send one request; return the response or raise the error of textvae."""
         if call is LIMITS and self._limits:
             return self._limits
         try:
-            response = self._methods[call.method](call.request, timeout=_deadline(self._timeout_s))
+            response = self._methods[call.method](
+                call.request, timeout=_deadline(self._timeout_s), metadata=self._metadata
+            )
         except grpc.RpcError as error:
             raise error_of(error, self._target, self._timeout_s) from error
         if call is LIMITS:
@@ -126,17 +148,31 @@ class AsyncClient:
     """A client for asyncio, in one event loop. Close it by `async with` or `close`."""
 
     def __init__(
-        self, target: str | None = None, timeout_s: float = TIMEOUT_S, record: Record | None = None
+        self,
+        target: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+        record: Record | None = None,
+        *,
+        wait_s: float = WAIT_S,
+        wait_for_ready: bool = False,
+        caller: str = "",
+        priority: Priority = "interactive",
     ) -> None:
         """Prepare the connection to `target`, host:port; the first call opens it.
 
         None takes TEXTVAE_ADDRESS of the environment, else 127.0.0.1:50061.
 
-        `record` is called with each answered call on sentences; see `textvae.client.recording`.
-        `timeout_s` may be infinite.
+        `timeout_s`: of each try; it may be infinite. `record` is called with each answered call on
+        sentences; see `textvae.client.recording`. `wait_s`: seconds that a call may be tried again
+        in all, where the server is full (it says for how long), loads or drains, and with
+        `wait_for_ready` where there is none yet; 0 tries once. `caller`: a name of 1 to 64 letters,
+        digits, dots, hyphens and underscores, by which the server shares its time among callers;
+        empty for this connection. A `priority` of bulk gives way to calls that somebody waits for.
         """
         self._target = default_target() if target is None else target
         self._timeout_s = _checked(timeout_s)
+        self._wait_s, self._wait_for_ready = check_wait(wait_s), wait_for_ready
+        self._metadata = _metadata(caller, priority)
         self._record = record
         self._channel: grpc.aio.Channel | None = None
         self._methods: dict[str, Any] = {}
@@ -171,7 +207,7 @@ class AsyncClient:
             call = next(protocol)
             while True:
                 try:
-                    response = await self._answer(call)
+                    response = await self._answer_patiently(call)
                 except TextVaeError as error:
                     call = protocol.throw(error)
                 else:
@@ -179,6 +215,18 @@ class AsyncClient:
         except StopIteration as end:
             result: Result = end.value
             return result
+
+    async def _answer_patiently(self, call: CallRequest) -> Any:
+        """Send a request, again where the server will have time for it; return the response."""
+        patience = Patience(self._wait_s, wait_for_ready=self._wait_for_ready)
+        while True:
+            try:
+                return await self._answer(call)
+            except TextVaeError as error:
+                pause_s = None if call.method == CHECK else patience.pause_s(error)
+                if pause_s is None:
+                    raise
+            await asyncio.sleep(pause_s)
 
     async def _answer(self, call: CallRequest) -> Any:
         """Send one request; return the response or raise the error of textvae."""
@@ -191,7 +239,7 @@ class AsyncClient:
             self._methods = _methods(self._channel)
         try:
             response = await self._methods[call.method](
-                call.request, timeout=_deadline(self._timeout_s)
+                call.request, timeout=_deadline(self._timeout_s), metadata=self._metadata
             )
         except grpc.RpcError as error:
             raise error_of(error, self._target, self._timeout_s) from error
@@ -209,6 +257,16 @@ def _checked(timeout_s: float) -> float:
     return timeout_s
 
 
+def _metadata(caller: str, priority: Priority) -> tuple[tuple[str, str], ...]:
+    """Return what every call says of its caller; raise InputError for no such priority."""
+    if priority not in get_args(Priority):
+        raise InputError("priority", f"must be {' or '.join(get_args(Priority))}, got {priority!r}")
+    if caller and not CALLER_NAME.fullmatch(caller):
+        raise InputError("caller", f"must be {CALLER_WORDS}, got {caller!r}")
+    names = ((CALLER_KEY, caller),) if caller else ()
+    return names if priority == "interactive" else (*names, (PRIORITY_KEY, priority))
+
+
 def _deadline(timeout_s: float) -> float | None:
     """Return the seconds as grpc takes them: no limit for more than it can count."""
     return timeout_s if timeout_s < TIMEOUT_MAX_S else None
@@ -218,4 +276,4 @@ def _methods(channel: Any) -> dict[str, Any]:
     """Return the stub of each method; the names of the services' methods are distinct."""
     stubs = textvae_pb2_grpc.TextVaeServiceStub(channel), model_pb2_grpc.ModelServiceStub(channel)
     methods = {name: call for stub in stubs for name, call in vars(stub).items()}
-    return methods | {inspection.CHECK: channel.unary_unary(inspection.CHECK)}
+    return methods | {CHECK: channel.unary_unary(CHECK)}

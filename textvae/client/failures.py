@@ -17,7 +17,6 @@ from textvae.proxies import proxy_between
 _KINDS: dict[str, type[TextVaeError]] = {
     "VERSION_MISMATCH": VersionError,
     "NOT_FOUND": NotFoundError,
-    "BUSY": BusyError,
     "NOT_SERVING": UnavailableError,
 }
 
@@ -29,14 +28,21 @@ def error_of(error: grpc.RpcError, target: str, timeout_s: float) -> TextVaeErro
     code, message = error.code(), error.details() or ""
     status = rpc_status.from_call(error)  # type: ignore[arg-type]
     info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    retry, quota = error_details_pb2.RetryInfo(), error_details_pb2.QuotaFailure()
     for detail in status.details if status else ():
-        detail.Unpack(info)
-        detail.Unpack(request)
+        for kind in (info, request, retry, quota):
+            detail.Unpack(kind)
     if request.field_violations:
         violation = request.field_violations[0]
         return InputError(violation.field, violation.description)
+    if info.reason == "BUSY":
+        limit = quota.violations[0].subject if quota.violations else ""
+        return BusyError(message, retry.retry_delay.ToMilliseconds() / 1000, limit)
     if info.reason in _KINDS:
-        return _KINDS[info.reason](message)
+        found = _KINDS[info.reason](message)
+        if isinstance(found, UnavailableError):
+            found.is_there = True
+        return found
     if code == grpc.StatusCode.UNAVAILABLE:
         fix = "start one with textvae serve, or name another address"
         return UnavailableError(f"{target}: no server answers ({message}); {fix}{_proxy(target)}")

@@ -11,12 +11,15 @@ import time
 
 from textvae.engine.job import Caller, Job
 from textvae.engine.prices import Prices
-from textvae.errors import BusyError
+from textvae.errors import BusyError, ExpiredError
 
 CALLERS_ROOM = 4
 """Rows in all, as a multiple of those of one caller."""
 SAME_LENGTH = 1.5
 """Work that takes so many times as long as other work counts as no longer: prices vary."""
+HOPELESS = 2.0
+"""A call with less time than its own work takes may try, for prices are estimates; one with less
+than this part of it may not."""
 BULK_SHARE = 1 / 16
 """Share of the steps that bulk work has at least, beside interactive work."""
 
@@ -49,7 +52,8 @@ class Admission:
         return len(self._held)
 
     def take(self, job: Job) -> None:
-        """Enter a request into the accounts; raise BusyError where it cannot be taken."""
+        """Enter a request into the accounts; raise BusyError where it cannot be taken now, and
+        ExpiredError where it never could be answered in its time."""
         seconds = self._prices.seconds(job.work)
         with self._lock:
             own = self._held.get(job.caller) or _Held()
@@ -116,8 +120,12 @@ class Admission:
         left_s = job.deadline_s - time.monotonic()
         wait_s = self._wait_s(job.caller, own, seconds)
         before_s = wait_s - seconds
-        # What nothing is before may try, though by its price it takes a little too long.
-        if before_s <= self._queue_share * left_s and wait_s <= (1 if before_s else 2) * left_s:
+        if seconds > HOPELESS * left_s:
+            raise ExpiredError(
+                f"engine: the call has {left_s:.2f} s and its answer alone takes some "
+                f"{seconds:.2f} s; ask for less, or give it more time"
+            )
+        if before_s <= self._queue_share * left_s and (wait_s <= left_s or not before_s):
             return
         too_long_s = max(before_s - self._queue_share * left_s, wait_s - left_s)
         raise BusyError(

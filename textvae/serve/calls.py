@@ -1,9 +1,8 @@
 """What a call says beside its message: who calls, how soon, and which version is meant."""
 
-import re
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import grpc
 
@@ -11,11 +10,7 @@ from textvae.config.serve import ServeConfig
 from textvae.engine.job import Caller
 from textvae.errors import InputError
 from textvae.v1 import textvae_pb2 as pb
-
-CALLER_KEY, PRIORITY_KEY = "textvae-caller", "textvae-priority"
-"""Metadata of a call."""
-PRIORITIES = ("interactive", "bulk")
-NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+from textvae.wire import CALLER_KEY, CALLER_NAME, CALLER_WORDS, PRIORITY_KEY, Priority
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -27,12 +22,12 @@ def caller_of(context: Context, weights: Mapping[str, float]) -> Caller:
     """
     metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}
     name = metadata.get(CALLER_KEY, context.peer())
-    if CALLER_KEY in metadata and not NAME.fullmatch(name):
-        problem = "must be 1 to 64 Latin letters, digits, dots, hyphens and underscores"
-        raise InputError(f"metadata {CALLER_KEY}", f"{problem}; leave it out for the connection")
-    priority = metadata.get(PRIORITY_KEY, PRIORITIES[0])
-    if priority not in PRIORITIES:
-        problem = f"must be {' or '.join(PRIORITIES)}, or left out"
+    if CALLER_KEY in metadata and not CALLER_NAME.fullmatch(name):
+        problem = f"must be {CALLER_WORDS}; leave it out for the connection"
+        raise InputError(f"metadata {CALLER_KEY}", problem)
+    priority = metadata.get(PRIORITY_KEY, "interactive")
+    if priority not in get_args(Priority):
+        problem = f"must be {' or '.join(get_args(Priority))}, or left out"
         raise InputError(f"metadata {PRIORITY_KEY}", problem)
     return Caller(name, weights.get(name, 1.0), priority == "bulk")
 

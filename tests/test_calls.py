@@ -1,0 +1,109 @@
+"""What a call says beside its message: its caller, its urgency and its time."""
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from tests.serving import LONG, serving
+from textvae.v1 import textvae_pb2 as pb
+from textvae.v1.textvae_pb2_grpc import TextVaeServiceStub
+
+SHORT = pb.SampleRequest(count=1, seed=1)
+LONG_CALLS = 6
+
+
+def refused(call: Any, *arguments: Any, **options: Any) -> grpc.RpcError:
+    """The error of a call."""
+    with pytest.raises(grpc.RpcError) as error:
+        call(*arguments, **options)
+    return error.value
+
+
+def details(error: grpc.RpcError) -> dict[str, Any]:
+    """The details of a status by the name of their message."""
+    found = {}
+    for detail in rpc_status.from_call(error).details:  # type: ignore[arg-type]
+        name = detail.TypeName().rpartition(".")[2]
+        found[name] = message = getattr(error_details_pb2, name)()
+        detail.Unpack(message)
+    return found
+
+
+@pytest.mark.parametrize("name", ["", " ", "a b", "x" * 65, "a/b", "\N{LATIN SMALL LETTER A}:1"])
+def test_a_name_that_is_none_is_refused_by_the_key_of_the_metadata(
+    channel: grpc.Channel, name: str
+) -> None:
+    stub = TextVaeServiceStub(channel)
+    error = refused(stub.Sample, SHORT, metadata=(("textvae-caller", name),))
+    assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert error.details() == (
+        "metadata textvae-caller: must be 1 to 64 Latin letters, digits, dots, hyphens and "
+        "underscores; leave it out for the connection"
+    )
+
+
+def test_a_priority_that_is_none_is_refused(channel: grpc.Channel) -> None:
+    stub = TextVaeServiceStub(channel)
+    error = refused(stub.Sample, SHORT, metadata=(("textvae-priority", "high"),))
+    assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert error.details() == (
+        "metadata textvae-priority: must be interactive or bulk, or left out"
+    )
+
+
+def test_a_call_has_the_same_bytes_whoever_makes_it(channel: grpc.Channel) -> None:
+    stub = TextVaeServiceStub(channel)
+    request = pb.SampleRequest(count=5, seed=3, options=pb.Options(temperature=1.0))
+    plain = stub.Sample(request)
+    named = (("textvae-caller", "job-1"), ("textvae-priority", "bulk"))
+    bulk = stub.Sample(request, metadata=named)
+    assert bulk.sentences == plain.sentences
+
+
+def test_a_call_that_would_wait_too_long_is_refused_at_once_and_told_when_to_come(
+    registry: Path,
+) -> None:
+    with (
+        serving(registry, "--deadline-default-s", "30") as server,
+        grpc.insecure_channel(server.address, (("grpc.enable_retries", 0),)) as channel,
+    ):
+        stub = TextVaeServiceStub(channel)
+        stub.Sample(LONG)  # teaches what such a call takes
+        threads = [threading.Thread(target=stub.Sample, args=(LONG,)) for _ in range(LONG_CALLS)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.2)
+        began = time.monotonic()
+        error = refused(stub.Sample, LONG, timeout=2.0)
+        took_s = time.monotonic() - began
+        for thread in threads:
+            thread.join()
+    assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert took_s < 1.0
+    found = details(error)
+    assert found["ErrorInfo"].reason == "BUSY"
+    assert found["QuotaFailure"].violations[0].subject == "time"
+    wait_ms = found["RetryInfo"].retry_delay.ToMilliseconds()
+    trailers = dict(error.trailing_metadata())  # type: ignore[attr-defined]
+    assert wait_ms == int(trailers["grpc-retry-pushback-ms"]) >= 50
+
+
+def test_a_call_without_a_time_has_that_of_the_settings(registry: Path) -> None:
+    """And one with more time than they allow has what they allow."""
+    with (
+        serving(registry, "--deadline-default-s", "0.3", "--deadline-max-s", "0.4") as server,
+        grpc.insecure_channel(server.address, (("grpc.enable_retries", 0),)) as channel,
+    ):
+        stub = TextVaeServiceStub(channel)
+        for timeout_s in (None, 60.0):
+            long = pb.SampleRequest(count=1024, options=LONG.options)
+            error = refused(stub.Sample, long, timeout=timeout_s)
+            assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+            assert details(error)["ErrorInfo"].reason == "EXPIRED"
+        assert len(stub.Sample(SHORT).sentences) == 1
