@@ -185,4 +185,7 @@ def test_cancelled_calls_of_other_threads_leave_no_accounts(engine: Engine) -> N
         thread.join()
     idle(engine, SLOTS)
     assert engine.callers == 0
-    assert not engine._jobs
+    until = time.monotonic() + 10
+    while engine._jobs:  # one may just be on its way to be forgotten
+        assert time.monotonic() < until
+        time.sleep(0.001)

@@ -15,7 +15,7 @@ from textvae.errors import BusyError, ExpiredError
 
 CALLERS_ROOM = 4
 """Rows in all, as a multiple of those of one caller."""
-SAME_LENGTH = 1.5
+SAME_LENGTH = 3.0
 """Work that takes so many times as long as other work counts as no longer: prices vary."""
 HOPELESS = 2.0
 """A call with less time than its own work takes may try, for prices are estimates; one with less

@@ -158,21 +158,34 @@ class Engine:
                 self._expire()
                 self._interactive.drop_void()
                 self._bulk.drop_void()
-                lane.take_turns(self._advance)
-                # Running rows wait for one bucket at most, whoever's sentences it has. A bug of
-                # ours must fail its calls, not the engine.
-                try:
-                    self._read(lane)
-                except Exception as error:
-                    log.exception("engine: a bucket failed; its requests fail, the engine goes on")
-                    lane.clear_sentences()
-                    self._fail_all(lane, Reading, error)
-                try:
-                    self._write(lane)
-                except Exception as error:
-                    log.exception("engine: a step failed; its requests fail, the engine goes on")
-                    lane.clear_rows()
-                    self._fail_all(lane, list, error)
+                self._work(lane)
+
+    def _work(self, lane: Lane) -> None:
+        """Plan for a while, read one bucket, and write one token of every running row.
+
+        Running rows wait for one bucket at most, whoever's sentences it has. A bug of ours must
+        fail its calls, not the engine.
+        """
+        began_s = time.perf_counter()
+        lane.take_turns(self._advance)
+        read, written = 0, 0
+        try:
+            read = self._read(lane)
+        except Exception as error:
+            log.exception("engine: a bucket failed; its requests fail, the engine goes on")
+            lane.clear_sentences()
+            self._fail_all(lane, Reading, error)
+        if read:
+            self._prices.learn_read(time.perf_counter() - began_s, read)
+            began_s = time.perf_counter()
+        try:
+            written = self._write(lane)
+        except Exception as error:
+            log.exception("engine: a step failed; its requests fail, the engine goes on")
+            lane.clear_rows()
+            self._fail_all(lane, list, error)
+        if written:
+            self._prices.learn_write(time.perf_counter() - began_s, written)
 
     def _take(self) -> bool:
         """Take all new requests, waiting for one if there is no work; return False at the end."""
@@ -208,18 +221,29 @@ class Engine:
     def _lane(self, job: Job) -> Lane:
         return self._bulk if job.caller.is_bulk else self._interactive
 
-    def _read(self, lane: Lane) -> None:
-        """Read one bucket of sentences; advance the requests that have all of theirs."""
+    def _read(self, lane: Lane) -> int:
+        """Read one bucket of sentences; advance the requests that have all of theirs.
+
+        Return the tokens of a bucket that was at least half full, which teaches what they cost.
+        """
+        sentences, tokens = 0, 0
         for sentence, result in lane.read():
+            sentences, tokens = sentences + 1, tokens + len(sentence.ids) + 1
             results = sentence.owner.store_result(sentence.number, result)
             if results is not None and not sentence.owner.is_void:
                 self._advance(sentence.owner, results)
+        return tokens if 2 * sentences >= lane.slots.capacity else 0
 
-    def _write(self, lane: Lane) -> None:
-        """Write one token of every running row; advance the requests that have all of theirs."""
+    def _write(self, lane: Lane) -> int:
+        """Write one token of every running row; advance the requests that have all of theirs.
+
+        Return the tokens of a step of at least half of the slots, which teaches what they cost.
+        """
         lane.admit()
+        running = lane.slots.running
         for finished in lane.step():
             self._collect(finished)
+        return running if 2 * running >= lane.slots.capacity else 0
 
     def _expire(self) -> None:
         """Fail the requests whose time is over; no more work is spent on them."""

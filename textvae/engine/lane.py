@@ -81,12 +81,7 @@ class Lane:
                 bucket.append(sentence)
         if not bucket:
             return
-        began = time.perf_counter()
         results = self._loaded.read(network, [sentence.ids for sentence in bucket])
-        seconds = time.perf_counter() - began
-        tokens = sum(len(sentence.ids) + 1 for sentence in bucket)
-        if len(bucket) * 2 >= self._loaded.buckets[-1]:
-            self._prices.learn_read(seconds, tokens)
         for sentence in bucket:
             sentence.owner.seconds += (len(sentence.ids) + 1) * self._prices.read_s
         yield from zip(bucket, results, strict=True)
@@ -104,11 +99,7 @@ class Lane:
 
     def step(self) -> list[FinishedRow]:
         """Write one more token of every running row -> the rows that ended with it."""
-        running = self.slots.running
-        began = time.perf_counter()
         finished = self.slots.step()
-        if running * 2 >= self.slots.capacity:
-            self._prices.learn_write(time.perf_counter() - began, running)
         for each in finished:
             self._settle(each)
         return finished

@@ -1,10 +1,13 @@
 """What work costs: seconds a token, learned from full batches, and what a kind of request needs."""
 
+import math
 import threading
 from typing import NamedTuple
 
-QUICK, SLOW = 0.2, 0.05
-"""Weights of the newest sample: of the seconds of a batch, and of what a request needed."""
+WINDOW_S = 2.0
+"""Seconds of work that the price of a token is the mean of: the last ones count most."""
+NEWEST_REQUEST, NEWEST_ROW = 0.2, 0.05
+"""Weights of the newest sample: of what a request needed, and of how long a row became."""
 TOKENS_FIRST = 12.0
 """Tokens of a row before any has ended."""
 CHARACTERS_A_TOKEN = 4.0
@@ -22,15 +25,40 @@ class Work(NamedTuple):
     written_rows: int
 
 
+class _Price:
+    """Seconds a token: the mean of the last WINDOW_S of work."""
+
+    def __init__(self, token_s: float) -> None:
+        self.token_s = token_s
+        self._seconds, self._tokens = 0.0, 0.0
+
+    def learn(self, seconds: float, tokens: int) -> None:
+        """Learn from a batch of so many tokens."""
+        kept = math.exp(-seconds / WINDOW_S)
+        self._seconds = kept * self._seconds + seconds
+        self._tokens = kept * self._tokens + tokens
+        self.token_s = self._seconds / self._tokens
+
+
 class Prices:
     """Estimates that every batch and request corrects; any thread may use them."""
 
     def __init__(self, read_s: float = 0.0, write_s: float = 0.0) -> None:
         """`read_s`, `write_s`: seconds a token in a full batch; 0 until one has been seen."""
-        self.read_s, self.write_s = read_s, write_s
+        self._read, self._write = _Price(read_s), _Price(write_s)
         self._tokens: dict[str, float] = {}
         self._factors: dict[str, float] = {}
         self._lock = threading.Lock()
+
+    @property
+    def read_s(self) -> float:
+        """Return the seconds of a token that is read in a full batch."""
+        return self._read.token_s
+
+    @property
+    def write_s(self) -> float:
+        """Return the seconds of a token that is written in a full batch."""
+        return self._write.token_s
 
     def seconds(self, work: Work) -> float:
         """Return how long the work keeps the engine, beside nothing else, in full batches."""
@@ -50,17 +78,17 @@ class Prices:
     def learn_read(self, seconds: float, tokens: int) -> None:
         """Learn from a full batch that was read."""
         with self._lock:
-            self.read_s = _towards(self.read_s, seconds / max(tokens, 1), QUICK)
+            self._read.learn(seconds, tokens)
 
     def learn_write(self, seconds: float, tokens: int) -> None:
         """Learn from a step of a full batch."""
         with self._lock:
-            self.write_s = _towards(self.write_s, seconds / max(tokens, 1), QUICK)
+            self._write.learn(seconds, tokens)
 
     def learn_row(self, kind: str, tokens: int) -> None:
         """Learn from a row that has ended."""
         with self._lock:
-            self._tokens[kind] = _towards(self._tokens.get(kind, tokens), tokens, SLOW)
+            self._tokens[kind] = _towards(self._tokens.get(kind, tokens), tokens, NEWEST_ROW)
 
     def learn_request(self, work: Work, seconds: float) -> None:
         """Learn from a request that has ended and took so many seconds of the engine."""
@@ -68,7 +96,7 @@ class Prices:
             asked = self._asked(work)
             if asked > 0 and seconds > 0:
                 old = self._factors.get(work.kind, 0.0)
-                self._factors[work.kind] = _towards(old, seconds / asked, QUICK)
+                self._factors[work.kind] = _towards(old, seconds / asked, NEWEST_REQUEST)
 
     def _asked(self, work: Work) -> float:
         """Return the seconds of what the request says, once."""
