@@ -5,9 +5,11 @@ All commands but `serve`, `demo` and `completion` are clients of a running serve
 """
 
 import argparse
+import functools
 import importlib.util
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 
 from textvae.cli import completion, verbs
@@ -17,6 +19,7 @@ from textvae.cli.lines import all_sentences, as_counted, sentence_source
 from textvae.cli.output import Answer, Row, print_json, print_table, table_rows
 from textvae.cli.parser import parser
 from textvae.cli.runs import run, waiting
+from textvae.cli.stream import PAUSE_S
 from textvae.client import Client, recording
 from textvae.client.addresses import VARIABLE, checked_target, default_target
 from textvae.errors import InputError, NotFoundError, TextVaeError, UnavailableError
@@ -152,7 +155,7 @@ def _replay(client: Client, flags: argparse.Namespace, _: Interrupts) -> int:
     rows: list[Row] = []
     for number, call in enumerate(calls, start=1):
         try:
-            differs = client.replay(call)
+            differs = waiting(functools.partial(client.replay, call), flags)
         except TextVaeError as error:
             error.add_note(f"{flags.file}: call {number} of {len(calls)}, {call.method}")
             raise
@@ -161,7 +164,7 @@ def _replay(client: Client, flags: argparse.Namespace, _: Interrupts) -> int:
 
 
 def _info(client: Client, flags: argparse.Namespace, _: Interrupts) -> int:
-    info = client.info()
+    info = waiting(client.info, flags)
     limits, load = info.limits._asdict(), info.load._asdict()
     facts = info._asdict() | {"limits": limits, "load": load}
     if flags.json:
@@ -172,7 +175,9 @@ def _info(client: Client, flags: argparse.Namespace, _: Interrupts) -> int:
 
 
 def _health(client: Client, flags: argparse.Namespace, _: Interrupts) -> int:
-    serving = client.health()
+    end_s = time.monotonic() + (flags.wait_s or 0.0)
+    while not (serving := client.health()) and time.monotonic() < end_s:
+        time.sleep(PAUSE_S)
     status = "SERVING" if serving else "NOT_SERVING"
     proxy = "" if serving else proxy_between(flags.address)
     row = {"address": flags.address, "status": status} | ({"proxy": proxy} if proxy else {})
