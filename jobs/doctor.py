@@ -16,7 +16,7 @@ class Doctor:
     """Measures a version on held-out text, or reads its evaluation, and gives a verdict."""
 
     version: str = ""
-    """Name of the version; empty: the newest."""
+    """Name of the version, or champion, or newest; empty: the newest."""
     strict: bool = False
     """End with exit code 4 when the decoder ignores the latent."""
     store: StoreConfig = StoreConfig()

@@ -40,7 +40,7 @@ class Report:
     """
 
     version: str = ""
-    """Name of the version; empty: the newest."""
+    """Name of the version, or champion, or newest; empty: the newest."""
     run: Path | None = None
     """Folder of its training, for the picture of its losses; the nightly job gives it."""
     store: StoreConfig = StoreConfig()

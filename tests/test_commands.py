@@ -99,5 +99,3 @@ def test_a_program_that_is_not_there_is_told_from_a_line_of_a_shell() -> None:
     assert "No such file or directory: 'no-such-program'" in problem
     assert problem.endswith("it is a program and its arguments, no line of a shell, "
                             "which would be sh -c '...'")  # fmt: skip
-
-

@@ -26,9 +26,9 @@ ones first."""
 _EXPANSION = re.compile(r"\$\(|\$\{\w*\}?|\$\w+|\$[?$!@*#-]|`")
 """What a shell replaces, also within double quotes."""
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=")
-_SHELL_WORDS = frozenset(
-    "! . : alias case cd eval exec exit export for function if read set shift source trap ulimit "
-    "umask unset until while {".split()
+_SHELL_WORDS = (
+    " ! . : alias case cd eval exec exit export for function if read set shift source trap ulimit "
+    "umask unset until while { "
 )
 """First words of a shell's own, which are no programs."""
 
@@ -62,7 +62,7 @@ def _shell_syntax(command: str, words: list[str]) -> str:
     """Return the first thing of a command that only a shell understands; empty for none."""
     if _ASSIGNMENT.match(words[0]):
         return f"the variable {words[0].partition('=')[0]}= before the program"
-    if words[0] in _SHELL_WORDS:
+    if f" {words[0]} " in _SHELL_WORDS:
         return f"{words[0]}, which is a word of the shell and no program,"
     for place, quotes, at_start in _characters(command):
         rest = command[place:]

@@ -23,7 +23,7 @@ class NightlyConfig:
     """Seconds that each of its responses may take."""
 
     def __post_init__(self) -> None:
-        """Raise InputError for a value out of its range, and for a hook that only a shell can run."""
+        """Raise InputError for a value out of its range, and for a hook that needs a shell."""
         check_command("night.hook", self.hook)
         check_settings(
             self, "night", ("hook_timeout_s", "start_timeout_s", "answer_timeout_s"), 0.001

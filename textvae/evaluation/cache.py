@@ -16,7 +16,7 @@ from textvae.config.serve import ServeConfig
 from textvae.corpus.spans import load_spans
 from textvae.engine.load import PRIOR_ATTACHMENT, load_networks
 from textvae.engine.start import start_engine
-from textvae.errors import CorruptError, DataError, NotFoundError
+from textvae.errors import CorruptError, DataError
 from textvae.evaluation.evaluate import Evaluation, evaluate, measure_elbo_nats
 from textvae.evaluation.fit_prior import fit_version_prior
 from textvae.evaluation.held_out_groups import measure_sibling_nats
@@ -31,7 +31,8 @@ from textvae.evaluation.variations import HeldOutGroup, split_group
 from textvae.progress import ProgressCallback
 from textvae.settings import to_mapping
 from textvae.store.attachments import attach, json_values, list_attachments, read_attachment
-from textvae.store.versions import Version, list_versions, open_version
+from textvae.store.choice import choose_version
+from textvae.store.versions import Version
 from textvae.text.sentence import Sentence
 
 log = logging.getLogger(__name__)
@@ -70,17 +71,14 @@ def prepare_inputs(
     gate_sentences: int = 1,
     gate_groups: int = 0,
 ) -> EvaluationInputs:
-    """Open the version of this name (empty: the newest), and fit its prior if it has none and can.
+    """Open the version of this name or word, and fit its prior if it has none and can.
 
     `gate_sentences`: how many sentences the gate compares; 0 for all. `gate_groups`: how many
     groups, at most.
 
     Raises NotFoundError where there is no version or no text, DataError where none is held out.
     """
-    names = list_versions(store.registry, store.model)
-    if not names:
-        raise NotFoundError(f"{store.registry}: no version of {store.model}; python -m jobs.train")
-    version = open_version(store.registry, store.model, name or names[0])
+    version = choose_version(store.registry, store.model, name)
     trained_on = load_spans(store.spans, tuple(version.manifest["spans"]))
     limited = gate_sentences and config.sentences
     sentences_max = max(gate_sentences, config.sentences) if limited else 0

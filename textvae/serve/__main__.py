@@ -30,7 +30,7 @@ class Flags:
     model: str = StoreConfig.model
     """Name of the model in the registry."""
     version: str = ""
-    """Version to serve always; empty for the champion and its successors."""
+    """Version to serve always (its name, or newest); empty for the champion and its successors."""
     serve: Annotated[ServeConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=ServeConfig)
 
 
