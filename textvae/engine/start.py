@@ -30,8 +30,7 @@ INT8_ATTACHMENT, INT8_FILE = "precision-int8", "check.json"
 
 
 def load_engine(registry: Path, model: str, name: str | None, config: ServeConfig) -> Engine:
-    """Verify and load a version (by `choose_version`; None: the champion), check its arithmetic, and
-    start its engine.
+    """Verify and load a version (None: the champion), check its arithmetic, start its engine.
 
     Raise NotFoundError or CorruptError where there is no usable version.
     """
