@@ -54,6 +54,7 @@ def main(settings: Doctor) -> dict[str, Any]:
             settings.serve,
             on_progress,
             inputs.groups,
+            inputs.labelled,
         )
     diagnosis = diagnose(evaluation.figures)
     print_figures(evaluation.figures)

@@ -119,6 +119,7 @@ def _sides(settings: Report, inputs: "EvaluationInputs") -> "tuple[Side, Side | 
                 settings.serve,
                 on_progress,
                 inputs.groups,
+                inputs.labelled,
             )
             outputs = probe_outputs(registry, each, probes, settings.serve)
             sides.append(Side(each, evaluation.figures, evaluation.elbo_nats, outputs))

@@ -16,5 +16,11 @@ FIGURES = {
     "variation_adequacy": "adequacy of variations, nats a token",
     "variation_ibleu": "iBLEU of variations",
     "variation_retrieval_at_1": "retrieval@1 of variations",
+    "vector_sentences": "labelled sentences that vectors are judged by",
+    "vector_neighbour_accuracy": "label of the nearest vector, accuracy",
+    "vector_probe_accuracy": "label by a linear classifier of vectors, accuracy",
+    "vector_words_accuracy": "label by a linear classifier of words, accuracy",
+    "vector_majority_accuracy": "the commonest label, accuracy",
+    "vector_chance_accuracy": "a label by chance, accuracy",
 }
 """The figures of an evaluation that a page shows, and their titles there."""
