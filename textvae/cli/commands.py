@@ -1,7 +1,7 @@
 """The terminal: `textvae COMMAND`, a table for people or, with --json, an object a line for pipes.
 
-All commands but `serve` and `demo` are clients of a running server; those two are programs of
-their own, which this process becomes.
+All commands but `serve`, `demo` and `init` are clients of a running server; those three are
+programs of their own, which this process becomes.
 """
 
 import argparse
@@ -21,7 +21,11 @@ from textvae.options import Constraints, Options
 from textvae.pipes import discard_stdout, ignore_closed_pipes
 from textvae.proxies import proxy_between
 
-_PROGRAMS = {"serve": ("textvae.serve", "engine"), "demo": ("jobs.demo", "demo")}
+_PROGRAMS = {
+    "serve": ("textvae.serve", "engine"),
+    "demo": ("jobs.demo", "demo"),
+    "init": ("jobs.init", "engine"),
+}
 """Module and extra of the commands that are programs of their own."""
 
 _UNJUDGED = ("distance", "log_prob", "tokens", "ended", "similarity", "locks")
@@ -248,6 +252,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, words in (
         ("serve", "serve a model's champion (textvae serve --help)"),
         ("demo", "train, serve and show a model (textvae demo --help)"),
+        ("init", "write a settings file with comments (textvae init --help)"),
     ):
         commands.add_parser(name, help=words, add_help=False)
 
