@@ -139,7 +139,8 @@ def describe_vectors(figures: Mapping[str, Any]) -> str:
 
 def terms_of(text: str) -> list[str]:
     """Return the words of a text in lower case; in scripts without spaces its characters."""
-    terms, joined = [], False
+    terms: list[str] = []
+    joined = False
     for character in text.casefold():
         joins = joins_words(character)
         if joins and joined:
@@ -163,7 +164,7 @@ def _folds(rows: Sequence[Sentence], seed: int) -> Iterator[tuple[np.ndarray, np
     """
     order = np.random.default_rng(seed).permutation(len(rows))
     units: dict[str, list[int]] = {}
-    for index in order:
+    for index in order.tolist():
         row = rows[index]
         is_grouped = row.group and row.group != row.label
         units.setdefault(f"group {row.group}" if is_grouped else f"row {index}", []).append(index)

@@ -87,7 +87,7 @@ def say(value: Any) -> str:
 
 def _floors(decision: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """Return a row for each floor: the figure, its value, the least one, and whether it holds."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, floor in (decision.get("floors") or {}).items():
         found, least = floor.get("found"), floor.get("min")
         held = isinstance(found, int | float) and isinstance(least, int | float) and found >= least
@@ -98,7 +98,7 @@ def _floors(decision: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 def _comparisons(decision: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """Return a row for each set that the candidate and the champion were compared on."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for key, title in SETS.items():
         one = decision.get(key)
         if not one:

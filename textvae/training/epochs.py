@@ -9,7 +9,7 @@ from textvae.training.recipe import epoch_steps
 
 log = logging.getLogger(__name__)
 
-EPOCHS_MAX = 100.0
+EPOCHS_MAX = 50.0
 """Epochs up to which held-out figures went on improving where it was measured (README of jobs)."""
 
 
