@@ -18,7 +18,7 @@ from textvae.settings import Sections
 
 log = logging.getLogger(__name__)
 
-SECTIONS = tuple(get_type_hints(Sections))
+SECTIONS = tuple(Sections.__annotations__)
 TAKERS: Mapping[str, str] = {
     "store": "all jobs but demo, explain, table and init",
     "data": "ingest, nightly and demo",
@@ -32,7 +32,7 @@ TAKERS: Mapping[str, str] = {
     "serve": "evaluate, doctor, report, variations, intents and nightly, and of textvae serve",
 }
 """The jobs that take each section, in words."""
-_SETTING = re.compile(rf"\b({'|'.join(SECTIONS)})\.([a-z_]+)\b")
+_SETTING = re.compile(r"\b([a-z]+)\.([a-z_]+)\b")
 
 
 def sections_taken(kind: type[Any]) -> tuple[str, ...]:
@@ -89,7 +89,7 @@ def strange_settings(kind: type[Any], message: str) -> str:
     strange: dict[str, list[str]] = {}
     for section, key in _SETTING.findall(message):
         name = f"{section}.{key}"
-        if section not in taken and key in get_type_hints(hints[section]):
+        if section in set(SECTIONS) - set(taken) and key in get_type_hints(hints[section]):
             strange.setdefault(TAKERS[section], [])
             strange[TAKERS[section]] += [] if name in strange[TAKERS[section]] else [name]
     return "; ".join(

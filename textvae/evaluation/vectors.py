@@ -174,5 +174,5 @@ def _folds(rows: Sequence[Sentence], seed: int) -> Iterator[tuple[np.ndarray, np
         fold_of[unit] = number % FOLDS
     for fold in range(FOLDS):
         held, fitted = np.flatnonzero(fold_of == fold), np.flatnonzero(fold_of != fold)
-        if len(held) and len({rows[index].label for index in fitted}) > 1:
+        if len(held) and len({rows[index].label for index in fitted.tolist()}) > 1:
             yield held, fitted
