@@ -23,11 +23,18 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import tyro
 
+from jobs.sections import (
+    check_flags,
+    check_preset,
+    check_sections,
+    sections_taken,
+    strange_settings,
+)
 from textvae import files, locks
 from textvae.config.data import StoreConfig
 from textvae.errors import TextVaeError
 from textvae.pipes import ignore_closed_pipes
-from textvae.settings import read_toml, refuse_empty_paths, sections_of
+from textvae.settings import read_settings, refuse_empty_paths, sections_of
 from textvae.threads import configure_threads
 
 logger = logging.getLogger(__name__)
@@ -90,7 +97,7 @@ def run_job(
             if not _is_helper_rank():
                 files.write_json(path, result)
         except (Exception, KeyboardInterrupt) as error:
-            result = {"job": name, **_failure(error)}
+            result = {"job": name, **_failure(kind, error)}
             if waits:
                 path = None
             _write_failure(path, result)
@@ -139,9 +146,15 @@ def _settings(
     A wrong flag ends the process with exit code 2.
     """
     refuse_empty_paths((kind, _Options), arguments)
+    check_flags(name, kind, arguments)
+    check_preset(name, kind, options.preset)
     sections = sections_of(options.preset)
     if options.config:
-        sections = read_toml(options.config, options.preset)
+        fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+        own = {one.name: one.default for one in fields if one.name in sections_taken(kind)}
+        found = read_settings(options.config, options.preset, own)
+        check_sections(name, kind, options.config, found.named, found.preset)
+        sections = found.sections
     defaults: dict[str, Any] = {}
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         if field.name in sections:
@@ -173,23 +186,28 @@ def _check_devices(settings: Any) -> None:
             check_device(field, section.device)
 
 
-def _failure(error: BaseException) -> dict[str, Any]:
-    """Return the result of a run that `error` ended; a bug leaves its traceback in the log."""
-    kind = type(error).__name__
+def _failure(job: type[Any], error: BaseException) -> dict[str, Any]:
+    """Return the result of a run that `error` ended; a bug leaves its traceback in the log.
+
+    `job`: the kind of its settings; of settings that it lacks the message says whose they are.
+    """
+    kind, said = type(error).__name__, str(error)
     if isinstance(error, KeyboardInterrupt):
         again = "interrupted by a signal; the same command goes on from what was saved"
         logger.error(again)
         return {"outcome": "interrupted", "exit_code": _AGAIN, "error": again, "kind": kind}
     if isinstance(error, TextVaeError):
         code = error.exit_code
-        logger.error("%s", error)
+        strange = strange_settings(job, said)
+        said += f" ({strange})" if strange else ""
+        logger.error("%s", said)
     elif isinstance(error, OSError):
         code = _DISK
         logger.error("%s: %s", kind, error)
     else:
         code = _BUG
         logger.error("this is a bug of ours", exc_info=error)
-    return {"outcome": "failed", "exit_code": code, "error": str(error), "kind": kind}
+    return {"outcome": "failed", "exit_code": code, "error": said, "kind": kind}
 
 
 def _write_failure(path: Path | None, result: Mapping[str, Any]) -> None:

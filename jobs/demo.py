@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from textvae.config.serve import ServeConfig
 from textvae.config.training import ModelConfig, TrainingConfig
 from textvae.corpus.bible import write_clauses
 from textvae.corpus.spans import list_spans, load_spans
+from textvae.errors import InputError
 from textvae.evaluation.holdout import first_texts_by_hash
 from textvae.progress import ProgressCallback
+from textvae.settings import to_mapping
 from textvae.store.versions import open_version
 from textvae.training.recipe import Recipe
 
@@ -58,9 +60,11 @@ class Demo:
     """Ingests text, trains for some three minutes on two cores, evaluates, serves and shows."""
 
     input: Path | None = None
-    """Your own text, in any format of ingest; none: clauses of two public-domain Bibles."""
+    """Your own text, in any format of ingest, as data.inputs; without either: clauses of two
+    public-domain Bibles."""
     folder: Path = Path("demo")
     """Folder of everything that the demo makes."""
+    data: DataConfig = DataConfig()
     tokenizer: TokenizerConfig = TOKENIZER
     model: ModelConfig = MODEL
     training: TrainingConfig = TRAINING
@@ -121,9 +125,24 @@ def _interim_results(
 
 
 def _data(settings: Demo) -> DataConfig:
-    """Return the text to learn from: the user's, or the demo's corpus, which it writes to files."""
+    """Return the text to learn from: the user's, or the demo's corpus, which it writes to files.
+
+    Raise InputError where text is named twice, or where settings say how to read text and none is
+    named.
+    """
+    data = settings.data
     if settings.input:
-        return DataConfig(inputs=(settings.input,))
+        if data.inputs:
+            raise InputError("input", "and data.inputs both name text; give one of the two")
+        return replace(data, inputs=(settings.input,))
+    if data.inputs or data.train or data.valid or data.test:
+        return data
+    changed = [
+        name for name, value in to_mapping(data).items() if value != to_mapping(DataConfig())[name]
+    ]
+    if changed:
+        problem = "is about text of your own, and none is named; give --input FILE or data.inputs"
+        raise InputError(f"data.{changed[0]}", problem)
     return write_clauses(settings.folder)
 
 

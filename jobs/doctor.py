@@ -1,7 +1,8 @@
 """`python -m jobs.doctor --version NAME`: a verdict on a version in words, with remedies."""
 
+import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobs.command import run_job
 from jobs.progress import show_progress
@@ -10,13 +11,18 @@ from textvae.config.evaluation import EvaluationConfig
 from textvae.config.serve import ServeConfig
 from textvae.errors import CollapsedError
 
+if TYPE_CHECKING:
+    from textvae.store.versions import Version
+
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Doctor:
     """Measures a version on held-out text, or reads its evaluation, and gives a verdict."""
 
     version: str = ""
-    """Name of the version; empty: the newest."""
+    """Name of the version, or champion, or newest; empty: the newest."""
     strict: bool = False
     """End with exit code 4 when the decoder ignores the latent."""
     store: StoreConfig = StoreConfig()
@@ -25,7 +31,8 @@ class Doctor:
 
 
 def main(settings: Doctor) -> dict[str, Any]:
-    """Return outcome `healthy` or `unhealthy`, with the verdict, the findings and the remedies.
+    """Return outcome `healthy` or `unhealthy`, with the version, the verdict, the findings, the
+    remedies, and how many epochs it was trained.
 
     With --strict a verdict `collapsed` or `decoder-ignores-latent` raises CollapsedError instead.
     """
@@ -47,10 +54,14 @@ def main(settings: Doctor) -> dict[str, Any]:
             settings.serve,
             on_progress,
             inputs.groups,
+            inputs.labelled,
         )
     diagnosis = diagnose(evaluation.figures)
     print_figures(evaluation.figures)
     print_diagnosis(diagnosis)
+    epochs = _epochs(version)
+    for warning in epochs.get("warnings", []):
+        log.warning("%s", warning)
     if diagnosis.fatal and settings.strict:
         words = "; ".join([*diagnosis.findings, *diagnosis.remedies])
         raise CollapsedError(f"{version.name}: {diagnosis.verdict}: {words}")
@@ -58,7 +69,19 @@ def main(settings: Doctor) -> dict[str, Any]:
         "outcome": "healthy" if diagnosis.healthy else "unhealthy",
         "version": version.name,
         **diagnosis._asdict(),
+        **epochs,
     }
+
+
+def _epochs(version: "Version") -> dict[str, Any]:
+    """Return how many epochs the version's training was, and a warning where they were too many."""
+    from textvae.settings import read_toml
+    from textvae.training.epochs import epochs_facts
+    from textvae.version_files import CONFIG_FILE
+
+    if CONFIG_FILE not in version.manifest["files"] or "train_sentences" not in version.manifest:
+        return {}
+    return epochs_facts(version.manifest, read_toml(version.folder / CONFIG_FILE)["training"].batch)
 
 
 if __name__ == "__main__":

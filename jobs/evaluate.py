@@ -21,7 +21,7 @@ class Evaluate:
     """Measures a version on held-out text and compares it with the champion, pair by pair."""
 
     version: str = ""
-    """Name of the version; empty: the newest."""
+    """Name of the version, or champion, or newest; empty: the newest."""
     store: StoreConfig = StoreConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GateConfig = GateConfig()

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from jobs.command import run_job
 from textvae.config.data import StoreConfig
-from textvae.errors import InputError, NotFoundError
+from textvae.errors import InputError
+from textvae.store.choice import choose_version
 from textvae.store.promotions import current_promotion
-from textvae.store.versions import list_versions, open_version
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Export:
     """
 
     version: str = ""
-    """Name of the version; empty: the newest."""
+    """Name of the version, or champion, or newest; empty: the newest."""
     run: Path | None = None
     """Folder of its training, for figures by step; `train` and `nightly` return it."""
     tensorboard: Path | None = None
@@ -54,10 +54,7 @@ def main(settings: Export) -> dict[str, Any]:
     if settings.tensorboard is None and not settings.mlflow:
         raise InputError("tensorboard", "give --tensorboard FOLDER, --mlflow ADDRESS or both")
     store = settings.store
-    names = list_versions(store.registry, store.model)
-    if not names:
-        raise NotFoundError(f"{store.registry}: no version of {store.model}; python -m jobs.train")
-    version = open_version(store.registry, store.model, settings.version or names[0])
+    version = choose_version(store.registry, store.model, settings.version)
     contents = collect_export(store.registry, version, settings.run)
     exported: dict[str, Any] = {}
     if settings.tensorboard is not None:

@@ -13,8 +13,9 @@ from textvae.corpus.spans import list_spans
 from textvae.errors import CorruptError
 from textvae.files import sweep
 from textvae.store.check import Finding, check_registry, check_spans, damaged_checkpoints
+from textvae.store.choice import choose_version
 from textvae.store.prune import leftovers
-from textvae.store.versions import list_models, list_versions, open_version
+from textvae.store.versions import list_models, list_versions
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,8 @@ class Fsck:
     repair: bool = False
     """Repair what can be derived from intact files; remove what kills left over a day ago."""
     rebuild: str = ""
-    """Version to train again, in a run of its own that is removed; nothing is published."""
+    """Version to train again (its name, champion or newest), in a run of its own that is removed;
+    nothing is published."""
     rebuild_anyway: bool = False
     """Train it again although torch, textvae or the arithmetic differ from those it was made by."""
     store: StoreConfig = StoreConfig()
@@ -85,7 +87,7 @@ def _rebuild(settings: Fsck) -> dict[str, Any]:
     from textvae.training.ranks import join_ranks
 
     store, anyway = settings.store, settings.rebuild_anyway
-    version = open_version(store.registry, store.model, settings.rebuild)
+    version = choose_version(store.registry, store.model, settings.rebuild)
     device = device_of(version)
     check_device("rebuild", device)
     with join_ranks(device), show_progress() as on_progress:

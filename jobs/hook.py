@@ -36,7 +36,10 @@ def _problem(config: NightlyConfig, line: str) -> str:
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
-        return f"could not be started: {error}"
+        return (
+            f"could not be started: {error}; it is a program and its arguments, no line of a "
+            "shell, which would be sh -c '...'"
+        )
     try:
         process.communicate(line, timeout=config.hook_timeout_s)
     except subprocess.TimeoutExpired:

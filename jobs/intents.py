@@ -20,7 +20,7 @@ class Intents:
     """
 
     version: str = ""
-    """Name of the version; empty: the newest."""
+    """Name of the version, or champion, or newest; empty: the newest."""
     sources: int = 500
     """Most held-out sentences, drawn by the seed."""
     count: int = 3
@@ -45,13 +45,12 @@ def main(settings: Intents) -> dict[str, Any]:
     from textvae.corpus.spans import load_spans
     from textvae.engine.start import start_engine
     from textvae.evaluation.intents import LabelDraws, draw_sources, measure_labels
-    from textvae.store.versions import list_versions, open_version
+    from textvae.store.choice import choose_version
 
     store = settings.store
     corpus = load_spans(store.spans)
     sources = draw_sources(corpus.test, settings.sources, settings.seed)
-    name = settings.version or (list_versions(store.registry, store.model) or [""])[-1]
-    version = open_version(store.registry, store.model, name)
+    version = choose_version(store.registry, store.model, settings.version)
     draws = LabelDraws(
         settings.count,
         settings.candidates,

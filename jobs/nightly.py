@@ -70,7 +70,8 @@ def main(settings: Nightly) -> dict[str, Any]:
         if "train" in journal.stages:
             trained = journal.record("train")
             report = journal.once("report", lambda: _report(settings, trained))
-            facts = {key: trained[key] for key in ("run", "start", "why")}
+            said = ("run", "start", "why", "epochs", "warnings")
+            facts = {key: trained[key] for key in said if key in trained}
             result = {**result, **facts, **report}
         pruned = journal.once("prune", lambda: _prune(settings))
     except (BusyError, UnavailableError, OSError):

@@ -7,8 +7,8 @@ from jobs.command import actor, run_job, utc_now
 from textvae.config.data import StoreConfig
 from textvae.errors import RejectedError
 from textvae.release.gate import gate_decision
+from textvae.store.choice import choose_version
 from textvae.store.promotions import current_promotion, promote
-from textvae.store.versions import open_version
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Promote:
     """Makes a published version the champion; a running server switches to it by itself."""
 
     version: str
-    """Name of the version, such as 20261123-3f9a1c2b77d0."""
+    """Name of the version, such as 20261123-3f9a1c2b77d0, or newest."""
     reason: str = "by hand"
     """Why, for the log of promotions."""
     force: bool = False
@@ -35,7 +35,7 @@ def main(settings: Promote) -> dict[str, Any]:
     """
     store = settings.store
     before = current_promotion(store.registry, store.model)
-    version = open_version(store.registry, store.model, settings.version)
+    version = choose_version(store.registry, store.model, settings.version)
     if before and before.version == version.name:
         return {"outcome": "up_to_date", "promotion": before._asdict()}
     number = before.number if before else 0

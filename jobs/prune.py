@@ -9,6 +9,7 @@ from jobs.command import actor, run_job, utc_now
 from textvae.config.data import StoreConfig
 from textvae.config.prune import PruneConfig
 from textvae.files import sweep
+from textvae.store.choice import WORDS, choose_version
 from textvae.store.pins import pin, unpin
 from textvae.store.prune import (
     Fate,
@@ -33,7 +34,8 @@ class Prune:
     dry_run: bool = False
     """List what would be removed and why the rest is kept; change nothing."""
     pin: str = ""
-    """Keep this version until it is unpinned; nothing is removed by this call."""
+    """Keep this version (its name, champion or newest) until it is unpinned; nothing is removed by
+    this call."""
     unpin: str = ""
     """Unpin this version; nothing is removed by this call."""
     reason: str = "by hand"
@@ -47,11 +49,15 @@ def main(settings: Prune) -> dict[str, Any]:
     store = settings.store
     model = (store.registry, store.model)
     if settings.pin:
-        new = pin(*model, settings.pin, reason=settings.reason, actor=actor(), at=utc_now())
-        return {"outcome": "pinned" if new else "up_to_date", "version": settings.pin}
+        name = choose_version(*model, settings.pin).name
+        new = pin(*model, name, reason=settings.reason, actor=actor(), at=utc_now())
+        return {"outcome": "pinned" if new else "up_to_date", "version": name}
     if settings.unpin:
-        unpin(*model, settings.unpin)
-        return {"outcome": "unpinned", "version": settings.unpin}
+        name = settings.unpin
+        if name in WORDS:
+            name = choose_version(*model, name).name
+        unpin(*model, name)
+        return {"outcome": "unpinned", "version": name}
     now_s = time.time()
     left = [
         path

@@ -40,7 +40,7 @@ class Report:
     """
 
     version: str = ""
-    """Name of the version; empty: the newest."""
+    """Name of the version, or champion, or newest; empty: the newest."""
     run: Path | None = None
     """Folder of its training, for the picture of its losses; the nightly job gives it."""
     store: StoreConfig = StoreConfig()
@@ -119,6 +119,7 @@ def _sides(settings: Report, inputs: "EvaluationInputs") -> "tuple[Side, Side | 
                 settings.serve,
                 on_progress,
                 inputs.groups,
+                inputs.labelled,
             )
             outputs = probe_outputs(registry, each, probes, settings.serve)
             sides.append(Side(each, evaluation.figures, evaluation.elbo_nats, outputs))

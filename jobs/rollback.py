@@ -5,6 +5,7 @@ from typing import Any
 
 from jobs.command import actor, run_job, utc_now
 from textvae.config.data import StoreConfig
+from textvae.store.choice import WORDS, choose_version
 from textvae.store.promotions import rollback
 
 
@@ -21,14 +22,16 @@ class Rollback:
 
 def main(settings: Rollback) -> dict[str, Any]:
     """Return outcome `rolled_back`; the version's files are verified before it is promoted."""
-    store = settings.store
+    store, to = settings.store, settings.to
+    if to in WORDS:
+        to = choose_version(store.registry, store.model, to).name
     promotion = rollback(
         store.registry,
         store.model,
         reason=f"rollback: {settings.reason}",
         actor=actor(),
         at=utc_now(),
-        to=settings.to,
+        to=to,
     )
     return {"outcome": "rolled_back", "promotion": promotion._asdict()}
 

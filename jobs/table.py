@@ -74,6 +74,8 @@ class Table:
         for name, low in (("workers", 1), ("threads", 0), ("sentences", 0)):
             if getattr(self, name) < low:
                 raise InputError(name, f"must be {low} or more, got {getattr(self, name)}")
+        if self.evaluation.device not in ("cpu", self.device):
+            raise InputError("evaluation.device", f"is --device here; set it, it is {self.device}")
         for name in ("seeds", "dropouts"):
             if not getattr(self, name):
                 raise InputError(name, "must name at least one")

@@ -44,8 +44,9 @@ class Train:
 def main(
     settings: Train, watch_run: Callable[[Path], ProgressCallback] | None = None
 ) -> dict[str, Any]:
-    """Return outcome `trained`, the version's name, and what it began from; where it should learn
-    from siblings, how many sentences have one, and a warning where none has.
+    """Return outcome `trained`, the version's name, what it began from, and how many epochs it saw;
+    where it should learn from siblings, how many sentences have one; and what it warns of: too many
+    epochs, or no siblings.
 
     `watch_run` is given the folder of the run and returns a callback for its progress.
     """
@@ -76,18 +77,22 @@ def main(
     version = publish(store.registry, store.model, day, candidate.files, candidate.facts)
     copied = {name: candidate.facts[name] for name in ("lineage", "sentence_tokens")}
     began = {"start": start.kind, "why": start.why, **copied}
-    learned = _siblings(settings.training.sibling_share, candidate.facts.get("siblings", 0))
+    learned = _learned(settings.training, candidate.facts)
     return {"outcome": "trained", "version": version.name, "run": str(run), **began, **learned}
 
 
-def _siblings(share: float, siblings: int) -> dict[str, Any]:
-    """Return what the result says of siblings, of which a share was to be read."""
+def _learned(config: TrainingConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the result says of epochs and siblings, and what it warns of."""
+    from textvae.training.epochs import epochs_facts
     from textvae.training.tokenized_corpus import NO_SIBLINGS
 
-    if not share:
-        return {}
-    said = {} if siblings else {"warning": NO_SIBLINGS.format(share)}
-    return {"siblings": siblings, **said}
+    found = epochs_facts(facts, config.batch)
+    warnings = found.pop("warnings", [])
+    if config.sibling_share:
+        found["siblings"] = facts.get("siblings", 0)
+        if not found["siblings"]:
+            warnings = [NO_SIBLINGS.format(config.sibling_share), *warnings]
+    return {**found, "warnings": warnings} if warnings else found
 
 
 def _start(store: StoreConfig, recipe: Recipe, corpus: Corpus, served: bool) -> "Start":

@@ -19,7 +19,7 @@ class Variations:
     """Measures variations of held-out groups, whose members say the same, next to controls."""
 
     version: str = ""
-    """Name of the version; empty: the newest."""
+    """Name of the version, or champion, or newest; empty: the newest."""
     groups: int = 500
     """Most groups, drawn by the seed; the third sentence of each is the source."""
     members: int = 5
@@ -47,13 +47,12 @@ def main(settings: Variations) -> dict[str, Any]:
     from textvae.engine.start import start_engine
     from textvae.evaluation.paraphrase import CandidateDraws, measure_paraphrases
     from textvae.evaluation.variations import held_out_groups
-    from textvae.store.versions import list_versions, open_version
+    from textvae.store.choice import choose_version
 
     store = settings.store
     test = load_spans(store.spans).test
     groups = held_out_groups(test, settings.groups, settings.members, settings.seed)
-    name = settings.version or (list_versions(store.registry, store.model) or [""])[-1]
-    version = open_version(store.registry, store.model, name)
+    version = choose_version(store.registry, store.model, settings.version)
     how = CandidateDraws(
         settings.candidates,
         settings.radius,

@@ -191,10 +191,10 @@ def test_jobs_say_in_their_results_that_there_is_nothing_to_rephrase(tmp_path: P
     what = tiny(sibling_share=0.5, steps=2, language_model_steps=1)
     trained = train_job.main(train_job.Train(store, *what))
     assert trained["siblings"] == 0
-    assert trained["warning"].startswith("training.sibling_share is 0.5, but no sentence has a")
+    assert trained["warnings"][0].startswith("training.sibling_share is 0.5, but no sentence has a")
     other = StoreConfig(tmp_path / "registry", "other", tmp_path / "new", tmp_path / "runs")
     labels = DataConfig(inputs=(labelled(tmp_path),), label_is_group=True)
     assert "warnings" not in ingest_job.main(ingest_job.Ingest(other, labels))
     trained = train_job.main(train_job.Train(other, *what))
     assert trained["siblings"] == len(load_spans(other.spans).train)
-    assert "warning" not in trained
+    assert "warnings" not in trained

@@ -86,7 +86,6 @@ def test_a_hook_of_a_run_that_is_told_to_end_is_killed_and_named(folder: Path) -
         ("false", "ended with exit code 1"),
         ("sh -c 'kill -9 $$'", "ended with exit code -9"),
         ("no-such-program", "could not be started: [Errno 2] No such file or directory"),
-        ("echo 'unfinished", "could not be started: No closing quotation"),
         ("/dev/null", "could not be started: [Errno 13] Permission denied"),
     ],
 )

@@ -3,10 +3,11 @@
 import dataclasses
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from textvae.config.data import DataConfig, StoreConfig, TokenizerConfig
 from textvae.config.evaluation import EvaluationConfig, GateConfig
@@ -88,6 +89,17 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
     return value
 
 
+class FileSettings(NamedTuple):
+    """What a settings file says."""
+
+    sections: dict[str, Any]
+    """Dataclasses by name: those that it has, and those of its preset."""
+    named: tuple[str, ...]
+    """The sections that it has itself, in its order."""
+    preset: str
+    """The preset that it names; empty for none."""
+
+
 def read_toml(path: Path, preset: str = "") -> dict[str, Any]:
     """Return the sections of a TOML file as dataclasses by name, without those that it lacks.
 
@@ -95,28 +107,44 @@ def read_toml(path: Path, preset: str = "") -> dict[str, Any]:
     that the file names in a line `preset = "NAME"` before its first section. Raise NotFoundError
     where there is no file, and InputError for an unknown name or a wrong value.
     """
+    return read_settings(path, preset).sections
+
+
+def read_settings(
+    path: Path, preset: str = "", own: Mapping[str, Any] = MappingProxyType({})
+) -> FileSettings:
+    """Return what a settings file says, as `read_toml` reads it.
+
+    `own`: sections with defaults of a reader's own, of which the file replaces single values; a
+    preset replaces them whole.
+    """
+    tables = _read_tables(path)
+    kinds = get_type_hints(Sections)
+    own_preset = tables.pop("preset", "")
+    if not isinstance(own_preset, str):
+        raise InputError("preset", f"must be a name in {path}, got {own_preset!r}")
+    sections = sections_of(preset or own_preset)
+    bases = {**own, **sections}
+    unknown = sorted(set(tables) - set(kinds))
+    if unknown:
+        raise InputError(unknown[0], f"no such section in {path}; there are {', '.join(kinds)}")
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise InputError(name, f"must be a section, [{name}], in {path}")
+        sections[name] = from_mapping(kinds[name], table, name, bases.get(name))
+    return FileSettings(sections, tuple(tables), own_preset)
+
+
+def _read_tables(path: Path) -> dict[str, Any]:
+    """Return a TOML file as it is."""
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise NotFoundError(f"{path}: no such file; --config takes a TOML file") from None
     except OSError as error:
         raise InputError(str(path), f"cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(str(path), f"is not TOML: {error}") from None
-    kinds = get_type_hints(Sections)
-    own_preset = tables.pop("preset", "")
-    if not isinstance(own_preset, str):
-        raise InputError("preset", f"must be a name in {path}, got {own_preset!r}")
-    bases = sections_of(preset or own_preset)
-    unknown = sorted(set(tables) - set(kinds))
-    if unknown:
-        raise InputError(unknown[0], f"no such section in {path}; there are {', '.join(kinds)}")
-    sections = dict(bases)
-    for name, table in tables.items():
-        if not isinstance(table, dict):
-            raise InputError(name, f"must be a section, [{name}], in {path}")
-        sections[name] = from_mapping(kinds[name], table, name, bases.get(name))
-    return sections
 
 
 def sections_of(preset: str) -> dict[str, Any]:

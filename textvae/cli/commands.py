@@ -1,7 +1,7 @@
 """The terminal: `textvae COMMAND`, a table for people or, with --json, an object a line for pipes.
 
-All commands but `serve`, `demo` and `completion` are clients of a running server; `serve` and
-`demo` are programs of their own, which this process becomes.
+All commands but `serve`, `demo`, `init` and `completion` are clients of a running server; the first
+three are programs of their own, which this process becomes.
 """
 
 import argparse
@@ -26,7 +26,11 @@ from textvae.errors import InputError, NotFoundError, TextVaeError, UnavailableE
 from textvae.pipes import discard_stdout, ignore_closed_pipes
 from textvae.proxies import proxy_between
 
-_PROGRAMS = {"serve": ("textvae.serve", "engine"), "demo": ("jobs.demo", "demo")}
+_PROGRAMS = {
+    "serve": ("textvae.serve", "engine"),
+    "demo": ("jobs.demo", "demo"),
+    "init": ("jobs.init", "engine"),
+}
 """Module and extra of the commands that are programs of their own."""
 
 Command = Callable[[Client, argparse.Namespace, Interrupts], int]

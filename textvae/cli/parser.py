@@ -14,6 +14,7 @@ from textvae.client.clients import TIMEOUT_S
 PROGRAMS = {
     "serve": "serve a model's champion (textvae serve --help)",
     "demo": "train, serve and show a model (textvae demo --help)",
+    "init": "write a settings file with comments (textvae init --help)",
 }
 """Commands that are programs of their own, which parse their flags themselves."""
 

@@ -41,6 +41,9 @@ class EvaluationConfig:
     """Pairs of held-out sentences whose paths are checked for invalid decodes."""
     groups: int = 100
     """Held-out groups, of sentences that say the same, whose variations are measured; 0: none."""
+    labelled_sentences: int = 2000
+    """Most held-out sentences with a label that vectors are judged by, in cross-validation; 0:
+    none."""
     generation_sentences: int = 0
     """Samples, and as many of the language model, that generation is scored on; 0: no scores."""
     judge_steps: int = 3000
@@ -54,6 +57,7 @@ class EvaluationConfig:
         check_settings(self, "evaluation", (*counts, "path_pairs"), 1)
         check_settings(self, "evaluation", ("prior_draws",), 1, 1024)
         check_settings(self, "evaluation", ("sentences", "generation_sentences", "groups"), 0)
+        check_settings(self, "evaluation", ("labelled_sentences",), 0)
         check_settings(self, "evaluation", ("sealed_share",), 0, 0.5)
         check_settings(self, "evaluation", ("seed",), 0, SEED_MAX)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from textvae.config.commands import check_command
 from textvae.ranges import check_settings
 
 
@@ -10,7 +11,8 @@ class NightlyConfig:
     """The nightly run's check of a version on a real server, and the hook that gets its result."""
 
     hook: str = ""
-    """Command to run after success and failure, with the result's JSON on stdin; empty: none."""
+    """Program and arguments to run after success and failure, with the result's JSON on stdin, such
+    as `sh tell.sh`; empty: none. It is no line of a shell: `sh -c 'cat >> results.jsonl'` is."""
     hook_timeout_s: float = 60.0
     """Seconds that the hook may take before it is killed."""
     ask_server: bool = True
@@ -21,7 +23,8 @@ class NightlyConfig:
     """Seconds that each of its responses may take."""
 
     def __post_init__(self) -> None:
-        """Raise InputError for a value out of its range."""
+        """Raise InputError for a value out of its range, and for a hook that needs a shell."""
+        check_command("night.hook", self.hook)
         check_settings(
             self, "night", ("hook_timeout_s", "start_timeout_s", "answer_timeout_s"), 0.001
         )

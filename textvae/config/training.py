@@ -50,14 +50,19 @@ class TrainingConfig:
     """Begin a run anew whose checkpoints are of another arithmetic; otherwise it is refused."""
     objective: Literal["vae", "autoencoder", "kl-only"] = "vae"
     """autoencoder: no KL, no noise; kl-only: no reconstruction; both: no BatchNorm, free bits."""
+    epochs: float = 0.0
+    """Passes over the sentences by VAE and language model each, instead of steps and
+    language_model_steps, with kl_steps and warmup_steps of half and a tenth of it at most; 0: as
+    those say."""
     steps: int = 20_000
-    """Optimizer steps of the VAE."""
+    """Optimizer steps of the VAE, where epochs is 0."""
     autoencoder_steps: int = 0
     """Steps without KL before the VAE's, after which the decoder is reset (Li et al. 2019)."""
     decoder_start: Literal["new", "language-model"] = "new"
     """Initial decoder of the VAE: new, or the trained language model (no autoencoder_steps)."""
     language_model_steps: int = 20_000
-    """Optimizer steps of the language model; as many as the VAE's make a fair baseline."""
+    """Optimizer steps of the language model, where epochs is 0; as many as the VAE's make a fair
+    baseline."""
     select: Literal["last", "iw-nll"] = "last"
     """Weights of the VAE that are published: the last, or those of the best held-out IW-NLL."""
     batch: int = 128
@@ -109,7 +114,7 @@ class TrainingConfig:
         check_settings(self, "training", counts, 1)
         shares = ("word_dropout", "word_noise", "kl_start", "shrink", "perturb", "sibling_share")
         check_settings(self, "training", shares, 0, 1)
-        check_settings(self, "training", ("warm_steps", "replay", "replay_min"), 0)
+        check_settings(self, "training", ("warm_steps", "replay", "replay_min", "epochs"), 0)
         spans = ("autoencoder_steps", "warmup_steps", "kl_steps", "validation_steps")
         check_settings(self, "training", (*spans, "checkpoint_s", "free_bits", "target_kl_nats"), 0)
         if self.kl_schedule == "cyclical":

@@ -18,8 +18,8 @@ from textvae.engine.prices import Prices
 from textvae.errors import InputError
 from textvae.model.exact import BUCKETS
 from textvae.store.attachments import read_attachment
-from textvae.store.promotions import champion
-from textvae.store.versions import Version, open_version
+from textvae.store.choice import CHAMPION, choose_version
+from textvae.store.versions import Version
 from textvae.text.tokenizer import EOS, Tokenizer
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def load_engine(registry: Path, model: str, name: str | None, config: ServeConfi
 
     Raise NotFoundError or CorruptError where there is no usable version.
     """
-    version = open_version(registry, model, name) if name else champion(registry, model)
+    version = choose_version(registry, model, name or CHAMPION)
     return start_engine(registry, version, config)
 
 

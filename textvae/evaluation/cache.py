@@ -16,22 +16,25 @@ from textvae.config.serve import ServeConfig
 from textvae.corpus.spans import load_spans
 from textvae.engine.load import PRIOR_ATTACHMENT, load_networks
 from textvae.engine.start import start_engine
-from textvae.errors import CorruptError, DataError, NotFoundError
+from textvae.errors import CorruptError, DataError
 from textvae.evaluation.evaluate import Evaluation, evaluate, measure_elbo_nats
 from textvae.evaluation.fit_prior import fit_version_prior
 from textvae.evaluation.held_out_groups import measure_sibling_nats
 from textvae.evaluation.holdout import digest, frozen_groups, frozen_sets
 from textvae.evaluation.length_limits import (
+    filter_by_length,
     groups_within_limits,
     limits_key,
     measuring_config,
     sentences_within_limits,
 )
 from textvae.evaluation.variations import HeldOutGroup, split_group
+from textvae.evaluation.vectors import frozen_labelled
 from textvae.progress import ProgressCallback
 from textvae.settings import to_mapping
 from textvae.store.attachments import attach, json_values, list_attachments, read_attachment
-from textvae.store.versions import Version, list_versions, open_version
+from textvae.store.choice import choose_version
+from textvae.store.versions import Version
 from textvae.text.sentence import Sentence
 
 log = logging.getLogger(__name__)
@@ -60,6 +63,8 @@ class EvaluationInputs(NamedTuple):
     """Why its weights cannot be used, in words; it has no prior then."""
     groups: Sequence[HeldOutGroup] = ()
     """Held-out groups, of sentences that say the same where the version learned from siblings."""
+    labelled: Sequence[Sentence] = ()
+    """Held-out sentences with a label, which its vectors are judged by."""
 
 
 def prepare_inputs(
@@ -70,17 +75,14 @@ def prepare_inputs(
     gate_sentences: int = 1,
     gate_groups: int = 0,
 ) -> EvaluationInputs:
-    """Open the version of this name (empty: the newest), and fit its prior if it has none and can.
+    """Open the version of this name or word, and fit its prior if it has none and can.
 
     `gate_sentences`: how many sentences the gate compares; 0 for all. `gate_groups`: how many
     groups, at most.
 
     Raises NotFoundError where there is no version or no text, DataError where none is held out.
     """
-    names = list_versions(store.registry, store.model)
-    if not names:
-        raise NotFoundError(f"{store.registry}: no version of {store.model}; python -m jobs.train")
-    version = open_version(store.registry, store.model, name or names[0])
+    version = choose_version(store.registry, store.model, name)
     trained_on = load_spans(store.spans, tuple(version.manifest["spans"]))
     limited = gate_sentences and config.sentences
     sentences_max = max(gate_sentences, config.sentences) if limited else 0
@@ -93,7 +95,10 @@ def prepare_inputs(
         ensure_prior(store.registry, version, texts, config, serve)
     sentences = [row.text for row in holdout][: config.sentences or None]
     groups = held_out_groups(store.spans, config, max(config.groups, gate_groups))
-    return EvaluationInputs(version, sentences, trained_on.train, holdout, sealed, faults, groups)
+    labelled = frozen_labelled(store.spans, config.sealed_share, config.labelled_sentences)
+    return EvaluationInputs(
+        version, sentences, trained_on.train, holdout, sealed, faults, groups, labelled
+    )
 
 
 def held_out_groups(spans: Path, config: EvaluationConfig, count: int) -> list[HeldOutGroup]:
@@ -140,18 +145,22 @@ def cached_evaluation(
     serve: ServeConfig,
     on_progress: ProgressCallback,
     groups: Sequence[HeldOutGroup] = (),
+    labelled: Sequence[Sentence] = (),
 ) -> Evaluation:
-    """Return the version's evaluation on these sentences and the first of the groups with these
-    settings; attach a new one."""
+    """Return the version's evaluation on these sentences, the first of the groups and the labelled
+    sentences with these settings; attach a new one."""
     groups = groups_within_limits(groups[: config.groups], version.folder, serve)
     key = [EVALUATION_FORMAT, to_mapping(config), list(sentences), *limits_key(serve)]
+    short = set(filter_by_length([row.text for row in labelled], [version.folder], serve))
+    labelled = [row for row in labelled if row.text in short]
     key += [groups] if groups else []
+    key += [{"labelled": labelled}] if labelled else []
     name = f"evaluation-{digest(json.dumps(key))[:8]}"
     attached = read_attachment(registry, version, name)
     if attached:
         return Evaluation(*(json.loads(attached[f"{part}.json"]) for part in Evaluation._fields))
     with start_engine(registry, version, measuring_config(serve)) as engine:
-        found = evaluate(version, engine, sentences, config, on_progress, groups)
+        found = evaluate(version, engine, sentences, config, on_progress, groups, labelled)
     parts = {f"{part}.json": json_values(value) for part, value in found._asdict().items()}
     attach(
         registry,

@@ -24,6 +24,7 @@ from textvae.evaluation.checks import (
     number_of,
     suggested_rate,
 )
+from textvae.evaluation.vectors import describe_vectors
 from textvae.model.collapse import is_ignored
 
 SEVEREST_FIRST: tuple[Verdict, ...] = (
@@ -160,6 +161,7 @@ def _describe_health(figures: Mapping[str, Any]) -> list[str]:
         f"between held-out sentences {number_of(figures, 'segment_valid_share'):.0%} of the "
         f"decodes are valid (segment_valid_share, at least {VALID_SHARE_MIN:.0%})",
         *_describe_variations(figures),
+        *filter(None, [describe_vectors(figures)]),
     ]
 
 

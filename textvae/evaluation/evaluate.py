@@ -24,6 +24,7 @@ from textvae.evaluation.validity import (
     segment_figures,
 )
 from textvae.evaluation.variations import HeldOutGroup
+from textvae.evaluation.vectors import vector_figures
 from textvae.latent.prior import FittedPrior
 from textvae.latent.statistics import latent_statistics
 from textvae.model.bounds import bounds
@@ -33,6 +34,7 @@ from textvae.model.tensors import tensors_of
 from textvae.progress import ProgressCallback, no_progress
 from textvae.store.versions import Version
 from textvae.text.batches import TokenStore, gather, store_tokens
+from textvae.text.sentence import Sentence
 from textvae.version_files import tokenizer_of
 
 ROWS = 128
@@ -74,9 +76,10 @@ def evaluate(
     config: EvaluationConfig,
     on_progress: ProgressCallback = no_progress,
     groups: Sequence[HeldOutGroup] = (),
+    labelled: Sequence[Sentence] = (),
 ) -> Evaluation:
-    """Return the figures of a version whose `engine` is running; `sentences` and `groups` are held
-    out and normalised. Raises DataError unless two of the sentences differ.
+    """Return the figures of a version whose `engine` is running; `sentences`, `groups` and
+    `labelled` are held out and normalised. Raises DataError unless two of the sentences differ.
     """
     vae, language_model = load_networks(version)
     tokenizer = tokenizer_of(version.folder)
@@ -98,6 +101,7 @@ def evaluate(
         **segment_figures(engine, sentences, encoded.mean, reference, config),
         **draws.figures,
         **group_figures(version, engine, groups, config, on_progress),
+        **vector_figures(engine, labelled, config, on_progress),
     }
     return Evaluation(
         figures,

@@ -96,6 +96,7 @@ def explain(
         log.warning("training.objective has no effect: all three are trained")
     corpus = article_corpus(recipe.training.seed)
     run = runs / run_name(recipe, corpus, "")
+    recipe = recipe.in_steps(len(corpus.train))
     tokenized = tokenize_corpus(recipe, corpus, run)
     return {
         objective: _latent_map(recipe_of(recipe, objective), corpus, tokenized, run, on_progress)

@@ -134,7 +134,14 @@ def _examine_candidate(
         )
     sentences = sentences_within_limits(inputs.sentences, [inputs.version.folder], serve)
     found = cached_evaluation(
-        registry, inputs.version, sentences, config, serve, on_progress, inputs.groups
+        registry,
+        inputs.version,
+        sentences,
+        config,
+        serve,
+        on_progress,
+        inputs.groups,
+        inputs.labelled,
     )
     diagnosis = diagnose(found.figures)
     leaks = check_memorization(inputs.version, found.draws, canaries, serve.tokens_max)

@@ -22,6 +22,7 @@ def print_figures(figures: Mapping[str, Any], console: Console | None = None) ->
         *_latent_lines(figures),
         *_generation_lines(figures),
         *_variation_lines(figures),
+        *_vector_lines(figures),
     ]
     for name, vae, language_model in lines:
         table.add_row(name, vae, language_model)
@@ -142,6 +143,27 @@ def _variation_lines(figures: Mapping[str, Any]) -> list[Line]:
             found = f"{ibleu}, {_format_figure(one, 'retrieval_at_1')}"
             lines.append((f"  iBLEU, retrieval@1: {name.replace('_', ' ')}", found, ""))
     return lines
+
+
+def _vector_lines(figures: Mapping[str, Any]) -> list[Line]:
+    """Return the lines of labels by vectors; none where they were not measured."""
+    if "vector_sentences" not in figures:
+        return []
+    ways = {
+        "neighbour": "nearest vector",
+        "probe": "linear classifier of vectors",
+        "words": "linear classifier of words",
+        "majority": "commonest label",
+        "chance": "chance",
+    }
+    count, labels = figures["vector_sentences"], figures["vector_labels"]
+    return [
+        (f"accuracy on {labels} labels of {count} held-out sentences:", "", ""),
+        *(
+            (f"  {title}", _format_figure(figures, f"vector_{way}_accuracy", ".1%"), "")
+            for way, title in ways.items()
+        ),
+    ]
 
 
 def _format_figure(figures: Mapping[str, Any], name: str, form: str = ".2f", sign: int = 1) -> str:

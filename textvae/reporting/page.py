@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from textvae.release.model_drift import model_drift_lines
+from textvae.reporting.decisions import decision_tables
 from textvae.reporting.history import HistoryEntry
 from textvae.reporting.pictures import Pictures
 from textvae.reporting.probes import ProbeOutputs
+from textvae.reporting.titles import FIGURES
 from textvae.store.versions import Version
 
 STYLE = (
@@ -22,25 +24,6 @@ STYLE = (
     "padding:.3rem .8rem;text-align:left;vertical-align:top}td.number{text-align:right}"
     "img{max-width:100%}.changed{background:#fff3d6}"
 )
-FIGURES = {
-    "elbo_nats": "ELBO, nats",
-    "iw_nll_nats": "IW-NLL, nats",
-    "reconstruction_nats": "reconstruction, nats",
-    "kl_nats": "KL, nats",
-    "informed_share": "share of the KL that the decoder uses",
-    "shuffle_nats": "shuffling latents costs, nats",
-    "active_units": "active units",
-    "reconstruction_bleu": "reconstruction BLEU",
-    "reconstruction_exact": "reconstruction exact",
-    "distinct_share_fitted": "distinct draws, fitted prior",
-    "language_model_nats": "language model, nats",
-    "siblings": "sentences with a sibling that it learned from",
-    "variation_adequacy": "adequacy of variations, nats a token",
-    "variation_ibleu": "iBLEU of variations",
-    "variation_retrieval_at_1": "retrieval@1 of variations",
-}
-"""The figures of an evaluation that a page shows, and their titles there."""
-
 CARD = """---
 library_name: textvae
 pipeline_tag: text-generation
@@ -135,12 +118,13 @@ def _page(found: Findings, pictures: Pictures) -> str:
 
 
 def _decision(decision: Mapping[str, Any]) -> str:
-    """Return one decision of the gate: reasons and every number."""
-    separate = ("decision", "reasons", "drift")
-    rest = {key: value for key, value in decision.items() if key not in separate}
-    rows = [(key.replace("_", " "), str(value)) for key, value in sorted(rest.items())]
+    """Return one decision of the gate: reasons and tables of every number."""
     outcome = html.escape(str(decision.get("decision", "")))
-    return f"<p><b>{outcome}</b></p>{_list(decision.get('reasons') or [])}{_table(('', ''), rows)}"
+    parts = [f"<p><b>{outcome}</b></p>{_list(decision.get('reasons') or [])}"]
+    for table in decision_tables(decision):
+        title = f"<h3>{html.escape(table.title)}</h3>" if table.title else ""
+        parts.append(f"{title}{_table(table.head, table.rows)}")
+    return "".join(parts)
 
 
 def _drift(decision: Mapping[str, Any]) -> str:

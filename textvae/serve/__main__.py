@@ -18,6 +18,8 @@ from textvae.pipes import ignore_closed_pipes
 from textvae.settings import read_toml, refuse_empty_paths
 from textvae.threads import configure_threads
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Flags:
@@ -30,7 +32,7 @@ class Flags:
     model: str = StoreConfig.model
     """Name of the model in the registry."""
     version: str = ""
-    """Version to serve always; empty for the champion and its successors."""
+    """Version to serve always (its name, or newest); empty for the champion and its successors."""
     serve: Annotated[ServeConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=ServeConfig)
 
 
@@ -63,6 +65,8 @@ def _flags(arguments: list[str]) -> Flags:
     early.add_argument("--config", type=Path)
     path = early.parse_known_args(arguments)[0].config
     sections = read_toml(path) if path else {}
+    if others := [f"[{name}]" for name in sections if name not in ("store", "serve")]:
+        _log.info("%s: not for serve, which takes [store] and [serve]: %s", path, ", ".join(others))
     store = sections.get("store", StoreConfig())
     defaults = Flags(
         registry=store.registry, model=store.model, serve=sections.get("serve", ServeConfig())

@@ -14,15 +14,17 @@ class TrainingPlan(NamedTuple):
     """What config.toml and the manifest of the version say, and what names the run: the requested
     recipe without settings that its objective overrides and without `restart`."""
     run: Recipe
-    """What is executed: `manifest` with the steps and the schedule of a warm start, where the run
-    begins from a champion, and with `restart` as requested."""
+    """What is executed: `manifest` with the steps that its epochs are, with the steps and the
+    schedule of a warm start where the run begins from a champion, and `restart` as requested."""
 
 
-def plan_training(requested: Recipe, start: Start) -> TrainingPlan:
-    """Return the plan of a run from this start whose settings are `requested`."""
+def plan_training(requested: Recipe, start: Start, sentences: int) -> TrainingPlan:
+    """Return the plan of a run from this start whose settings are `requested` and that learns from
+    so many sentences."""
     manifest = requested.resolve()
     training = dataclasses.replace(manifest.training, restart=requested.training.restart)
-    run = recipe_from_start(manifest._replace(training=training), start)
+    executed = manifest._replace(training=training).in_steps(sentences)
+    run = recipe_from_start(executed, start)
     return TrainingPlan(manifest, run)
 
 

@@ -27,6 +27,7 @@ from textvae.progress import ProgressCallback
 from textvae.settings import to_mapping, to_toml
 from textvae.text.batches import Batches
 from textvae.training.conditions import check_conditions, conditions
+from textvae.training.epochs import log_epochs
 from textvae.training.loop import arithmetic, fit
 from textvae.training.phases import language_model_phase, vae_phase, warm_up_phase
 from textvae.training.plan import phase_steps, plan_training
@@ -65,7 +66,7 @@ def run_name(recipe: Recipe, corpus: Corpus, parent: str, start: Start = FRESH) 
     The same recipe on the same text from the same start has the same name, so a killed job finds
     its checkpoints.
     """
-    settings = [to_mapping(section) for section in plan_training(recipe, start).manifest]
+    settings = [to_mapping(section) for section in recipe.resolve()]
     identity = [settings, corpus.hashes, parent, start.kind, current_ranks().world]
     return hashlib.sha256(files.canonical_json(identity)).hexdigest()[:12]
 
@@ -93,8 +94,9 @@ def train(
     is what it begins from. Raises CollapsedError, DataError, InputError, OSError, and
     KeyboardInterrupt once a checkpoint is saved.
     """
-    plan = plan_training(recipe, start)
-    text = training_text(plan.run, corpus, start)
+    text = training_text(recipe, corpus, start)
+    plan = plan_training(recipe, start, len(text.corpus.train))
+    log_epochs(plan.manifest.training, plan.run.training, len(text.corpus.train))
     if start.ancestor is not None:
         copy_tokenizer(start.ancestor.folder / TOKENIZER_FILE, run)
     tokenized = tokenize_corpus(plan.run, text.corpus, run)
