@@ -25,7 +25,8 @@ import tyro
 
 from textvae import files, locks
 from textvae.config.data import StoreConfig
-from textvae.errors import TextVaeError
+from textvae.errors import NotFoundError, TextVaeError
+from textvae.installation import how_to_install, job_command, job_module
 from textvae.pipes import ignore_closed_pipes
 from textvae.settings import read_toml, refuse_empty_paths, sections_of
 from textvae.threads import configure_threads
@@ -155,8 +156,8 @@ def _settings(
         parts,
         default=(kind(**defaults), options),
         args=arguments,
-        prog=f"python -m jobs.{name}",
-        description=kind.__doc__,
+        prog=job_command(name),
+        description=(kind.__doc__ or "").replace("-m jobs.train", f"-m {job_module('train')}"),
     )[0]
     return settings
 
@@ -181,6 +182,10 @@ def _failure(error: BaseException) -> dict[str, Any]:
         logger.error(again)
         return {"outcome": "interrupted", "exit_code": _AGAIN, "error": again, "kind": kind}
     if isinstance(error, TextVaeError):
+        code = error.exit_code
+        logger.error("%s", error)
+    elif isinstance(error, ModuleNotFoundError) and (fix := how_to_install(error.name or "")):
+        error = NotFoundError(f"{error.name} is not installed; {fix}")
         code = error.exit_code
         logger.error("%s", error)
     elif isinstance(error, OSError):

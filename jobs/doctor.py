@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.command import run_job
-from jobs.progress import show_progress
 from textvae.config.data import StoreConfig
 from textvae.config.evaluation import EvaluationConfig
 from textvae.config.serve import ServeConfig
 from textvae.errors import CollapsedError
+
+from .command import run_job
+from .progress import show_progress
 
 
 @dataclass(frozen=True)

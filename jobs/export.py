@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from jobs.command import run_job
 from textvae.config.data import StoreConfig
 from textvae.errors import InputError, NotFoundError
+from textvae.installation import job_command
 from textvae.store.promotions import current_promotion
 from textvae.store.versions import list_versions, open_version
+
+from .command import run_job
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ def main(settings: Export) -> dict[str, Any]:
     store = settings.store
     names = list_versions(store.registry, store.model)
     if not names:
-        raise NotFoundError(f"{store.registry}: no version of {store.model}; python -m jobs.train")
+        job = job_command("train")
+        raise NotFoundError(f"{store.registry}: no version of {store.model}; {job}")
     version = open_version(store.registry, store.model, settings.version or names[0])
     contents = collect_export(store.registry, version, settings.run)
     exported: dict[str, Any] = {}

@@ -1,11 +1,9 @@
 """The terminal: `textvae COMMAND`, a table for people or, with --json, an object a line for pipes.
 
-All commands but `serve` and `demo` are clients of a running server; those two are programs of
-their own, which this process becomes.
+All commands but those of `textvae.cli.programs` are clients of a running server.
 """
 
 import argparse
-import importlib.util
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -13,16 +11,14 @@ from collections.abc import Callable, Sequence
 from textvae.cli import flags as command_flags
 from textvae.cli.lines import as_counted, read_sentences
 from textvae.cli.output import Answer, Row, print_json, print_table
+from textvae.cli.programs import PROGRAMS
 from textvae.client import Client, latent_files, recording
 from textvae.client.clients import TARGET, TIMEOUT_S
 from textvae.client.results import GeneratedSentence, Variations
-from textvae.errors import NotFoundError, TextVaeError
+from textvae.errors import TextVaeError
 from textvae.options import Constraints, Options
 from textvae.pipes import discard_stdout, ignore_closed_pipes
 from textvae.proxies import proxy_between
-
-_PROGRAMS = {"serve": ("textvae.serve", "engine"), "demo": ("jobs.demo", "demo")}
-"""Module and extra of the commands that are programs of their own."""
 
 _UNJUDGED = ("distance", "log_prob", "tokens", "ended", "similarity", "locks")
 """Columns that a table of judged variations leaves out."""
@@ -40,8 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     flags = argparse.Namespace()
     try:
-        if words and words[0] in _PROGRAMS:
-            _become(words[0], words[1:])
         flags = _parser().parse_args(words)
         calls: list[recording.Exchange] = []
         with Client(flags.address, flags.timeout, calls.append) as client:
@@ -58,16 +52,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         discard_stdout()
         print(f"textvae: {error}", file=sys.stderr)
         return os.EX_IOERR
-
-
-def _become(command: str, arguments: list[str]) -> None:
-    """Replace this process by a program that needs more than the client installs."""
-    module, extra = _PROGRAMS[command]
-    if importlib.util.find_spec("torch") is None:
-        raise NotFoundError(f"{command}: torch is not installed; pip install 'textvae[{extra}]'")
-    sys.stdout.flush()
-    command_line = [sys.executable, "-m", module, *arguments]
-    os.execv(sys.executable, command_line)  # noqa: S606 - our own module, and no shell to fool
 
 
 def _encode(client: Client, flags: argparse.Namespace) -> Answer:
@@ -245,11 +229,8 @@ def _parser() -> argparse.ArgumentParser:
     """Return the parser of all commands with their flags."""
     parser = argparse.ArgumentParser(prog="textvae", description="A sentence VAE, served.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for name, words in (
-        ("serve", "serve a model's champion (textvae serve --help)"),
-        ("demo", "train, serve and show a model (textvae demo --help)"),
-    ):
-        commands.add_parser(name, help=words, add_help=False)
+    for name, program in PROGRAMS.items():
+        commands.add_parser(name, help=program.help, add_help=False)
 
     def add(name: str, run: Run, words: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=words, description=f"{words.capitalize()}.")

@@ -28,6 +28,7 @@ from textvae.evaluation.length_limits import (
     sentences_within_limits,
 )
 from textvae.evaluation.variations import HeldOutGroup, split_group
+from textvae.installation import job_command
 from textvae.progress import ProgressCallback
 from textvae.settings import to_mapping
 from textvae.store.attachments import attach, json_values, list_attachments, read_attachment
@@ -79,7 +80,8 @@ def prepare_inputs(
     """
     names = list_versions(store.registry, store.model)
     if not names:
-        raise NotFoundError(f"{store.registry}: no version of {store.model}; python -m jobs.train")
+        job = job_command("train")
+        raise NotFoundError(f"{store.registry}: no version of {store.model}; {job}")
     version = open_version(store.registry, store.model, name or names[0])
     trained_on = load_spans(store.spans, tuple(version.manifest["spans"]))
     limited = gate_sentences and config.sentences
