@@ -154,7 +154,8 @@ def test_a_file_that_holds_no_latents_is_refused(content: bytes, run: Any, tmp_p
 def test_a_path_that_cannot_be_read_or_written_is_exit_code_74(run: Any, tmp_path: Path) -> None:
     problem = f"textvae: [Errno 21] Is a directory: '{tmp_path}'\n"
     assert run("decode", str(tmp_path)) == (74, "", problem)
-    code, _, output = run("encode", "a", "--output", str(tmp_path))
+    (tmp_path / "a.npz").mkdir()
+    code, _, output = run("encode", "a", "--output", str(tmp_path / "a.npz"))
     assert (code, output[:18]) == (74, "textvae: [Errno 21")
 
 

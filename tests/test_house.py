@@ -52,7 +52,7 @@ HOUSE = {
     "decode": Room(4, uses="torch", never="text corpus files locks client v1"),
     "store": Room(4, never="client v1"),
     "training": Room(4, uses="torch", never="options client v1"),
-    "cli": Room(4, never="locks sealed text corpus model latent v1"),
+    "cli": Room(4, never="locks sealed text model latent v1"),
     "engine": Room(5, uses="torch", never="corpus training client v1"),
     "evaluation": Room(6, uses="torch", never="client v1"),
     "serve": Room(6, uses="protobuf server", never="corpus training client"),
@@ -84,11 +84,11 @@ WRITES_OF_PATH = "write_text write_bytes symlink_to hardlink_to rename touch"
 
 MAKES_A_VALUE = (
     "dataclass field getLogger compile uint64 no_grad maketrans range fromkeys chr isspace arg "
-    "len dumps wraps frozenset tuple dict sorted namedtuple exists job_command"
+    "len dumps wraps frozenset tuple dict sorted namedtuple blocking asynchronous exists "
+    "job_command"
 )
 """Calls that may stand at module level, next to those of a class: they act on nothing."""
-ENDS_A_PROGRAM = "check_start"
-"""May stand there too: it ends a program in words that could not begin for want of a package."""
+ENDS_A_PROGRAM = "check_start"  # in words, where a package is missing; may stand there too
 
 FILE_LINES_MAX, FUNCTION_LINES_MAX = 300, 50
 CHAIN_MODULES_MAX = 12  # of the longest chain of imports, the ends counted

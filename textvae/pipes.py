@@ -34,6 +34,13 @@ def discard_stdout() -> None:
         _discard(raw.fileno())
 
 
+def is_stdout_discarded() -> bool:
+    """Return whether the reader of stdout has gone, after `ignore_closed_pipes`."""
+    buffer = getattr(sys.stdout, "buffer", None)
+    raw = getattr(buffer, "raw", buffer)
+    return isinstance(raw, _Output) and raw.is_discarded
+
+
 def _open_if_closed(descriptor: int) -> None:
     """Open /dev/null at a closed descriptor; the lower ones are open."""
     try:
@@ -57,6 +64,7 @@ class _Output(io.FileIO):
     def __init__(self, descriptor: int, ignored: type[OSError]) -> None:
         super().__init__(descriptor, "w", closefd=False)
         self._ignored = ignored
+        self.is_discarded = False
 
     def write(self, data: Any, /) -> int:
         """Write as FileIO does; data that nobody can read counts as written."""
@@ -64,6 +72,7 @@ class _Output(io.FileIO):
             return super().write(data)
         except self._ignored as error:
             _discard(self.fileno())
+            self.is_discarded = True
             if self.fileno() == 1 and sys.stderr and not isinstance(error, BrokenPipeError):
                 # What a person must know, on the one stream that is left.
                 sys.stderr.write(f"stdout cannot be written: {error.strerror or error}\n")

@@ -30,7 +30,12 @@ from textvae.options import (
 def encode(command: argparse.ArgumentParser) -> None:
     """Add the flags of encode."""
     _flag_sentences(command)
-    command.add_argument("--output", type=Path, help="write latents and version to this .npz file")
+    command.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE.npz",
+        help="write latents, sentences and version to this file, whole at the end",
+    )
     command.add_argument("--logvar", action="store_true", help="also the log-variances")
     command.add_argument("--samples", type=int, default=0, help="posterior samples a sentence")
     _flag_seed(command)
@@ -47,7 +52,7 @@ def decode(command: argparse.ArgumentParser) -> None:
 
 def sample(command: argparse.ArgumentParser) -> None:
     """Add the flags of sample."""
-    command.add_argument("--count", type=int, default=10, help="sentences (default %(default)s)")
+    command.add_argument("--count", type=int, default=10, help="sentences")
     command.add_argument(
         "--prior",
         choices=get_args(Prior),
@@ -55,7 +60,7 @@ def sample(command: argparse.ArgumentParser) -> None:
         help="auto: fitted where the version has one",
     )
     command.add_argument(
-        "--scale", type=float, default=SCALE_DEFAULT, help="factor on the draws' distance"
+        "--scale", type=float, default=SCALE_DEFAULT, help="factor on the draws' distance, 0 to 10"
     )
     _flag_options(command)
 
@@ -63,9 +68,7 @@ def sample(command: argparse.ArgumentParser) -> None:
 def interpolate(command: argparse.ArgumentParser) -> None:
     """Add the flags of interpolate."""
     _flag_sentences(command)
-    command.add_argument(
-        "--steps", type=int, default=7, help="sentences, ends counted (default %(default)s)"
-    )
+    command.add_argument("--steps", type=int, default=7, help="sentences, ends counted")
     command.add_argument(
         "--path",
         choices=get_args(PathShape),
@@ -78,9 +81,7 @@ def interpolate(command: argparse.ArgumentParser) -> None:
 def paraphrase(command: argparse.ArgumentParser) -> None:
     """Add the flags of paraphrase."""
     _flag_sentences(command)
-    command.add_argument(
-        "--count", type=int, default=5, help="variations a sentence (default %(default)s)"
-    )
+    command.add_argument("--count", type=int, default=5, help="variations a sentence")
     command.add_argument(
         "--radius",
         type=float,
@@ -88,7 +89,9 @@ def paraphrase(command: argparse.ArgumentParser) -> None:
         help=f"how far, 0 to {RADIUS_MAX:g} posterior deviations",
     )
     command.add_argument(
-        "--distinct", action="store_true", help="leave out repeats and the sentence"
+        "--distinct",
+        action="store_true",
+        help="leave out repeats and the sentence itself; what is missing is said",
     )
     command.add_argument(
         "--method",
@@ -155,7 +158,7 @@ def score(command: argparse.ArgumentParser) -> None:
         "--importance-samples",
         type=int,
         default=IMPORTANCE_SAMPLES_DEFAULT,
-        help="draws a sentence (default %(default)s)",
+        help="draws a sentence",
     )
     _flag_seed(command)
 
@@ -171,7 +174,7 @@ def _flag_choice(command: argparse.ArgumentParser) -> None:
         "--closeness",
         type=float,
         default=CLOSENESS_DEFAULT,
-        help="of the choice, 0, free of the sentence's words, to 1, faithful (default %(default)s)",
+        help="of the choice, 0, free of the sentence's words, to 1, faithful",
     )
     command.add_argument(
         "--adequacy-min", type=float, default=0.0, help="least adequacy, nats a token; 0: any"
@@ -186,18 +189,33 @@ def _flag_choice(command: argparse.ArgumentParser) -> None:
 
 
 def _flag_sentences(command: argparse.ArgumentParser) -> None:
+    """Add the sentences and the flags of where they are from."""
     command.add_argument(
         "sentences", nargs="*", metavar="SENTENCE", help="a sentence; none: one a line of stdin"
     )
-    command.add_argument("--skip-blank", action="store_true", help="leave out blank lines of stdin")
+    add = command.add_argument_group("sentences from elsewhere").add_argument
+    add(
+        "--input",
+        type=Path,
+        metavar="FILE",
+        help="a file of sentences: .txt, .csv, .tsv, .jsonl, .json or .parquet, also .gz or .zst",
+    )
+    add("--text-column", metavar="NAME", help="column or key of the sentences (default text)")
+    add(
+        "--delimiter",
+        metavar="CHARACTER",
+        help="between the fields of .csv and .tsv (default comma or tab, by the file's name)",
+    )
+    add("--skip-blank", action="store_true", help="leave out blank lines and rows")
 
 
 def _flag_seed(command: argparse.ArgumentParser) -> None:
+    """Add the flags of what makes an answer again."""
     command.add_argument(
-        "--seed", type=int, help="seed of all draws; the server's choice if left out"
+        "--seed", type=int, help="seed of all draws (default one drawn at the start)"
     )
     command.add_argument(
-        "--record", type=Path, help="write requests and responses to this file, for replay"
+        "--record", type=Path, metavar="FILE", help="write requests and responses, for replay"
     )
 
 

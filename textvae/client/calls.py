@@ -250,13 +250,13 @@ def paraphrase(
             first_index=first_index + start,
         )
 
-    rows = _rows_a_sentence(count, options, method, candidates)
+    rows = rows_a_sentence(count, options, method, candidates)
     parts = yield from in_chunks_of_rows("Paraphrase", request, texts, rows)
     variations = [variations_of(each) for part in parts for each in part.results]
     return ParaphraseResult(variations, name_of("METHOD", parts[0].method), facts_of(parts))
 
 
-def _rows_a_sentence(count: int, options: Options, method: Method, candidates: int) -> int:
+def rows_a_sentence(count: int, options: Options, method: Method, candidates: int) -> int:
     """Return the rows of the decoder that the variations of a sentence may need."""
     most = candidates_of("rephrase" if method == "auto" else method, candidates)
     return max(count, 1) * options.slots * max(most, 1)

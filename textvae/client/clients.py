@@ -1,21 +1,21 @@
 """Two clients with the same methods: one blocks, one is for asyncio."""
 
-import functools
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import grpc
 
 from textvae.client import calls, inspection, recording
+from textvae.client.addresses import default_target
 from textvae.client.failures import error_of
 from textvae.client.messages import LIMITS, CallProtocol, CallRequest
+from textvae.client.methods import asynchronous, blocking
 from textvae.errors import InputError, TextVaeError
 from textvae.proxies import channel_options
 from textvae.v1 import model_pb2_grpc, textvae_pb2_grpc
 from textvae.wire import RESPONSE_BYTES_MAX
 
-TARGET = "127.0.0.1:50061"
 TIMEOUT_S = 30.0
 """Seconds that one call may take; an input in chunks is several calls."""
 TIMEOUT_MAX_S = 1e8
@@ -39,69 +39,48 @@ _RETRIES = {
 _CHANNEL = (
     ("grpc.service_config", json.dumps(_RETRIES)),
     ("grpc.max_receive_message_length", RESPONSE_BYTES_MAX),
+    # A server that restarts is found again within a second or so.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 1000),
 )
 
 Record = Callable[[recording.Exchange], object]
 
-Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
-
-
-def _blocking(
-    protocol: Callable[Arguments, CallProtocol[Result]],
-) -> Callable[Concatenate["Client", Arguments], Result]:
-    """Make a method of a call protocol; it returns the result."""
-
-    @functools.wraps(protocol)
-    def method(client: "Client", /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        return client._drive(protocol(*args, **kwargs))
-
-    return method
-
-
-def _asynchronous(
-    protocol: Callable[Arguments, CallProtocol[Result]],
-) -> Callable[Concatenate["AsyncClient", Arguments], Awaitable[Result]]:
-    """Make a coroutine of a call protocol; it returns the result."""
-
-    @functools.wraps(protocol)
-    async def method(
-        client: "AsyncClient", /, *args: Arguments.args, **kwargs: Arguments.kwargs
-    ) -> Result:
-        return await client._drive(protocol(*args, **kwargs))
-
-    return method
 
 
 class Client:
     """A client that blocks; several threads may share it. Close it by `with` or `close`."""
 
     def __init__(
-        self, target: str = TARGET, timeout_s: float = TIMEOUT_S, record: Record | None = None
+        self, target: str | None = None, timeout_s: float = TIMEOUT_S, record: Record | None = None
     ) -> None:
         """Prepare the connection to `target`, host:port; the first call opens it.
+
+        None takes TEXTVAE_ADDRESS of the environment, else 127.0.0.1:50061.
 
         `record` is called with each answered call on sentences; see `textvae.client.recording`.
         `timeout_s` may be infinite.
         """
-        self._target = target
+        self._target = target = default_target() if target is None else target
         self._timeout_s = _checked(timeout_s)
         self._record = record
         self._channel = grpc.insecure_channel(target, (*_CHANNEL, *channel_options(target)))
         self._methods = _methods(self._channel)
         self._limits: Any = None
 
-    encode = _blocking(calls.encode)
-    decode = _blocking(calls.decode)
-    sample = _blocking(calls.sample)
-    interpolate = _blocking(calls.interpolate)
-    paraphrase = _blocking(calls.paraphrase)
-    score = _blocking(calls.score)
-    replay = _blocking(recording.replay)
-    info = _blocking(inspection.info)
-    models = _blocking(inspection.models)
-    model = _blocking(inspection.model)
-    health = _blocking(inspection.health)
+    encode = blocking(calls.encode)
+    decode = blocking(calls.decode)
+    sample = blocking(calls.sample)
+    interpolate = blocking(calls.interpolate)
+    paraphrase = blocking(calls.paraphrase)
+    score = blocking(calls.score)
+    replay = blocking(recording.replay)
+    info = blocking(inspection.info)
+    models = blocking(inspection.models)
+    model = blocking(inspection.model)
+    health = blocking(inspection.health)
 
     def close(self) -> None:
         """Close the connection."""
@@ -147,31 +126,33 @@ class AsyncClient:
     """A client for asyncio, in one event loop. Close it by `async with` or `close`."""
 
     def __init__(
-        self, target: str = TARGET, timeout_s: float = TIMEOUT_S, record: Record | None = None
+        self, target: str | None = None, timeout_s: float = TIMEOUT_S, record: Record | None = None
     ) -> None:
         """Prepare the connection to `target`, host:port; the first call opens it.
+
+        None takes TEXTVAE_ADDRESS of the environment, else 127.0.0.1:50061.
 
         `record` is called with each answered call on sentences; see `textvae.client.recording`.
         `timeout_s` may be infinite.
         """
-        self._target = target
+        self._target = default_target() if target is None else target
         self._timeout_s = _checked(timeout_s)
         self._record = record
         self._channel: grpc.aio.Channel | None = None
         self._methods: dict[str, Any] = {}
         self._limits: Any = None
 
-    encode = _asynchronous(calls.encode)
-    decode = _asynchronous(calls.decode)
-    sample = _asynchronous(calls.sample)
-    interpolate = _asynchronous(calls.interpolate)
-    paraphrase = _asynchronous(calls.paraphrase)
-    score = _asynchronous(calls.score)
-    replay = _asynchronous(recording.replay)
-    info = _asynchronous(inspection.info)
-    models = _asynchronous(inspection.models)
-    model = _asynchronous(inspection.model)
-    health = _asynchronous(inspection.health)
+    encode = asynchronous(calls.encode)
+    decode = asynchronous(calls.decode)
+    sample = asynchronous(calls.sample)
+    interpolate = asynchronous(calls.interpolate)
+    paraphrase = asynchronous(calls.paraphrase)
+    score = asynchronous(calls.score)
+    replay = asynchronous(recording.replay)
+    info = asynchronous(inspection.info)
+    models = asynchronous(inspection.models)
+    model = asynchronous(inspection.model)
+    health = asynchronous(inspection.health)
 
     async def close(self) -> None:
         """Close the connection."""

@@ -55,3 +55,9 @@ def _proxy(target: str) -> str:
     proxy = proxy_between(target)
     fix = "list the host in no_proxy to go without"
     return f"; the proxy of {proxy} in the environment stood between: {fix}" if proxy else ""
+
+
+def status_of(error: TextVaeError) -> str:
+    """Return the name of the gRPC status that an error of a call stands for; empty for none."""
+    cause = error.__cause__
+    return str(cause.code().name) if isinstance(cause, grpc.Call | grpc.aio.AioRpcError) else ""
