@@ -1,7 +1,6 @@
 """The terminal: `textvae COMMAND`, a table for people or, with --json, an object a line for pipes.
 
-All commands but `completion` are clients of a running server; those of `textvae.cli.programs` do
-not come here.
+All commands but `completion` and those of `textvae.cli.programs` are clients of a running server.
 """
 
 import argparse
@@ -15,6 +14,7 @@ from textvae.cli.items import source_of
 from textvae.cli.lines import all_sentences, as_counted, sentence_source
 from textvae.cli.output import Answer, Row, print_json, print_table, table_rows
 from textvae.cli.parser import parser
+from textvae.cli.programs import PROGRAMS, run_program
 from textvae.cli.runs import run, waiting
 from textvae.client import Client, recording
 from textvae.client.addresses import VARIABLE, checked_target, default_target
@@ -31,9 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     1 means that health finds no server, or that replay gets another response; 65 that some lines
     failed; 130 and 143 that a signal ended it.
     """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in PROGRAMS:
+        return run_program(words)
     # The reader of a pipe may have enough, as in `textvae sample | head`.
     ignore_closed_pipes()
-    words = list(sys.argv[1:] if arguments is None else arguments)
     flags = argparse.Namespace()
     try:
         flags = parser().parse_args(words)

@@ -6,6 +6,7 @@ of this package: what lies in the working folder under the same names is not tou
 
 import argparse
 import ast
+import os
 import re
 import runpy
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from textvae import files
-from textvae.errors import InputError, NotFoundError
+from textvae.errors import InputError, NotFoundError, TextVaeError
 from textvae.installation import (
     JOB_EXTRAS,
     JOBS,
@@ -116,3 +117,16 @@ PROGRAMS = {
     "jobs": Program("list the batch jobs", _list_jobs),
     "files": Program("list or copy the protos and the deployment files", _files),
 }
+
+
+def run_program(words: Sequence[str]) -> int:
+    """Run a command of PROGRAMS; return its exit code."""
+    try:
+        PROGRAMS[words[0]].run(words[1:])
+    except TextVaeError as error:
+        sys.stderr.write(f"textvae: {error}\n")
+        return error.exit_code
+    except OSError as error:
+        sys.stderr.write(f"textvae: {error}\n")
+        return os.EX_IOERR
+    return 0
