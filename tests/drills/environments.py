@@ -64,7 +64,7 @@ def pythons() -> dict[Version, str]:
         name = f"python{major}.{minor}"
         paths = [shutil.which(name), *sorted(home.glob(f"{major}.{minor}.*/bin/{name}"))]
         for path in filter(None, paths):
-            asked = [str(path), "-c", "import sys, venv, ensurepip; print(sys.version_info[:2])"]
+            asked = [str(path), "-c", "import sys, venv; print(sys.version_info[:2])"]
             done = subprocess.run(asked, capture_output=True, text=True)
             if done.returncode == 0 and done.stdout.strip() == str((major, minor)):
                 found.setdefault((major, minor), str(path))
@@ -73,7 +73,9 @@ def pythons() -> dict[Version, str]:
 
 def install(folder: Path, version: Version, python: str, wheels: Path) -> Environment:
     """An environment with the wheel that fits, and with nothing that it depends on."""
-    subprocess.run([python, "-m", "venv", str(folder)], check=True, env=environment())
+    subprocess.run(
+        [python, "-m", "venv", "--without-pip", str(folder)], check=True, env=environment()
+    )
     made = Environment(folder, version)
     pip(made, "--no-index", "--no-deps", "--find-links", str(wheels), "textvae")
     return made
@@ -81,8 +83,8 @@ def install(folder: Path, version: Version, python: str, wheels: Path) -> Enviro
 
 def pip(made: Environment, *words: str) -> None:
     """Installs into an environment."""
-    command = [str(made.folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *words]
-    subprocess.run(command, check=True, env=environment())
+    pip = (sys.executable, "-m", "pip", "--python", str(made.folder / "bin" / "python"))
+    subprocess.run([*pip, "install", "--quiet", *words], check=True, env=environment())
 
 
 def install_what_a_client_needs(made: Environment) -> None:

@@ -18,8 +18,8 @@ VERBS = {
     "score": ("score", "--importance-samples", "2", *SEED),
     "paraphrase": ("paraphrase", "--count", "1", *SEED),
 }
-POINTS = 50
-"""Lines of one path; a server walks through 64 points at most."""
+POINTS = 64
+"""Lines of one path at most, as a server has it."""
 START_S = 60
 WAITING = "; waiting"
 """What a command says while a server is away."""
@@ -165,9 +165,9 @@ class Walk:
     def _paths(self) -> None:
         """The lines are the points of paths; the server is away when the middle one is begun."""
         parts = [self._lines[at : at + POINTS] for at in range(0, len(self._lines), POINTS)]
-        words = ("interpolate", "--steps", str(POINTS), "--wait-s", str(START_S), *SEED)
         whole, output, middle = "", "", len(parts) // 2
         for number, part in enumerate(parts):
+            words = ("interpolate", "--steps", str(len(part)), "--wait-s", str(START_S), *SEED)
             whole += self._undisturbed(*words, stdin="".join(f"{line}\n" for line in part))
             if number == middle:
                 self._server.stop()
