@@ -64,6 +64,12 @@ class BusyError(TextVaeError):
 
     exit_code = 75
 
+    def __init__(self, message: str, retry_s: float = 0.2, quota: str = "") -> None:
+        """`retry_s`: seconds until it may go; `quota`: the name of the limit that was reached."""
+        super().__init__(message)
+        self.retry_s = retry_s
+        self.quota = quota
+
 
 class UnavailableError(TextVaeError):
     """No server answers in time: it is not there, loads or drains (exit 75, UNAVAILABLE)."""

@@ -16,8 +16,8 @@ from grpc_status import rpc_status
 from textvae.errors import BusyError, InputError, NotFoundError, UnavailableError, VersionError
 
 DOMAIN = "textvae"
-RETRY_MS = 200
-"""Milliseconds before a refused caller may retry."""
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
+"""The trailer that tells a client of grpc when to retry (gRFC A6)."""
 
 
 class MalformedError(Exception):
@@ -38,10 +38,10 @@ def status_of(error: Exception) -> status_pb2.Status:
         case NotFoundError():
             return _status(code_pb2.NOT_FOUND, str(error), "NOT_FOUND")
         case BusyError():
-            delay = Duration()
-            delay.FromMilliseconds(RETRY_MS)
-            details = error_details_pb2.RetryInfo(retry_delay=delay)
-            return _status(code_pb2.RESOURCE_EXHAUSTED, str(error), "BUSY", details)
+            details: list[Message] = [_retry_info(error)]
+            if error.quota:
+                details.append(_quota_failure(error))
+            return _status(code_pb2.RESOURCE_EXHAUSTED, str(error), "BUSY", *details)
         case UnavailableError():
             return _status(code_pb2.UNAVAILABLE, str(error), "NOT_SERVING")
     bug = secrets.token_hex(8)
@@ -60,9 +60,29 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], status: status_pb2.
     """End the call with `status` by raising grpc's AbortError."""
     final = rpc_status.to_status(status)
     trailers = final.trailing_metadata
-    if status.code == code_pb2.RESOURCE_EXHAUSTED:
-        trailers = (*trailers, ("grpc-retry-pushback-ms", str(RETRY_MS)))
+    for detail in status.details:
+        if detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+            info = error_details_pb2.RetryInfo()
+            detail.Unpack(info)
+            trailers = (*trailers, (PUSHBACK_KEY, str(info.retry_delay.ToMilliseconds())))
     await context.abort(final.code, final.details, trailers)
+
+
+def _retry_info(error: BusyError) -> Message:
+    """Return when to retry, at least a millisecond from now."""
+    delay = Duration()
+    delay.FromMilliseconds(max(round(1000 * error.retry_s), 1))
+    info: Message = error_details_pb2.RetryInfo(retry_delay=delay)
+    return info
+
+
+def _quota_failure(error: BusyError) -> Message:
+    """Return the limit that was reached, for machines."""
+    violation = error_details_pb2.QuotaFailure.Violation(
+        subject=error.quota, description=str(error)
+    )
+    failure: Message = error_details_pb2.QuotaFailure(violations=[violation])
+    return failure
 
 
 def _violation(error: InputError) -> error_details_pb2.BadRequest:
