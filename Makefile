@@ -33,8 +33,12 @@ protos: .venv/dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I protos --python_out=. \
 		--grpc_python_out=. --mypy_out=quiet:. --mypy_grpc_out=quiet:. protos/textvae/v1/*.proto
 
+# The sources, and from them two wheels of one version: one with the parts in C, for this platform
+# and Python, and one for all. Where the first fits, pip takes it.
 wheel: .venv/dev
-	$(BIN)/python -m build --wheel
+	rm -rf build
+	$(BIN)/python -m build
+	TEXTVAE_PURE=1 $(BIN)/python -m build
 
 clean:
 	rm -rf .venv build dist demo *.egg-info
@@ -43,7 +47,7 @@ clean:
 .venv/dev: EXTRAS := dev
 .venv/extras: EXTRAS := dev,bulk,mlflow
 
-.venv/%: constraints.txt pyproject.toml $(wildcard textvae/*/*.[ch])
+.venv/%: constraints.txt pyproject.toml setup.py $(wildcard textvae/*/*.[ch])
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS)]"
 	touch $@

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from textvae.installation import job_command
 from textvae.pipes import ignore_closed_pipes
 from textvae.threads import configure_threads
 
@@ -38,7 +39,7 @@ def main() -> int:
     """Run the benchmark that the command line names; return the exit code."""
     ignore_closed_pipes()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
-    settings = tyro.cli(Bench, prog="python -m jobs.bench")
+    settings = tyro.cli(Bench, prog=job_command("bench"))
     log.info("%s", configure_threads())
     from textvae.benchmarks.arms import json_line
 

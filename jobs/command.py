@@ -23,19 +23,21 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import tyro
 
-from jobs.sections import (
+from textvae import files, locks
+from textvae.config.data import StoreConfig
+from textvae.errors import NotFoundError, TextVaeError
+from textvae.installation import how_to_install, job_command, job_module
+from textvae.pipes import ignore_closed_pipes
+from textvae.settings import read_settings, refuse_empty_paths, sections_of
+from textvae.threads import configure_threads
+
+from .sections import (
     check_flags,
     check_preset,
     check_sections,
     sections_taken,
     strange_settings,
 )
-from textvae import files, locks
-from textvae.config.data import StoreConfig
-from textvae.errors import TextVaeError
-from textvae.pipes import ignore_closed_pipes
-from textvae.settings import read_settings, refuse_empty_paths, sections_of
-from textvae.threads import configure_threads
 
 logger = logging.getLogger(__name__)
 
@@ -168,8 +170,8 @@ def _settings(
         parts,
         default=(kind(**defaults), options),
         args=arguments,
-        prog=f"python -m jobs.{name}",
-        description=kind.__doc__,
+        prog=job_command(name),
+        description=(kind.__doc__ or "").replace("-m jobs.train", f"-m {job_module('train')}"),
     )[0]
     return settings
 
@@ -201,6 +203,10 @@ def _failure(job: type[Any], error: BaseException) -> dict[str, Any]:
         strange = strange_settings(job, said)
         said += f" ({strange})" if strange else ""
         logger.error("%s", said)
+    elif isinstance(error, ModuleNotFoundError) and (fix := how_to_install(error.name or "")):
+        error = NotFoundError(f"{error.name} is not installed; {fix}")
+        code = error.exit_code
+        logger.error("%s", error)
     elif isinstance(error, OSError):
         code = _DISK
         logger.error("%s: %s", kind, error)

@@ -8,7 +8,6 @@ from typing import Any
 
 from rich.console import Console
 
-from jobs.command import run_job
 from textvae import files
 from textvae.config.data import DataConfig, StoreConfig, TokenizerConfig
 from textvae.config.evaluation import EvaluationConfig
@@ -23,6 +22,8 @@ from textvae.progress import ProgressCallback
 from textvae.settings import to_mapping
 from textvae.store.versions import open_version
 from textvae.training.recipe import Recipe
+
+from .command import run_job
 
 MAP_SENTENCES = 2000
 DISTINCT_DRAWS = 200
@@ -73,10 +74,11 @@ class Demo:
 
 def main(settings: Demo) -> dict[str, Any]:
     """Return outcome `shown`, with the version's name and the path of the report."""
-    from jobs import evaluate, ingest, promote, train
     from textvae.client import Client
     from textvae.experiments.show import print_show, report_of, request_show
     from textvae.release.smoke_test import run_server
+
+    from . import evaluate, ingest, promote, train
 
     console = Console(stderr=True)
     folder = settings.folder

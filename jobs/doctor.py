@@ -4,12 +4,13 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobs.command import run_job
-from jobs.progress import show_progress
 from textvae.config.data import StoreConfig
 from textvae.config.evaluation import EvaluationConfig
 from textvae.config.serve import ServeConfig
 from textvae.errors import CollapsedError
+
+from .command import run_job
+from .progress import show_progress
 
 if TYPE_CHECKING:
     from textvae.store.versions import Version

@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobs.command import run_job, utc_now
-from jobs.progress import show_progress
 from textvae.config.data import StoreConfig
 from textvae.config.evaluation import EvaluationConfig, GateConfig
 from textvae.config.serve import ServeConfig
 from textvae.corpus.canaries import read_canaries
 from textvae.errors import RejectedError
 from textvae.progress import ProgressCallback
+
+from .command import run_job, utc_now
+from .progress import show_progress
 
 if TYPE_CHECKING:
     from textvae.evaluation.cache import EvaluationInputs

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs.command import run_job
-from jobs.progress import show_progress
 from textvae import files
 from textvae.config.data import TokenizerConfig
 from textvae.config.training import ModelConfig, TrainingConfig
 from textvae.locks import hold_lock
 from textvae.training.recipe import Recipe
+
+from .command import run_job
+from .progress import show_progress
 
 # What separates the three in five minutes on two cores, whatever the seed: a rate of some nats is
 # all that two dimensions hold, and hidden words make the decoder depend on them.

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from jobs.command import run_job
 from textvae.config.data import StoreConfig
 from textvae.errors import InputError
 from textvae.store.choice import choose_version
 from textvae.store.promotions import current_promotion
+
+from .command import run_job
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from jobs.command import run_job
 from textvae.config.data import StoreConfig
 from textvae.corpus.spans import list_spans
 from textvae.errors import CorruptError
@@ -16,6 +15,8 @@ from textvae.store.check import Finding, check_registry, check_spans, damaged_ch
 from textvae.store.choice import choose_version
 from textvae.store.prune import leftovers
 from textvae.store.versions import list_models, list_versions
+
+from .command import run_job
 
 log = logging.getLogger(__name__)
 
@@ -81,10 +82,11 @@ def _findings(store: StoreConfig) -> Iterator[Finding]:
 def _rebuild(settings: Fsck) -> dict[str, Any]:
     """Train a version once more and compare the two."""
     # A check of the disk needs no torch, which takes seconds to import.
-    from jobs.progress import show_progress
     from textvae.model.devices import check_device
     from textvae.release.reproduce import device_of, rebuild
     from textvae.training.ranks import join_ranks
+
+    from .progress import show_progress
 
     store, anyway = settings.store, settings.rebuild_anyway
     version = choose_version(store.registry, store.model, settings.rebuild)

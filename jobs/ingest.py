@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs.command import run_job
 from textvae.config.data import DataConfig, StoreConfig
 from textvae.corpus.data_report import report_lines
 from textvae.corpus.forget import forget, forget_lines
 from textvae.corpus.group_report import group_warnings
 from textvae.corpus.ingest import ingest
+
+from .command import run_job
 
 
 @dataclass(frozen=True)

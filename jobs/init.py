@@ -1,4 +1,4 @@
-"""`textvae init`: writes the settings file of a nightly run, with what each setting means."""
+"""`python -m jobs.init`, as `textvae init`: a settings file that says what each setting means."""
 
 import ast
 import dataclasses
@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from jobs.command import run_job
 from textvae import files
 from textvae.errors import InputError
+from textvae.installation import job_command
 from textvae.settings import Sections, to_mapping
+
+from .command import run_job
 
 WIDTH = 100
 SET: Mapping[str, Mapping[str, Any]] = {
@@ -39,7 +41,7 @@ COMMON: Mapping[str, str] = {
 }
 """Settings that most people come across, in this order; --all has every one."""
 HEAD = """# Settings of textvae: one file for a nightly run, its jobs and the server.
-#   python -m jobs.nightly --config {file}
+#   {nightly} --config {file}
 #   textvae serve --config {file}
 # A key is a flag of each job that takes its section (--training.steps 5000), and flags win over
 # the file. A line with # before its key shows the default.
@@ -103,7 +105,7 @@ def main(settings: Init) -> dict[str, Any]:
     inputs = ", ".join(map(str, settings.inputs or (Path("inbox"),)))
     print(
         f"wrote {', '.join(map(str, contents))}\n"
-        f"Go on with: text in {inputs}, then python -m jobs.nightly --config {settings.file}"
+        f"Go on with: text in {inputs}, then {job_command('nightly')} --config {settings.file}"
     )
     return {"outcome": "written", "files": [str(path) for path in contents]}
 
@@ -119,7 +121,7 @@ def template(settings: Init) -> str:
         chosen["store"]["model"] = settings.name
     if settings.hook is not None:
         chosen["night"] = {"hook": f"sh {shlex.quote(str(settings.hook))}"}
-    parts = [HEAD.format(file=settings.file)]
+    parts = [HEAD.format(file=settings.file, nightly=job_command("nightly"))]
     for section, kind in get_type_hints(Sections).items():
         names = COMMON[section].split()
         if settings.all:

@@ -4,10 +4,11 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.command import run_job
-from jobs.progress import show_progress
 from textvae.config.data import StoreConfig
 from textvae.config.serve import ServeConfig
+
+from .command import run_job
+from .progress import show_progress
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jobs.command import run_job, utc_now
-from jobs.hook import run_hook
-from jobs.journal import Journal
 from textvae.config.data import DataConfig, StoreConfig, TokenizerConfig
 from textvae.config.evaluation import EvaluationConfig, GateConfig
 from textvae.config.nightly import NightlyConfig
@@ -21,6 +18,10 @@ from textvae.errors import BusyError, CorruptError, NotFoundError, UnavailableEr
 from textvae.release.gate import is_rejected
 from textvae.store.promotions import current_promotion, promotion_history
 from textvae.store.versions import Version, list_versions, open_version
+
+from .command import run_job, utc_now
+from .hook import run_hook
+from .journal import Journal
 
 # What takes a second to import is imported by the stages that need it: a nightly run that finds
 # another one at work reports so at once.
@@ -126,7 +127,7 @@ def _judge_and_promote(settings: Nightly, journal: Journal, name: str) -> dict[s
 
 def _ingest(settings: Nightly) -> dict[str, Any]:
     """Ingest the new text as a span."""
-    from jobs import ingest
+    from . import ingest
 
     result = ingest.main(ingest.Ingest(settings.store, settings.data))
     log.info("ingest: %s", result["outcome"])
@@ -135,7 +136,7 @@ def _ingest(settings: Nightly) -> dict[str, Any]:
 
 def _train(settings: Nightly) -> dict[str, Any]:
     """Train a version on all text."""
-    from jobs import train
+    from . import train
 
     trained = train.main(
         train.Train(settings.store, settings.tokenizer, settings.model, settings.training)
@@ -156,7 +157,7 @@ def _is_published(store: StoreConfig, trained: Mapping[str, Any]) -> bool:
 
 def _evaluate(settings: Nightly, name: str) -> dict[str, Any]:
     """Evaluate the version against the champion."""
-    from jobs import evaluate
+    from . import evaluate
 
     result = evaluate.main(
         evaluate.Evaluate(name, settings.store, settings.evaluation, settings.gate, settings.serve)
@@ -186,7 +187,7 @@ def _smoke_test(settings: Nightly, name: str) -> dict[str, Any]:
 
 def _promote(settings: Nightly, name: str, against: int) -> dict[str, Any]:
     """Promote the version; BusyError where another was promoted since it was evaluated."""
-    from jobs import promote
+    from . import promote
 
     return {
         **promote.main(promote.Promote(name, "nightly", False, against, settings.store)),
@@ -196,7 +197,7 @@ def _promote(settings: Nightly, name: str, against: int) -> dict[str, Any]:
 
 def _report(settings: Nightly, trained: Mapping[str, Any]) -> dict[str, Any]:
     """Attach the report to the version; a report that fails is a problem in the result."""
-    from jobs import report
+    from . import report
 
     store, run = settings.store, Path(trained["run"])
     wanted = report.Report(trained["version"], run, store, settings.evaluation, settings.serve)
@@ -214,7 +215,7 @@ def _report(settings: Nightly, trained: Mapping[str, Any]) -> dict[str, Any]:
 
 def _prune(settings: Nightly) -> dict[str, Any]:
     """Remove the versions and runs that are no longer needed."""
-    from jobs import prune
+    from . import prune
 
     result = prune.main(prune.Prune(store=settings.store, prune=settings.prune))
     return {"pruned": sorted(result["versions"]["removed"])}

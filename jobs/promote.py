@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.command import actor, run_job, utc_now
 from textvae.config.data import StoreConfig
 from textvae.errors import RejectedError
 from textvae.release.gate import gate_decision
 from textvae.store.choice import choose_version
 from textvae.store.promotions import current_promotion, promote
+
+from .command import actor, run_job, utc_now
 
 
 @dataclass(frozen=True)

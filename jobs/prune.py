@@ -5,7 +5,6 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.command import actor, run_job, utc_now
 from textvae.config.data import StoreConfig
 from textvae.config.prune import PruneConfig
 from textvae.files import sweep
@@ -19,6 +18,8 @@ from textvae.store.prune import (
     run_fates,
     version_fates,
 )
+
+from .command import actor, run_job, utc_now
 
 log = logging.getLogger(__name__)
 

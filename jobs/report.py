@@ -8,8 +8,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.command import run_job
-from jobs.progress import show_progress
 from textvae.config.data import StoreConfig
 from textvae.config.evaluation import EvaluationConfig
 from textvae.config.serve import ServeConfig
@@ -19,6 +17,9 @@ from textvae.store.attachments import attach
 from textvae.store.decisions import read_decisions
 from textvae.store.promotions import promotion_history
 from textvae.store.versions import Version, open_version
+
+from .command import run_job
+from .progress import show_progress
 
 if TYPE_CHECKING:
     from textvae.evaluation.cache import EvaluationInputs

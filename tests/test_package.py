@@ -1,57 +1,20 @@
-"""The wheel: what stands in it, and that its client works where no engine is installed."""
+"""The wheels: what stands in them, and that their client works where no engine is installed."""
 
+import email.message
 import email.parser
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-ENGINE = (
-    "torch", "sentencepiece", "safetensors", "tyro", "filelock", "sklearn", "scipy", "sacrebleu",
-    "matplotlib", "pyarrow", "prometheus_client", "grpc_health", "grpc_reflection",
-    "tensorboard", "mlflow",
-)  # fmt: skip
-BLOCKER = f"""
-import sys
-
-
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {ENGINE}:
-            raise ModuleNotFoundError(f"{{name}} is not installed", name=name)
-
-
-sys.meta_path.insert(0, Blocked())
-"""
-
-
-def pip(*arguments: str, **env: str) -> None:
-    """Runs pip, which asks no index."""
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **env})
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def built(folder: Path, **env: str) -> Path:
-    """A wheel of the sources; built from a copy, so that no earlier build gets into it."""
-    for name in ("textvae", "jobs"):
-        ignored = shutil.ignore_patterns("__pycache__", "*.so")
-        shutil.copytree(ROOT / name, folder / "source" / name, ignore=ignored)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, folder / "source" / name)
-    pip(
-        *("wheel", "--no-deps", "--no-build-isolation", "--no-index", "--quiet"),
-        *("--wheel-dir", str(folder), str(folder / "source")),
-        **env,
-    )
-    (made,) = folder.glob("*.whl")
-    return made
+from tests.wheels import MODULES, ROOT, built, hide, pip, pure, run, sources
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +26,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def installed(wheel: Path) -> Path:
     """A folder with the wheel's contents, and what hides the engine's packages next to it."""
-    target = wheel.parent / "installed"
-    pip("install", "--no-deps", "--no-index", "--quiet", "--target", str(target), str(wheel))
-    (target / "sitecustomize.py").write_text(BLOCKER)
+    target = hide(wheel.parent / "installed", *MODULES)
+    pip("install", "--no-deps", "--target", str(target), str(wheel))
     return target
 
 
@@ -87,27 +49,119 @@ def metadata(wheel: Path) -> email.message.Message:
         return email.parser.Parser().parsestr(archive.read(name).decode())
 
 
+def inside(wheel: Path) -> set[str]:
+    """The names of a wheel's files."""
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
 def test_the_wheel_holds_every_module_and_nothing_of_the_tests(wheel: Path) -> None:
     wanted = {
         path.relative_to(ROOT).as_posix()
-        for folder in ("textvae", "jobs")
-        for path in (ROOT / folder).rglob("*")
+        for path in (ROOT / "textvae").rglob("*")
         if path.suffix in (".py", ".pyi") or path.name == "py.typed"
     }
-    assert {"textvae/py.typed", "textvae/v1/textvae_pb2.py", "jobs/nightly.py"} <= wanted
-    with zipfile.ZipFile(wheel) as archive:
-        inside = set(archive.namelist())
-    assert wanted <= inside, sorted(wanted - inside)
-    others = {name.split("/")[0] for name in inside} - {"textvae", "jobs"}
-    assert len(others) == 1
+    wanted |= {f"textvae/jobs/{path.name}" for path in (ROOT / "jobs").glob("*.py")}
+    assert {"textvae/py.typed", "textvae/v1/textvae_pb2.py", "textvae/jobs/nightly.py"} <= wanted
+    names = inside(wheel)
+    assert wanted <= names, sorted(wanted - names)
+    others = {name.split("/")[0] for name in names} - {"textvae"}
+    assert len(others) == 1, "no other name of the environment is taken"
     assert others.pop().endswith(".dist-info")
-    assert any(name.endswith("/LICENSE") for name in inside)
+    assert any(name.endswith("/LICENSE") for name in names)
+
+
+def test_every_package_is_in_the_wheel() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = {
+        path.parent.relative_to(ROOT).as_posix().replace("/", ".")
+        for path in ROOT.glob("textvae/**/__init__.py")
+    }
+    assert set(declared["tool"]["setuptools"]["packages"]) == packages | {"textvae.protos"}
+
+
+@pytest.fixture(scope="module")
+def pure_wheel(wheel: Path) -> Path:
+    """The wheel for every platform, in the folder of the other one."""
+    made = pure(wheel.parent / "pure")
+    return Path(shutil.copy(made, wheel.parent))
+
+
+def test_the_pure_wheel_has_all_but_the_compiled_parts_and_fits_everywhere(
+    wheel: Path, pure_wheel: Path
+) -> None:
+    assert pure_wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(pure_wheel) as archive:
+        (name,) = (one for one in archive.namelist() if one.endswith(".dist-info/WHEEL"))
+        assert b"Root-Is-Purelib: true" in archive.read(name)
+    assert inside(pure_wheel) == inside(wheel) - set(compiled(wheel))
+    assert compiled(pure_wheel) == []
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="this machine has no compiler")
+@pytest.mark.parametrize(
+    ("flags", "taken"),
+    [
+        ("", "linux"),
+        ("--python-version 3.12", "any"),
+        ("--python-version 3.13", "any"),
+        ("--python-version 3.11 --platform win_amd64", "any"),
+        ("--python-version 3.13 --platform macosx_14_0_arm64", "any"),
+    ],
+)
+def test_pip_takes_the_wheel_that_fits(
+    wheel: Path, pure_wheel: Path, tmp_path: Path, flags: str, taken: str
+) -> None:
+    """Where the compiled one fits it is taken, else the pure one."""
+    folder = ("--find-links", str(pure_wheel.parent), "--dest", str(tmp_path))
+    pip("download", "--no-deps", "--only-binary", ":all:", *folder, *flags.split(), "textvae")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        {"linux": wheel, "any": pure_wheel}[taken].name
+    }
+
+
+def test_no_wheel_is_for_a_python_that_is_too_old(pure_wheel: Path) -> None:
+    assert metadata(pure_wheel)["Requires-Python"] == ">=3.11"
+
+
+def test_the_source_archive_holds_what_both_wheels_are_made_of(tmp_path: Path) -> None:
+    source = sources(tmp_path / "source")
+    command = (sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir")
+    run(*command, str(tmp_path), str(source))
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as files:
+        found = {name.partition("/")[2] for name in files.getnames()}
+    folders = ("textvae", "jobs", "protos")
+    wanted = [path for folder in folders for path in (source / folder).rglob("*") if path.is_file()]
+    names = {path.relative_to(source).as_posix() for path in wanted}
+    assert {"textvae/model/tiles.h", "textvae/decode/pick.c", "jobs/deploy/crontab"} <= names
+    names |= {"pyproject.toml", "setup.py", "constraints.txt", "LICENSE", "README.md"}
+    assert names <= found, sorted(names - found)
+    assert not [name for name in found if name.startswith("tests/")]
+
+
+def test_protos_and_deployment_files_come_with_it(installed: Path, tmp_path: Path) -> None:
+    listed = light(installed, tmp_path, installed / "bin" / "textvae", "files")
+    paths = [Path(line) for line in listed.stdout.splitlines()]
+    assert all(path.is_relative_to(installed) for path in paths)
+    command = (installed / "bin" / "textvae", "files", "--output", "shipped")
+    assert light(installed, tmp_path, *command).returncode == 0
+    protos = (ROOT / "protos").rglob("*.proto")
+    deploy = (ROOT / "jobs" / "deploy").iterdir()
+    wanted = {path.relative_to(ROOT): path.read_bytes() for path in protos}
+    wanted |= {Path("deploy", path.name): path.read_bytes() for path in deploy}
+    assert len(wanted) == 8
+    copied = [path for path in (tmp_path / "shipped").rglob("*") if path.is_file()]
+    assert {one.relative_to(tmp_path / "shipped"): one.read_bytes() for one in copied} == wanted
+    assert sorted(path.name for path in paths) == sorted(path.name for path in wanted)
+    again = light(installed, tmp_path, *command)
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "is there already" in again.stderr
 
 
 def compiled(wheel: Path) -> list[str]:
     """The compiled parts of a wheel."""
-    with zipfile.ZipFile(wheel) as archive:
-        return [name for name in archive.namelist() if name.endswith(".so")]
+    return [name for name in inside(wheel) if name.endswith(".so")]
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="this machine has no compiler")
@@ -122,8 +176,7 @@ def test_an_installation_without_a_compiler_lacks_the_compiled_part_alone(
     """Torch does its work there; `tests/test_gates.py` holds it to the same numbers."""
     plain = built(tmp_path, CC="false")
     assert compiled(plain) == []
-    inside = [set(zipfile.ZipFile(one).namelist()) - set(compiled(one)) for one in (plain, wheel)]
-    assert inside[0] == inside[1]
+    assert inside(plain) == inside(wheel) - set(compiled(wheel))
 
 
 def test_what_a_client_installs_names_no_package_of_an_extra(wheel: Path) -> None:
@@ -144,7 +197,7 @@ def test_the_client_is_imported_where_no_engine_is_installed(
     found = light(installed, tmp_path, "-c", "import textvae.client as it; print(it.__file__)")
     assert found.returncode == 0, found.stderr
     assert Path(found.stdout.strip()).is_relative_to(installed)
-    for name in ENGINE:
+    for name in MODULES:
         hidden = light(installed, tmp_path, "-c", f"import {name}")
         assert f"ModuleNotFoundError: {name} is not installed" in hidden.stderr
 

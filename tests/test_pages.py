@@ -107,6 +107,7 @@ def test_a_command_of_a_page_runs(block: Block, pages_folder: PagesFolder) -> No
     head = f"""set -euo pipefail
 textvae() {{
     local command=$1; shift
+    if [ "$command" = job ]; then python -m textvae.cli job "$@"; return; fi
     python -m textvae.cli "$command" --address {pages_folder.address} "$@"
 }}
 VERSION=$(ls -t registry/{MODEL}/versions 2>/dev/null | head -1 || true)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from textvae import files
 from textvae.errors import CorruptError
+from textvae.installation import job_command
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -25,7 +26,7 @@ HEX_DIGITS = 12
 
 VERSION_REMEDY = (
     "restore the folder from a copy or remove it, "
-    "and meanwhile another version can serve (python -m jobs.rollback)"
+    f"and meanwhile another version can serve ({job_command('rollback')})"
 )
 
 Content = TypeVar("Content")

@@ -3,9 +3,15 @@
 import os
 import sys
 
+from textvae.cli.programs import PROGRAMS, run_program
+
 
 def main() -> int:
     """Run the command line; return its exit code."""
+    words = sys.argv[1:]
+    if words and words[0] in PROGRAMS:
+        # Of the client, which takes a while to import, nothing is needed.
+        return run_program(words)
     try:
         from textvae.cli.commands import main as run
     except ImportError as error:

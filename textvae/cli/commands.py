@@ -1,12 +1,10 @@
 """The terminal: `textvae COMMAND`, a table for people or, with --json, an object a line for pipes.
 
-All commands but `serve`, `demo`, `init` and `completion` are clients of a running server; the first
-three are programs of their own, which this process becomes.
+All commands but `completion` and those of `textvae.cli.programs` are clients of a running server.
 """
 
 import argparse
 import functools
-import importlib.util
 import os
 import sys
 import time
@@ -18,20 +16,14 @@ from textvae.cli.items import source_of
 from textvae.cli.lines import all_sentences, as_counted, sentence_source
 from textvae.cli.output import Answer, Row, print_json, print_table, table_rows
 from textvae.cli.parser import parser
+from textvae.cli.programs import PROGRAMS, run_program
 from textvae.cli.runs import run, waiting
 from textvae.cli.stream import PAUSE_S
 from textvae.client import Client, recording
 from textvae.client.addresses import VARIABLE, checked_target, default_target
-from textvae.errors import InputError, NotFoundError, TextVaeError, UnavailableError
+from textvae.errors import InputError, TextVaeError, UnavailableError
 from textvae.pipes import discard_stdout, ignore_closed_pipes
 from textvae.proxies import proxy_between
-
-_PROGRAMS = {
-    "serve": ("textvae.serve", "engine"),
-    "demo": ("jobs.demo", "demo"),
-    "init": ("jobs.init", "engine"),
-}
-"""Module and extra of the commands that are programs of their own."""
 
 Command = Callable[[Client, argparse.Namespace, Interrupts], int]
 
@@ -42,13 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     1 means that health finds no server, or that replay gets another response; 65 that some lines
     failed; 130 and 143 that a signal ended it.
     """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in PROGRAMS:
+        return run_program(words)
     # The reader of a pipe may have enough, as in `textvae sample | head`.
     ignore_closed_pipes()
-    words = list(sys.argv[1:] if arguments is None else arguments)
     flags = argparse.Namespace()
     try:
-        if words and words[0] in _PROGRAMS:
-            _become(words[0], words[1:])
         flags = parser().parse_args(words)
         if flags.command == "completion":
             sys.stdout.write(completion.script(flags.shell, parser()))
@@ -98,16 +90,6 @@ def _check(flags: argparse.Namespace) -> None:
     if output is not None and output.suffix != ".npz":
         fix = "for text leave it out and write --json > FILE.jsonl"
         raise InputError("--output", f"must end in .npz, got {output}; {fix}")
-
-
-def _become(command: str, arguments: list[str]) -> None:
-    """Replace this process by a program that needs more than the client installs."""
-    module, extra = _PROGRAMS[command]
-    if importlib.util.find_spec("torch") is None:
-        raise NotFoundError(f"{command}: torch is not installed; pip install 'textvae[{extra}]'")
-    sys.stdout.flush()
-    command_line = [sys.executable, "-m", module, *arguments]
-    os.execv(sys.executable, command_line)  # noqa: S606 - our own module, and no shell to fool
 
 
 def _encode(client: Client, flags: argparse.Namespace, interrupts: Interrupts) -> int:

@@ -7,16 +7,10 @@ from typing import Any
 
 from textvae.cli import flags as command_flags
 from textvae.cli.completion import SHELLS
+from textvae.cli.programs import PROGRAMS
 from textvae.cli.stream import WAIT_S
 from textvae.client.addresses import TARGET, VARIABLE
 from textvae.client.clients import TIMEOUT_S
-
-PROGRAMS = {
-    "serve": "serve a model's champion (textvae serve --help)",
-    "demo": "train, serve and show a model (textvae demo --help)",
-    "init": "write a settings file with comments (textvae init --help)",
-}
-"""Commands that are programs of their own, which parse their flags themselves."""
 
 ADD_FLAGS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None] | None]] = {
     "encode": ("sentences to posteriors", command_flags.encode),
@@ -123,8 +117,8 @@ def parser() -> argparse.ArgumentParser:
     commands = whole.add_subparsers(
         title="commands", required=True, metavar="COMMAND", dest="command"
     )
-    for name, words in PROGRAMS.items():
-        commands.add_parser(name, help=words, add_help=False)
+    for name, program in PROGRAMS.items():
+        commands.add_parser(name, help=program.help, add_help=False)
     for name, (words, add_flags) in ADD_FLAGS.items():
         command = _command(commands, name, words)
         if add_flags:

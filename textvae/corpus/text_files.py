@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from textvae.errors import DataError, NotFoundError
+from textvae.installation import how_to_install
 
 PACKED = (".gz", ".zst")
 LINE_CHARACTERS_MAX = 64 << 20
@@ -64,7 +65,7 @@ def open_bytes(path: Path) -> IO[bytes]:
             import pyarrow
         except ImportError:
             raise NotFoundError(
-                f"{path}: needs pyarrow to be unpacked; pip install textvae[bulk]"
+                f"{path}: needs pyarrow to be unpacked; {how_to_install('pyarrow')}"
             ) from None
         return io.BufferedReader(
             _Bounded(path, pyarrow.input_stream(str(path), compression="zstd"))

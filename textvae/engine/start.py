@@ -16,6 +16,7 @@ from textvae.engine.engine import Engine, threads_of
 from textvae.engine.load import LoadedVersion, load_version
 from textvae.engine.prices import Prices
 from textvae.errors import InputError
+from textvae.installation import job_command
 from textvae.model.exact import BUCKETS
 from textvae.store.attachments import read_attachment
 from textvae.store.choice import CHAMPION, choose_version
@@ -86,7 +87,7 @@ def _check_in_precision(
     checked = check_batch_invariance(loaded, int8=is_fit)
     if checked.precision == "fp32":
         if attached is None:
-            why = "it was not checked; python -m jobs.evaluate does that"
+            why = f"it was not checked; {job_command('evaluate')} does that"
         else:
             why = "this machine cannot compute it" if is_fit else f"{INT8_ATTACHMENT} was not held"
         log.warning("%s is served in fp32, not in int8: %s", version.name, why)

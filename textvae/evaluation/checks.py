@@ -10,6 +10,7 @@ from textvae.config.evaluation import (
     INFORMED_SHARE_MIN,
     KL_NATS_MIN,
 )
+from textvae.installation import job_command
 
 Verdict = Literal[
     "healthy",
@@ -211,7 +212,7 @@ def _check_draws(figures: Mapping[str, Any]) -> list[Finding]:
         nearer = "lower training.target_kl_nats, so that posteriors fill the prior"
         if prior == "standard" and not fitted:
             remedies: tuple[str, ...] = (
-                "fit a prior (python -m jobs.evaluate does) and sample from it",
+                f"fit a prior ({job_command('evaluate')} does) and sample from it",
                 nearer,
             )
         elif len(invalid) == 2:

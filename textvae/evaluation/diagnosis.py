@@ -25,6 +25,7 @@ from textvae.evaluation.checks import (
     suggested_rate,
 )
 from textvae.evaluation.vectors import describe_vectors
+from textvae.installation import job_command
 from textvae.model.collapse import is_ignored
 
 SEVEREST_FIRST: tuple[Verdict, ...] = (
@@ -146,7 +147,7 @@ def _rate_remedy(figures: Mapping[str, Any]) -> str:
 def _unmeasured(names: Iterable[str]) -> Finding:
     """Return the finding that figures are missing or no numbers."""
     sentence = f"not measured, or not a number: {', '.join(names)}; nothing shows them healthy"
-    return Finding("unmeasured", sentence, ("evaluate again (python -m jobs.evaluate)",))
+    return Finding("unmeasured", sentence, (f"evaluate again ({job_command('evaluate')})",))
 
 
 def _describe_health(figures: Mapping[str, Any]) -> list[str]:

@@ -194,7 +194,7 @@ def _describe_settings(settings: Mapping[str, Any]) -> str:
         if name != "device"
     ]
     return (
-        "Made by `python -m jobs.table " + " ".join(words) + "` (corpora by name, not by path).\n"
+        "Made by `textvae job table " + " ".join(words) + "` (corpora by name, not by path).\n"
         f"A VAE learns {settings['steps']} steps, the KL weight rises over "
         f"{settings['kl_steps']} of them, and `lm` is an autoencoder for "
         f"{settings['autoencoder_steps']} steps before. "
@@ -220,5 +220,5 @@ def _legend(legend: Mapping[str, str]) -> list[str]:
         "over the KL. Shuffle: what a sentence costs more with another's latent. AU: active units, "
         "MI: mutual information over the whole set, distinct: share of different sentences among "
         "draws of the prior. Verdict: the doctor's; watchdog: the step at "
-        "which a run of `jobs.train` would have been stopped as collapsed.",
+        "which a run of `train` would have been stopped as collapsed.",
     ]

@@ -12,6 +12,7 @@ import torch
 from textvae import files, locks
 from textvae.corpus.spans import Corpus, load_spans
 from textvae.errors import CorruptError, InputError
+from textvae.installation import job_module
 from textvae.progress import ProgressCallback
 from textvae.sealed import MANIFEST, manifest_of
 from textvae.settings import read_toml
@@ -137,7 +138,7 @@ def _environment_changes(version: Version, recipe: Recipe) -> list[str]:
     }
     recorded, world = version.manifest, version.manifest["world_size"]
     if world != current_ranks().world:
-        command = f"torchrun --nproc-per-node {world} -m jobs.fsck"
+        command = f"torchrun --nproc-per-node {world} -m {job_module('fsck')}"
         raise InputError("rebuild", f"{version.name} was made by {world} processes: use {command}")
     return [
         f"{name} was {recorded.get(name)}, here it is {value}"

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from textvae.errors import InputError, TextVaeError, UnavailableError
+from textvae.installation import how_to_install
 from textvae.proxies import pass_by_proxies
 from textvae.reporting.export import HELD_OUT, VersionExport
 
@@ -56,7 +57,7 @@ def export_to_mlflow(found: VersionExport, uri: str, serves: bool) -> MlflowExpo
         from requests import RequestException
     except ImportError:
         raise InputError(
-            "mlflow", "needs the package mlflow-skinny; pip install textvae[mlflow]"
+            "mlflow", f"needs the package mlflow-skinny; {how_to_install('mlflow')}"
         ) from None
     try:
         return _export(MlflowClient(tracking_uri=uri, registry_uri=uri), found, serves)

@@ -8,6 +8,7 @@ import numpy as np
 
 from textvae import files
 from textvae.errors import InputError
+from textvae.installation import how_to_install
 from textvae.reporting.export import Curve, VersionExport
 from textvae.version_files import CONFIG_FILE
 
@@ -27,7 +28,7 @@ def write_events(found: VersionExport, folder: Path) -> list[Path]:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise InputError(
-            "tensorboard", "needs the package tensorboard; pip install textvae[tensorboard]"
+            "tensorboard", f"needs the package tensorboard; {how_to_install('tensorboard')}"
         ) from None
     version_folder = folder / found.version.model / found.version.name
     runs: dict[str, Callable[[Any], None]] = {"version": lambda writer: _add_version(writer, found)}

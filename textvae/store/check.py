@@ -8,6 +8,7 @@ from typing import NamedTuple
 from textvae.corpus.spans import ASIDE, list_spans, load_spans
 from textvae.corpus.tombstones import TOMBSTONES
 from textvae.errors import CorruptError
+from textvae.installation import job_command
 from textvae.sealed import read_checkpoint_files
 from textvae.store.attachments import list_attachments, read_attachment
 from textvae.store.pins import list_pins
@@ -49,7 +50,7 @@ def check_registry(registry: Path) -> Iterator[Finding]:
             if name not in versions:
                 yield Finding(
                     f"{folder}: {name} is pinned and not there; restore it, or take the pin back "
-                    f"(python -m jobs.prune --unpin {name})"
+                    f"({job_command('prune')} --unpin {name})"
                 )
 
 

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from textvae.errors import NotFoundError
+from textvae.installation import job_command
 from textvae.store.promotions import champion
 from textvae.store.versions import Version, list_versions, open_version
 
@@ -32,5 +33,5 @@ def _choose(registry: Path, model: str, wanted: str) -> Version:
         return open_version(registry, model, wanted)
     names = list_versions(registry, model)
     if not names:
-        raise NotFoundError(f"{registry}: no version of {model}; python -m jobs.train")
+        raise NotFoundError(f"{registry}: no version of {model}; {job_command('train')}")
     return open_version(registry, model, names[0])

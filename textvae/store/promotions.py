@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from textvae import files
 from textvae.errors import BusyError, CorruptError, InputError, NotFoundError
+from textvae.installation import job_command
 from textvae.sealed import corrupt
 from textvae.store.leases import hold_lease
 from textvae.store.versions import Version, list_versions, model_folder, open_version
@@ -74,7 +75,8 @@ def champion(registry: Path, model: str) -> Version:
     promotion = current_promotion(registry, model)
     if promotion is None:
         names = list_versions(registry, model)
-        job = f"python -m jobs.promote --version {names[0]}" if names else "python -m jobs.nightly"
+        promote = f"{job_command('promote')} --version {names[0]}" if names else ""
+        job = promote or job_command("nightly")
         raise NotFoundError(f"{model_folder(registry, model)}: no champion; {job} makes one")
     return promoted_version(registry, model, promotion)
 
@@ -147,7 +149,7 @@ def rollback(
     name = to or path[-2]
     served = {promotion.version for promotion in promotions}
     if name not in served:
-        raise InputError("to", f"{name} never served; python -m jobs.promote is for what is new")
+        raise InputError("to", f"{name} never served; {job_command('promote')} is for what is new")
     if name == path[-1]:
         raise InputError("to", f"{name} serves already")
     return promote(

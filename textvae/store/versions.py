@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from textvae.errors import InputError, NotFoundError
+from textvae.installation import job_command
 from textvae.sealed import check_name, manifest_of, name_after, read_manifest, seal, verify
 
 _MODEL = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -70,7 +71,9 @@ def open_version(registry: Path, model: str, name: str) -> Version:
     """
     names = list_versions(registry, model)
     if name not in names:
-        hint = f"there are {', '.join(names)}" if names else "python -m jobs.train makes the first"
+        hint = (
+            f"there are {', '.join(names)}" if names else f"{job_command('train')} makes the first"
+        )
         raise NotFoundError(f"{model_folder(registry, model)}: no version {name!r}; {hint}")
     folder = _folder(registry, model, name)
     sealed = verify(folder)
