@@ -6,8 +6,8 @@ import numpy as np
 
 from textvae.engine.answers import Reply
 from textvae.engine.engine import Engine
-from textvae.engine.job import Request
 from textvae.engine.operations.sample import SampleRequest
+from textvae.engine.request import Request
 from textvae.options import Options
 
 CROWD = SampleRequest(64, options=Options(temperature=1.2), seed=99)

@@ -12,9 +12,10 @@ from textvae.decode.rows import FinishedRow, Row
 from textvae.engine.answers import Reply
 from textvae.engine.engine import Engine
 from textvae.engine.limits import Limits
-from textvae.engine.load import LoadedVersion, Reading
+from textvae.engine.load import LoadedVersion
 from textvae.engine.plan import Outcome, Planning
 from textvae.engine.prices import Work
+from textvae.engine.reading import Reading
 from textvae.options import GREEDY, Options
 from textvae.text.tokenizer import EOS
 

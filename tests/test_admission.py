@@ -1,12 +1,12 @@
 """Which requests are taken: room for others, time until the deadline, and what a refusal says."""
 
 import time
-from typing import Any, cast
 
 import pytest
 
 from textvae.engine.admission import Admission
-from textvae.engine.job import Caller, Job
+from textvae.engine.caller import Caller
+from textvae.engine.job import Job
 from textvae.engine.prices import Prices, Work
 from textvae.errors import BusyError, ExpiredError
 
@@ -16,17 +16,10 @@ TOKEN_S = 0.001
 """Seconds that a token is written in; a row takes 12 of them until one has ended."""
 
 
-class Asked:
-    """A request for so many rows."""
-
-    def __init__(self, rows: int, kind: str = "sample") -> None:
-        self.work = Work(kind, 0, rows, rows)
-
-
-def job(rows: int, caller: Caller = GREEDY, left_s: float | None = None, **kind: Any) -> Job:
-    """A request of a caller, which has so many seconds."""
+def job(rows: int, caller: Caller = GREEDY, left_s: float | None = None) -> Job:
+    """A request of a caller for so many rows, which has so many seconds."""
     deadline_s = None if left_s is None else time.monotonic() + left_s
-    return Job(cast(Any, Asked(rows, **kind)), caller, deadline_s)
+    return Job(Work("sample", 0, rows, rows), 0, caller, deadline_s)
 
 
 @pytest.fixture

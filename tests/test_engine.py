@@ -11,13 +11,13 @@ from tests import toys
 from tests.answers import answer_fields, beside_others, fields_of
 from textvae.config.serve import ServeConfig
 from textvae.engine.engine import Engine
-from textvae.engine.job import Request
 from textvae.engine.operations.decode import DecodeRequest
 from textvae.engine.operations.encode import EncodeRequest, EncodeResult
 from textvae.engine.operations.interpolate import InterpolateRequest, InterpolateResult
 from textvae.engine.operations.paraphrase import ParaphraseRequest, ParaphraseResult
 from textvae.engine.operations.sample import SampleRequest, SampleResult
 from textvae.engine.operations.score import ScoreRequest, ScoreResult
+from textvae.engine.request import Request
 from textvae.engine.start import load_engine
 from textvae.errors import BusyError, InputError
 from textvae.options import Options

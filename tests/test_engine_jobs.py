@@ -16,7 +16,8 @@ from tests.stages import Stages, Steps, closed_gate, idle
 from textvae.config.serve import ServeConfig
 from textvae.decode.rows import FinishedRow
 from textvae.engine.answers import Reply
-from textvae.engine.engine import Engine, threads_of
+from textvae.engine.engine import Engine
+from textvae.engine.limits import threads_of
 from textvae.engine.load import load_version
 from textvae.errors import BusyError, InputError
 from textvae.options import Options

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
+from textvae.engine.caller import Caller
 from textvae.engine.fair_queue import FairQueue
-from textvae.engine.job import Caller
 
 GREEDY, LIGHT, OTHER = Caller("greedy"), Caller("light"), Caller("other")
 

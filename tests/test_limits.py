@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from textvae.config.serve import ServeConfig
-from textvae.engine.job import Request
 from textvae.engine.limits import Limits, check_finite, check_width, limits_of
 from textvae.engine.operations.decode import DecodeRequest
 from textvae.engine.operations.encode import EncodeRequest
@@ -16,6 +15,7 @@ from textvae.engine.operations.judge import JudgeRequest
 from textvae.engine.operations.paraphrase import ParaphraseRequest
 from textvae.engine.operations.sample import SampleRequest
 from textvae.engine.operations.score import ScoreRequest
+from textvae.engine.request import Request
 from textvae.errors import InputError
 from textvae.options import Constraints, Options
 

@@ -15,7 +15,6 @@ from textvae.corpus.toy_grammar import sample
 from textvae.decode.beam import Hypothesis
 from textvae.decode.counter import Purpose, normals, uniforms
 from textvae.decode.rows import FinishedRow, Row
-from textvae.engine.job import Request
 from textvae.engine.limits import Limits, limits_of
 from textvae.engine.load import LoadedVersion, load_version
 from textvae.engine.operations.decode import DecodeRequest, DecodeResult, decode_all
@@ -24,6 +23,7 @@ from textvae.engine.operations.interpolate import InterpolateRequest
 from textvae.engine.operations.paraphrase import ParaphraseRequest
 from textvae.engine.operations.sample import SampleRequest
 from textvae.engine.operations.score import ScoreRequest
+from textvae.engine.request import Request
 from textvae.errors import InputError
 from textvae.options import GREEDY, Options
 from textvae.store.promotions import champion

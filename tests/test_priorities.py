@@ -12,8 +12,8 @@ import pytest
 from tests import toys
 from tests.stages import Steps, closed_gate, idle
 from textvae.config.serve import ServeConfig
+from textvae.engine.caller import Caller
 from textvae.engine.engine import Engine
-from textvae.engine.job import Caller
 from textvae.engine.load import load_version
 from textvae.engine.operations.encode import EncodeRequest
 from textvae.errors import BusyError, ExpiredError, InputError

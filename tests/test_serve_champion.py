@@ -96,53 +96,6 @@ def test_a_call_that_began_on_the_old_champion_ends_on_it(registry: Path, tmp_pa
         assert {call.result().metadata.version for call in calls} == {server.version}
 
 
-def test_latents_of_the_old_champion_are_answered_by_it_while_it_is_in_memory(
-    registry: Path, tmp_path: Path
-) -> None:
-    own = copied(registry, tmp_path)
-    with (
-        serving(own, "--poll-s", "0.1") as server,
-        grpc.insecure_channel(server.address) as channel,
-    ):
-        stub = TextVaeServiceStub(channel)
-        encode = pb.EncodeRequest(sentences=["the cat sees the dog"])
-        mean = stub.Encode(encode).mean
-        before = stub.Decode(pb.DecodeRequest(latents=mean, seed=1))
-        new = another_version(own)
-        put_in_service(own, new)
-        within(20, lambda: stub.Encode(encode).metadata.version == new.name)
-        after = stub.Decode(pb.DecodeRequest(latents=mean, seed=1))
-        point = pb.Endpoint(latents=mean)
-        walked = stub.Interpolate(pb.InterpolateRequest(points=[point, point], steps=2))
-        scored = stub.Score(pb.ScoreRequest(version=server.version, sentences=["the cat sees"]))
-    assert after.metadata.version == server.version
-    assert after.sentences == before.sentences
-    assert walked.metadata.version == scored.metadata.version == server.version
-
-
-def test_latents_of_the_old_champion_are_refused_once_it_has_left(
-    registry: Path, tmp_path: Path
-) -> None:
-    own = copied(registry, tmp_path)
-    with (
-        serving(own, "--poll-s", "0.1", "--no-warm") as server,
-        grpc.insecure_channel(server.address) as channel,
-    ):
-        stub = TextVaeServiceStub(channel)
-        encode = pb.EncodeRequest(sentences=["the cat sees the dog"])
-        mean = stub.Encode(encode).mean
-        new = another_version(own)
-        put_in_service(own, new)
-        within(20, lambda: stub.Encode(encode).metadata.version == new.name)
-        with pytest.raises(grpc.RpcError) as refused:
-            stub.Decode(pb.DecodeRequest(latents=mean))
-    assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
-    assert refused.value.details() == (
-        f"latents.version: the latents belong to {server.version} but {new.name} serves; "
-        "encode the sentences again"
-    )
-
-
 def test_a_champion_that_cannot_load_leaves_the_old_one_in_service_and_is_logged(
     registry: Path, tmp_path: Path
 ) -> None:

@@ -110,7 +110,6 @@ def test_two_stages_have_the_same_bytes_alone_and_beside_other_requests(registry
 
 
 def test_each_stage_is_sent_its_rows_in_order_and_all_are_counted(engine: Engine) -> None:
-    """Whichever row ends first; the most rows of a step are those of any stage."""
     reply = engine.submit(Stages((4, 1, 3), None, (1, 2), read=50)).result(60)
     numbers = [[row.row.number for row in stage] for stage in reply.result]
     assert numbers == [[0, 1, 2], [0, 1]]
@@ -196,7 +195,6 @@ def test_a_request_that_is_cancelled_before_a_later_bucket_is_abandoned(engine: 
 def test_an_error_after_a_stage_fails_its_request_alone(
     engine: Engine, stage: int, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Before a bucket, before rows and at the end; only a bug is logged."""
     gate = closed_gate(engine)
     broken = engine.submit(Stages((1, 2), None, (2, 1), act=failing_at(stage, error)))
     others = [engine.submit(Stages((4, 4), (3,))), engine.submit(Steps(5))]

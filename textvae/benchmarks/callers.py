@@ -1,4 +1,4 @@
-"""Callers of a real server for benchmarks: each with a connection of its own, without retries."""
+"""Callers of a real server for benchmarks: each with a name of its own, and none comes again."""
 
 import asyncio
 import contextlib
@@ -8,32 +8,34 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import grpc
 import numpy as np
 
-from textvae.v1 import textvae_pb2 as pb
-from textvae.v1 import textvae_pb2_grpc
-from textvae.wire import PRIORITY_KEY
+from textvae.client import AsyncClient
+from textvae.errors import BusyError, TextVaeError
+from textvae.options import Options
+from textvae.wire import Priority
 
-TOKENS_MAX = 60
-OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))
-PUSHBACK_KEY = "grpc-retry-pushback-ms"
+OPTIONS = Options(temperature=1.0, tokens_max=60)
+NO_LIMIT_S = 600.0
 
 
 class Answered(NamedTuple):
     """How a call ended."""
 
     seconds: float
-    code: grpc.StatusCode
-    rows: int
-    tokens: int
-    says_when: bool
-    """Whether a refusal says when to try again."""
+    rows: int = 0
+    tokens: int = 0
+    error: TextVaeError | None = None
 
     @property
-    def is_ok(self) -> bool:
-        """Return whether it has its answer."""
-        return self.code == grpc.StatusCode.OK
+    def is_refused(self) -> bool:
+        """Return whether the server had no time or room for it."""
+        return isinstance(self.error, BusyError)
+
+    @property
+    def says_when(self) -> bool:
+        """Return whether a refusal says when to try again."""
+        return isinstance(self.error, BusyError) and self.error.retry_s > 0
 
 
 Call = Callable[[int], Awaitable[Answered]]
@@ -42,62 +44,57 @@ Call = Callable[[int], Awaitable[Answered]]
 
 @contextlib.asynccontextmanager
 async def connected(
-    address: str, count: int
-) -> AsyncIterator[list[textvae_pb2_grpc.TextVaeServiceStub]]:
-    """Yield stubs, each with a connection of its own."""
-    channels = [grpc.aio.insecure_channel(address, OWN_CONNECTION) for _ in range(count)]
-    try:
-        await asyncio.gather(*(channel.channel_ready() for channel in channels))
-        yield [textvae_pb2_grpc.TextVaeServiceStub(channel) for channel in channels]
-    finally:
-        await asyncio.gather(*(channel.close(None) for channel in channels))
+    address: str, count: int, timeout_s: float = NO_LIMIT_S, priority: Priority = "interactive"
+) -> AsyncIterator[list[AsyncClient]]:
+    """Yield clients of so many callers, connected."""
+    async with contextlib.AsyncExitStack() as stack:
+        clients = []
+        for number in range(count):
+            client = AsyncClient(
+                address, timeout_s, wait_s=0.0, caller=f"caller-{number}", priority=priority
+            )
+            clients.append(await stack.enter_async_context(client))
+        await asyncio.gather(*(client.info() for client in clients))
+        yield clients
 
 
-def sample_call(
-    stub: Any, rows: int, timeout_s: float | None = None, *, bulk: bool = False
-) -> Call:
+def sample_call(client: AsyncClient, rows: int) -> Call:
     """Return a call that has so many sentences written."""
-    options = pb.Options(temperature=1.0, tokens_max=TOKENS_MAX)
-    metadata = ((PRIORITY_KEY, "bulk"),) if bulk else None
 
     async def call(number: int) -> Answered:
-        request = pb.SampleRequest(count=rows, seed=number, options=options)
-        return await answered(stub.Sample(request, timeout=timeout_s, metadata=metadata), rows)
+        return await _timed(client.sample(rows, options=OPTIONS, seed=number), rows)
 
     return call
 
 
-def encode_call(stub: Any, sentences: Sequence[str]) -> Call:
+def encode_call(client: AsyncClient, sentences: Sequence[str]) -> Call:
     """Return a call that has sentences read."""
 
     async def call(number: int) -> Answered:
-        return await answered(stub.Encode(pb.EncodeRequest(sentences=sentences)), len(sentences))
+        return await _timed(client.encode(sentences, seed=number), len(sentences))
 
     return call
 
 
-async def answered(call: Any, rows: int) -> Answered:
+async def _timed(call: Awaitable[Any], rows: int) -> Answered:
     """Wait for the end of a call."""
-    began = time.perf_counter()
+    began_s = time.perf_counter()
     try:
-        tokens, code = (await call).metadata.tokens, grpc.StatusCode.OK
-    except grpc.aio.AioRpcError as error:
-        seconds = time.perf_counter() - began
-        trailers: Any = error.trailing_metadata() or ()
-        says_when = any(key == PUSHBACK_KEY for key, _ in trailers)
-        return Answered(seconds, error.code(), 0, 0, says_when)
-    return Answered(time.perf_counter() - began, code, rows, int(tokens), False)
+        answer = await call
+    except TextVaeError as error:
+        return Answered(time.perf_counter() - began_s, error=error)
+    return Answered(time.perf_counter() - began_s, rows, answer.facts.tokens)
 
 
 async def closed_loop(calls: Sequence[Call], seconds: float) -> list[Answered]:
     """Let each caller call again as soon as it has its answer; return what ended in time."""
-    end = time.perf_counter() + seconds
+    end_s = time.perf_counter() + seconds
     found: list[Answered] = []
 
     async def caller(number: int, call: Call) -> None:
         while True:
             done = await call(number)
-            if time.perf_counter() > end:
+            if time.perf_counter() > end_s:
                 return
             found.append(done)
             number += len(calls)
@@ -112,9 +109,9 @@ async def open_loop(
     """Let calls arrive at random (a Poisson process), whatever became of those before."""
     random = np.random.default_rng(seed)
     gaps_s = random.exponential(1 / per_s, max(round(per_s * seconds), 1))
-    began, tasks = time.perf_counter(), []
+    began_s, tasks = time.perf_counter(), []
     for number, at_s in enumerate(np.cumsum(gaps_s).tolist()):
-        await asyncio.sleep(max(began + at_s - time.perf_counter(), 0))
+        await asyncio.sleep(max(began_s + at_s - time.perf_counter(), 0))
         tasks.append(asyncio.ensure_future(calls[number % len(calls)](number)))
     return list(await asyncio.gather(*tasks))
 

@@ -4,7 +4,6 @@ import asyncio
 import os
 import statistics
 from collections.abc import Sequence
-from typing import Any
 
 from textvae import files
 from textvae.benchmarks.arms import Result, describe_machine
@@ -18,6 +17,7 @@ from textvae.benchmarks.callers import (
     sample_call,
 )
 from textvae.benchmarks.serving import MODEL, START_S, publish_random_version, random_texts
+from textvae.client import AsyncClient
 from textvae.release.smoke_test import run_server
 
 CALLERS, GREEDY = 64, 16
@@ -54,18 +54,23 @@ def bench_fairness(quick: bool) -> Result:
 async def _round(address: str, seconds: float) -> dict[str, float]:
     """Return all figures once; the arms of each ratio follow one another."""
     texts = random_texts(CALLERS)
-    async with connected(address, CALLERS + GREEDY + 1) as stubs:
-        figures = await _encodes(stubs, texts, seconds)
-        figures |= await _greedy(stubs, seconds)
-        return figures | await _bulk(stubs, seconds)
+    async with (
+        connected(address, CALLERS + GREEDY + 1) as clients,
+        connected(address, 1, priority="bulk") as bulk,
+    ):
+        figures = await _encodes(clients, texts, seconds)
+        figures |= await _greedy(clients, seconds)
+        return figures | await _bulk(clients[0], bulk[0], seconds)
 
 
-async def _encodes(stubs: Sequence[Any], texts: list[str], seconds: float) -> dict[str, float]:
+async def _encodes(
+    clients: Sequence[AsyncClient], texts: list[str], seconds: float
+) -> dict[str, float]:
     """Encode sentences in one call, in a call each, and in a call each beside two long samples."""
-    apart = [encode_call(stub, [text]) for stub, text in zip(stubs, texts, strict=False)]
-    together = await closed_loop([encode_call(stubs[0], texts)], seconds)
+    apart = [encode_call(client, [text]) for client, text in zip(clients, texts, strict=False)]
+    together = await closed_loop([encode_call(clients[0], texts)], seconds)
     each = await closed_loop(apart, seconds)
-    samples = [sample_call(stub, 1024) for stub in stubs[CALLERS : CALLERS + 2]]
+    samples = [sample_call(client, 1024) for client in clients[CALLERS : CALLERS + 2]]
     beside = await _beside(apart, samples, seconds)
     speeds = [sum(one.rows for one in part) / seconds for part in (together, each, beside)]
     return {
@@ -77,12 +82,12 @@ async def _encodes(stubs: Sequence[Any], texts: list[str], seconds: float) -> di
     }
 
 
-async def _greedy(stubs: Sequence[Any], seconds: float) -> dict[str, float]:
+async def _greedy(clients: Sequence[AsyncClient], seconds: float) -> dict[str, float]:
     """A light caller beside many equal ones, and beside one that asks for all their rows."""
-    light = sample_call(stubs[0], 1)
-    equal = [sample_call(stub, ROWS) for stub in stubs[1 : GREEDY + 1]]
+    light = sample_call(clients[0], 1)
+    equal = [sample_call(client, ROWS) for client in clients[1 : GREEDY + 1]]
     beside_equal = await _beside([light], equal, seconds)
-    beside_greedy = await _beside([light], [sample_call(stubs[1], GREEDY * ROWS)] * 2, seconds)
+    beside_greedy = await _beside([light], [sample_call(clients[1], GREEDY * ROWS)] * 2, seconds)
     equal_s, greedy_s = percentile_s(beside_equal, 99), percentile_s(beside_greedy, 99)
     return {
         "light_p99_beside_equal_ms": 1000 * equal_s,
@@ -91,9 +96,9 @@ async def _greedy(stubs: Sequence[Any], seconds: float) -> dict[str, float]:
     }
 
 
-async def _bulk(stubs: Sequence[Any], seconds: float) -> dict[str, float]:
+async def _bulk(person: AsyncClient, job: AsyncClient, seconds: float) -> dict[str, float]:
     """An interactive caller alone and beside bulk work, and that work alone and beside it."""
-    light, bulk = sample_call(stubs[0], 1), sample_call(stubs[1], 256, bulk=True)
+    light, bulk = sample_call(person, 1), sample_call(job, 256)
     alone = await closed_loop([_paced(light)], seconds)
     bulk_alone = await closed_loop([bulk] * 2, seconds)
     beside, bulk_beside = await asyncio.gather(

@@ -10,13 +10,9 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
 from textvae import files
 from textvae.benchmarks.arms import Result, describe_machine
 from textvae.benchmarks.callers import (
-    OWN_CONNECTION,
     Answered,
     Call,
     children_mib,
@@ -27,14 +23,15 @@ from textvae.benchmarks.callers import (
     sample_call,
 )
 from textvae.benchmarks.serving import MODEL, START_S, publish_random_version
+from textvae.client import AsyncClient
 from textvae.release.smoke_test import run_server
 
 ROWS, DEADLINE_S = 64, 2.0
-CONNECTIONS = 16
+CALLERS = 16
 CLOSED_CALLERS = 6
 LIGHT_LOAD = 0.8
 TIMES = (3, 5)
-PROBE_S = 0.1
+PROBE_S, PROBE_MAX_S = 0.1, 10.0
 RECOVERY_S = 2.0
 
 
@@ -78,18 +75,21 @@ def bench_overload(quick: bool) -> Result:
 
 async def _measure(address: str, seconds: float) -> dict[str, float]:
     """Return the figures: the capacity, a light load, and each overload."""
-    async with connected(address, CONNECTIONS) as stubs:
-        waits = [sample_call(stub, ROWS) for stub in stubs[:CLOSED_CALLERS]]
-        calls = [sample_call(stub, ROWS, DEADLINE_S) for stub in stubs]
+    async with (
+        connected(address, CLOSED_CALLERS) as patient,
+        connected(address, CALLERS, DEADLINE_S) as clients,
+    ):
+        waits = [sample_call(client, ROWS) for client in patient]
+        calls = [sample_call(client, ROWS) for client in clients]
         await closed_loop(waits, min(seconds / 4, 3.0))  # a warm-up
         peak = sum(one.rows for one in await closed_loop(waits, seconds / 2)) / (seconds / 2)
         capacity = peak / ROWS
         light = await open_loop(calls, LIGHT_LOAD * capacity, seconds, 1)
-        light_p99_s = percentile_s([one for one in light if one.is_ok], 99)
+        light_p99_s = percentile_s([one for one in light if not one.error], 99)
         figures = {
             "peak_rows_per_s": peak,
             "light_p99_s": light_p99_s,
-            "light_failures": float(sum(not one.is_ok for one in light)),
+            "light_failures": float(sum(bool(one.error) for one in light)),
         }
         for times in TIMES:
             found = await _overload(address, calls, times * capacity, capacity, seconds)
@@ -115,13 +115,12 @@ async def _overload(
 async def _probes_s(address: str) -> list[float]:
     """Probe the health until this task is cancelled; return the seconds of each answer."""
     found: list[float] = []
-    async with grpc.aio.insecure_channel(address, OWN_CONNECTION) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
+    async with AsyncClient(address, PROBE_MAX_S) as client:
         while True:
-            began = time.perf_counter()
+            began_s = time.perf_counter()
             try:
-                await stub.Check(health_pb2.HealthCheckRequest(), timeout=10.0)
-                found.append(time.perf_counter() - began)
+                await client.health()
+                found.append(time.perf_counter() - began_s)
                 await asyncio.sleep(PROBE_S)
             except asyncio.CancelledError:
                 return found
@@ -131,9 +130,9 @@ def _figures(
     name: str, found: Overload, seconds: float, peak: float, light_p99_s: float
 ) -> dict[str, float]:
     """Return what an overload did, under its name."""
-    accepted = [one for one in found.ended if one.is_ok]
-    refused = [one for one in found.ended if one.code == grpc.StatusCode.RESOURCE_EXHAUSTED]
-    after = [one for one in found.after if one.is_ok]
+    accepted = [one for one in found.ended if not one.error]
+    refused = [one for one in found.ended if one.is_refused]
+    after = [one for one in found.after if not one.error]
     return {
         f"{name}_goodput_share_min": sum(one.rows for one in accepted) / seconds / peak,
         f"{name}_p99_share_of_light_max": percentile_s(accepted, 99) / light_p99_s,

@@ -1,17 +1,19 @@
 """The state of a row of the decoder's batch while it runs."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from textvae.decode.beam import Beam, Hypothesis
 from textvae.decode.constrained_row import ConstrainedRow
 from textvae.decode.rows import Row
-from textvae.model.exact import DecoderState
+
+if TYPE_CHECKING:
+    from textvae.model.exact import DecoderState
 
 
 class Moment(NamedTuple):
     """A row between two steps. Steps write new tensors, so that a state is kept by name alone."""
 
-    batch: DecoderState
+    batch: "DecoderState"
     row: int
     """Its place in the batch."""
     log_prob: float

@@ -9,7 +9,8 @@ time.
 import threading
 import time
 
-from textvae.engine.job import Caller, Job
+from textvae.engine.caller import Caller
+from textvae.engine.job import Job
 from textvae.engine.prices import Prices
 from textvae.errors import BusyError, ExpiredError
 

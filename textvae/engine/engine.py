@@ -1,13 +1,13 @@
 """The engine: requests from any thread, one thread that computes, futures of the replies."""
 
-import heapq
 import itertools
 import logging
+import math
 import threading
 import time
 from collections import deque
 from concurrent.futures import Future, InvalidStateError
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -16,15 +16,18 @@ from textvae.config.serve import ServeConfig
 from textvae.decode.rows import FinishedRow
 from textvae.engine.admission import BULK_SHARE, Admission
 from textvae.engine.answers import Reply
-from textvae.engine.job import NOBODY, Caller, Job, Request, owner_of
+from textvae.engine.caller import NOBODY, Caller
+from textvae.engine.deadlines import Deadlines
+from textvae.engine.job import Job, owner_of
 from textvae.engine.lane import Lane
-from textvae.engine.limits import limits_of
-from textvae.engine.load import LoadedVersion, Reading
-from textvae.engine.plan import Outcome, Planning, Stage, is_empty
+from textvae.engine.limits import Load, limits_of, threads_of
+from textvae.engine.load import LoadedVersion
+from textvae.engine.plan import Outcome, Planning, Stage, advance
 from textvae.engine.prices import Prices
+from textvae.engine.reading import Reading
+from textvae.engine.request import Request
 from textvae.errors import BusyError, ExpiredError, InputError
 from textvae.store.versions import Version
-from textvae.threads import available_threads
 
 Answer = TypeVar("Answer")
 
@@ -32,14 +35,6 @@ log = logging.getLogger(__name__)
 
 STANDSTILL_S = 60.0
 """Seconds without a step, beside work, after which the engine counts as dead."""
-
-
-class Load(NamedTuple):
-    """How busy the engine is."""
-
-    active_rows: int
-    waiting_rows: int
-    slots: int
 
 
 class Engine:
@@ -75,18 +70,14 @@ class Engine:
         self._arrived: deque[Job] = deque()
         self._closing = False
         self._jobs: set[Job] = set()
-        self._deadlines: list[tuple[float, int, Job]] = []
-        self._numbers = itertools.count()
-        self._beat_s = time.monotonic()
-        self._is_idle = False
+        self._deadlines = Deadlines()
+        self._turns = itertools.count()
+        self._beat_s = math.inf
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
     def submit(
-        self,
-        request: Request[Any],
-        caller: Caller = NOBODY,
-        deadline_s: float | None = None,
+        self, request: Request[Any], caller: Caller = NOBODY, deadline_s: float | None = None
     ) -> Future[Reply]:
         """Return the future of the reply.
 
@@ -95,7 +86,8 @@ class Engine:
         Cancelling the future frees the request's rows at the next step.
         """
         request.check(self.limits)
-        job = Job(request, caller, deadline_s)
+        job = Job(request.work, request.seed, caller, deadline_s)
+        job.planning = request.plan(self._loaded, self.limits, job)
         job.future.add_done_callback(
             lambda future: self._release(job) if future.cancelled() else None
         )
@@ -130,8 +122,7 @@ class Engine:
     @property
     def is_alive(self) -> bool:
         """Return whether the engine's thread still takes requests and makes its steps."""
-        stands_s = 0.0 if self._is_idle else time.monotonic() - self._beat_s
-        return self._thread.is_alive() and stands_s < STANDSTILL_S
+        return self._thread.is_alive() and time.monotonic() - self._beat_s < STANDSTILL_S
 
     def close(self, timeout_s: float | None = None) -> bool:
         """Refuse new requests, finish the others; return whether all ended within `timeout_s`."""
@@ -154,11 +145,12 @@ class Engine:
         with torch.inference_mode():
             while self._take():
                 self._beat_s = time.monotonic()
-                lane = self._next_lane()
-                self._expire()
+                for job in self._deadlines.overdue(self._beat_s):
+                    if not job.is_void:
+                        self._fail(job, ExpiredError("the call's time was over before its answer"))
                 self._interactive.drop_void()
                 self._bulk.drop_void()
-                self._work(lane)
+                self._work(self._next_lane())
 
     def _work(self, lane: Lane) -> None:
         """Plan for a while, read one bucket, and write one token of every running row.
@@ -193,21 +185,18 @@ class Engine:
             while not (self._arrived or self._interactive.has_work or self._bulk.has_work):
                 if self._closing:
                     return False
-                self._is_idle = True
+                self._beat_s = math.inf  # without work it may stand still for ever
                 self._condition.wait()
-                self._is_idle = False
                 self._beat_s = time.monotonic()
             arrived = list(self._arrived)
             self._arrived.clear()
         for job in arrived:
             job.started_ns = time.perf_counter_ns()
-            job.planning = job.request.plan(self._loaded, self.limits, job)
             self._jobs.add(job)
             if job.is_void:  # cancelled before it was there to be forgotten
                 self._jobs.discard(job)
                 continue
-            if job.deadline_s is not None:
-                heapq.heappush(self._deadlines, (job.deadline_s, next(self._numbers), job))
+            self._deadlines.add(job)
             self._lane(job).turns.append(job)
         return True
 
@@ -215,7 +204,7 @@ class Engine:
         """Return whose work is next: bulk where nobody waits for other work, or now and then."""
         if not self._bulk.has_work:
             return self._interactive
-        is_due = next(self._numbers) % round(1 / BULK_SHARE) == 0
+        is_due = next(self._turns) % round(1 / BULK_SHARE) == 0
         return self._bulk if is_due or not self._interactive.has_work else self._interactive
 
     def _lane(self, job: Job) -> Lane:
@@ -245,31 +234,13 @@ class Engine:
             self._collect(finished)
         return running if 2 * running >= lane.slots.capacity else 0
 
-    def _expire(self) -> None:
-        """Fail the requests whose time is over; no more work is spent on them."""
-        now = time.monotonic()
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, _, job = heapq.heappop(self._deadlines)
-            if not job.is_void:
-                self._fail(job, ExpiredError("the call's time was over before its answer"))
-
     def _advance(self, job: Job, found: list[FinishedRow] | np.ndarray | None = None) -> None:
         """Advance a request's planning to its next stage, or to its answer.
 
         `found`: what it waited for; None where it waited for its turn.
         """
-        planning = cast(Planning[Any], job.planning)
         try:
-            stage = next(planning) if found is None else planning.send(found)
-            while is_empty(stage):
-                stage = planning.send(
-                    self._loaded.blank(stage) if isinstance(stage, Reading) else []
-                )
-            if isinstance(stage, list):
-                numbers = [row.number for row in stage]
-                assert numbers == list(range(len(stage))), (
-                    f"rows are numbered from 0, not {numbers}"
-                )
+            stage = advance(cast(Planning[Any], job.planning), found, self._loaded.blank)
         except StopIteration as end:
             self._answer(job, end.value)
         except InputError as error:
@@ -327,8 +298,3 @@ class Engine:
         for job in list(self._jobs):
             if self._lane(job) is lane and isinstance(job.stage, stage):
                 self._fail(job, error)
-
-
-def threads_of(config: ServeConfig) -> int:
-    """Return the number of threads of the engine's arithmetic."""
-    return config.threads or available_threads()

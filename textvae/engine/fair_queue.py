@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
-from textvae.engine.job import Caller
+from textvae.engine.caller import Caller
 
 Item = TypeVar("Item")
 

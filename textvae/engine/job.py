@@ -2,55 +2,16 @@
 
 import time
 from concurrent.futures import Future
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from textvae.decode.rows import FinishedRow, Row
 from textvae.engine.answers import Reply
-from textvae.engine.limits import Limits
-from textvae.engine.load import LoadedVersion, Reading
+from textvae.engine.caller import NOBODY, Caller
 from textvae.engine.plan import Outcome, Planning, Stage
 from textvae.engine.prices import Work
-
-Answer = TypeVar("Answer")
-
-
-class Caller(NamedTuple):
-    """Whom requests are from; each is served its fair share."""
-
-    name: str = ""
-    weight: float = 1.0
-    """Of its share."""
-    is_bulk: bool = False
-    """Whether its work gives way to work that somebody waits for."""
-
-
-NOBODY = Caller()
-"""The caller of requests that come from no call."""
-
-
-class Request(Protocol[Answer]):
-    """What the engine needs of a request; each file of `engine/operations/` has one such class."""
-
-    @property
-    def seed(self) -> int:
-        """Seed of all random numbers."""
-
-    @property
-    def first_index(self) -> int:
-        """Number of the first item among all items of the caller."""
-
-    @property
-    def work(self) -> Work:
-        """What it asks for; its rows are those of its largest stage, as far as they are known
-        before its planning, or latents that Encode returns."""
-
-    def check(self, limits: Limits) -> None:
-        """Raise InputError unless within the limits; `plan` checks the width of latents."""
-
-    def plan(self, loaded: LoadedVersion, limits: Limits, owner: object) -> Planning[Answer]:
-        """Do the work of a checked request, step by step; `owner` marks its rows."""
+from textvae.engine.reading import Reading
 
 
 class Sentence(NamedTuple):
@@ -66,11 +27,11 @@ class Job:
     """A request on its way through the engine."""
 
     def __init__(
-        self, request: Request[Any], caller: Caller = NOBODY, deadline_s: float | None = None
+        self, work: Work, seed: int = 0, caller: Caller = NOBODY, deadline_s: float | None = None
     ) -> None:
         """`deadline_s`: on the monotonic clock; None for a request that is wanted at any time."""
-        self.request = request
-        self.work = request.work
+        self.work = work
+        self.seed = seed
         self.caller = caller
         self.deadline_s = deadline_s
         self.future: Future[Reply] = Future()
@@ -125,7 +86,7 @@ class Job:
         """Return the outcome with the facts of all its rows, and the times until now."""
         return Reply(
             outcome.answer,
-            self.request.seed,
+            self.seed,
             (self.started_ns - self.submitted_ns) // 1000,
             (time.perf_counter_ns() - self.started_ns) // 1000,
             outcome.tokens_read + self._tokens,

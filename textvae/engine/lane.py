@@ -10,8 +10,9 @@ from textvae.decode.rows import FinishedRow, Row
 from textvae.decode.slots import Slots, SpecialIds
 from textvae.engine.fair_queue import FairQueue
 from textvae.engine.job import Job, Sentence, owner_of
-from textvae.engine.load import LoadedVersion, Network, Reading, by_length
+from textvae.engine.load import LoadedVersion
 from textvae.engine.prices import Prices
+from textvae.engine.reading import Network, Reading, by_length
 from textvae.text.tokenizer import EOS, Tokenizer
 
 TURNS_S = 0.005

@@ -11,6 +11,7 @@ import numpy as np
 from textvae.config.serve import ServeConfig
 from textvae.errors import InputError
 from textvae.ranges import check_within
+from textvae.threads import available_threads
 
 REQUEST_SEED_MAX = 2**64 - 1
 """The counter of the random numbers has 64 bits for a seed."""
@@ -29,6 +30,14 @@ class Limits(NamedTuple):
     importance_samples_max: int
     rows_max: int
     """Rows of the decoder that one call may need, and that may wait in all."""
+
+
+class Load(NamedTuple):
+    """How busy the engine is."""
+
+    active_rows: int
+    waiting_rows: int
+    slots: int
 
 
 def limits_of(config: ServeConfig) -> Limits:
@@ -97,3 +106,8 @@ def check_width(field: str, latents: np.ndarray, width: int) -> np.ndarray:
             field, f"must have {width} columns, got {columns}; encode with this version"
         )
     return np.ascontiguousarray(latents, np.float32)
+
+
+def threads_of(config: ServeConfig) -> int:
+    """Return the number of threads of the engine's arithmetic."""
+    return config.threads or available_threads()

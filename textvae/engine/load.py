@@ -3,7 +3,7 @@
 import time
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from textvae.decode.lexicon import Lexicon
 from textvae.decode.native import DecodeFunctions
 from textvae.decode.pick import log_sums
 from textvae.engine.constraint import lexicon_of
+from textvae.engine.reading import Network, Reading, by_length
 from textvae.errors import CorruptError, InputError
 from textvae.latent.prior import FittedPrior, prior_of
 from textvae.model.exact import BUCKETS, ExactDecoder, ExactEncoder, bucket_of, pad_rows
@@ -34,15 +35,6 @@ TURN_S = 0.002
 """Seconds of normalising and tokenising after which the sentences of others have their turn."""
 
 Value = TypeVar("Value")
-
-Network = Literal["encoder", "language_model"]
-
-
-class Reading(NamedTuple):
-    """Sentences, given as token ids, that a network is to read."""
-
-    network: Network
-    ids: list[list[int]]
 
 
 class Posteriors(NamedTuple):
@@ -155,11 +147,6 @@ class LoadedVersion(NamedTuple):
         order = by_length(encoded)
         size = self.buckets[-1]
         return [order[first : first + size] for first in range(0, len(order), size)]
-
-
-def by_length(encoded: list[list[int]]) -> list[int]:
-    """Return the numbers of the sentences, the shortest first: neighbours share a bucket well."""
-    return sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
 
 
 def sentence_nats(

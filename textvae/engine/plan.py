@@ -4,7 +4,7 @@ Here is what the operations share; each has its own planning in `engine/operatio
 """
 
 import itertools
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from textvae.decode.counter import CounterFunctions, normals
 from textvae.decode.rows import FinishedRow, Row
 from textvae.engine.answers import GeneratedSentence
 from textvae.engine.limits import Limits
-from textvae.engine.load import Reading
+from textvae.engine.reading import Reading
 from textvae.options import Options
 from textvae.text.tokenizer import Tokenizer
 
@@ -44,9 +44,23 @@ times, then returns its outcome; it may raise InputError.
 """
 
 
-def is_empty(stage: Stage) -> bool:
-    """Return whether a stage has nothing to read or to write."""
-    return stage is not None and not (stage.ids if isinstance(stage, Reading) else stage)
+def advance(
+    planning: Planning[Any],
+    found: list[FinishedRow] | np.ndarray | None,
+    blank: Callable[[Reading], np.ndarray],
+) -> Stage:
+    """Advance a planning to its next stage that has anything to read or to write.
+
+    `found`: what it waited for; None where that was its turn. `blank` makes the results of no
+    sentences. Raises StopIteration with the outcome, and whatever the planning raises.
+    """
+    stage = next(planning) if found is None else planning.send(found)
+    while stage is not None and not (stage.ids if isinstance(stage, Reading) else stage):
+        stage = planning.send(blank(stage) if isinstance(stage, Reading) else [])
+    if isinstance(stage, list):
+        numbers = [row.number for row in stage]
+        assert numbers == list(range(len(stage))), f"rows are numbered from 0, not {numbers}"
+    return stage
 
 
 def name_sentences(sentences: tuple[str, ...]) -> dict[str, str]:

@@ -12,7 +12,8 @@ from textvae.config.serve import ServeConfig
 from textvae.decode.rows import Row
 from textvae.decode.slots import Slots, SpecialIds
 from textvae.engine.batch_invariance import BatchInvariance, check_batch_invariance
-from textvae.engine.engine import Engine, threads_of
+from textvae.engine.engine import Engine
+from textvae.engine.limits import threads_of
 from textvae.engine.load import LoadedVersion, load_version
 from textvae.engine.prices import Prices
 from textvae.errors import InputError

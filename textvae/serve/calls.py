@@ -7,7 +7,7 @@ from typing import Any, get_args
 import grpc
 
 from textvae.config.serve import ServeConfig
-from textvae.engine.job import Caller
+from textvae.engine.caller import Caller
 from textvae.errors import InputError
 from textvae.v1 import textvae_pb2 as pb
 from textvae.wire import CALLER_KEY, CALLER_NAME, CALLER_WORDS, PRIORITY_KEY, Priority

@@ -14,7 +14,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from textvae.config.serve import ServeConfig
-from textvae.engine.engine import threads_of
+from textvae.engine.limits import threads_of
 from textvae.errors import InputError
 from textvae.serve.champion import Champion
 from textvae.serve.firewall import Firewall

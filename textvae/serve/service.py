@@ -10,7 +10,7 @@ import grpc
 
 from textvae.config.serve import ServeConfig
 from textvae.engine.answers import Reply
-from textvae.engine.job import Request
+from textvae.engine.request import Request
 from textvae.serve import requests, responses
 from textvae.serve.calls import caller_of, deadline_s_of, version_of
 from textvae.serve.champion import Champion
