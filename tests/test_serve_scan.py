@@ -13,8 +13,9 @@ from textvae.serve.status import MalformedError
 from textvae.v1 import textvae_pb2 as pb
 
 CONFIG = ServeConfig(sentences_max=20, steps_max=5)
-LATENT = 4
-BOUNDS = bounds_of(CONFIG, LATENT)
+VALUES = "textvae.v1.Latents.values"
+SET = bounds_of(CONFIG, 300)
+BOUNDS = SET._replace(counts=SET.counts | {VALUES: 80})
 
 
 def check(message: type[Message], raw: bytes) -> None:
@@ -65,6 +66,11 @@ def test_twice_a_limit_is_walked_and_more_is_refused_by_its_name(
     assert refused.value.problem == (
         f"must be at most {limit}{noun}, got more than {2 * limit}; send fewer in one call"
     )
+
+
+def test_latents_of_the_version_before_may_be_wider_than_those_of_the_one_that_serves() -> None:
+    assert SET.counts[VALUES] == 20 * 300
+    assert bounds_of(CONFIG, 16).counts[VALUES] == 20 * 256
 
 
 def test_a_point_that_is_too_wide_is_named_by_its_number() -> None:

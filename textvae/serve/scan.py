@@ -6,7 +6,6 @@ made of what will be refused.
 """
 
 import functools
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import Descriptor
@@ -22,6 +21,7 @@ TINY_BYTES = 1024
 _VARINT_BYTES_MAX = 10
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FLOAT_BYTES = 4
+_WIDTH_MIN = 256
 
 
 class Bounds(NamedTuple):
@@ -30,20 +30,24 @@ class Bounds(NamedTuple):
     Twice a limit passes: the engine's own check of the exact limit then says the exact number.
     """
 
-    counts: Mapping[str, int]
+    counts: dict[str, int]
     """By full name of a repeated field: its elements, or the values of a field of floats."""
     fields: int
     """Fields of the message and all that is in it, but for the values of fields of floats."""
 
 
 def bounds_of(config: ServeConfig, latent: int) -> Bounds:
-    """Return the bounds that the server's settings and the width of a latent set."""
+    """Return the bounds that the server's settings and the width of a latent set.
+
+    The width may be that of the version that served before: both may answer, so it counts as
+    `_WIDTH_MIN` at least.
+    """
     counts = {
         "textvae.v1.EncodeRequest.sentences": config.sentences_max,
         "textvae.v1.ParaphraseRequest.sentences": config.sentences_max,
         "textvae.v1.ScoreRequest.sentences": config.sentences_max,
         "textvae.v1.InterpolateRequest.points": config.steps_max,
-        "textvae.v1.Latents.values": config.sentences_max * latent,
+        "textvae.v1.Latents.values": config.sentences_max * max(latent, _WIDTH_MIN),
         **{
             f"textvae.v1.Constraints.{name}": LOCKS_MAX
             for name in ("words", "spans", "patterns", "banned")

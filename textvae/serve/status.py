@@ -25,8 +25,6 @@ from textvae.errors import (
 DOMAIN = "textvae"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 """The trailer that tells a client of grpc when to retry (gRFC A6)."""
-
-
 MESSAGE_BYTES_MAX = 1024
 """Longest text of a status. It is sent up to three times, once with three characters a byte, and a
 client of grpc takes 8 KiB of trailers: more would hide the status itself."""
