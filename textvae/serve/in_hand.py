@@ -15,6 +15,10 @@ CALLS_MAX = 10_000
 """Calls in hand; more are refused."""
 ENDING_S = 1.0
 """Seconds that calls which the server ends have to send their status."""
+REFUSAL_S = 0.05
+"""Seconds that a refusal takes while the server drains."""
+QUIET_S, HOLD_MAX_S = 0.25, 3.0
+"""Seconds without a new call after which all who call again at once are held, and the most."""
 LOG_S = 1.0
 """Seconds between two lines about clients that were too slow; a flood of them is one line."""
 DRAINS = "the server drains; call another, or this address again in a few seconds"
@@ -71,6 +75,7 @@ class Calls:
     def __init__(self) -> None:
         self._in_hand: set[Call] = set()
         self._draining = False
+        self._refused = 0
         self._idle, self._answering = asyncio.Event(), asyncio.Event()
         self._idle.set()
         self._answering.set()
@@ -83,6 +88,9 @@ class Calls:
         Raise BusyError where there are too many, UnavailableError in a drain.
         """
         if self._draining:
+            self._refused += 1
+            # Whoever calls again at once must not take the time of the calls that end.
+            await asyncio.sleep(REFUSAL_S)
             await self._answering.wait()
             raise UnavailableError(DRAINS)
         if len(self._in_hand) >= CALLS_MAX:
@@ -103,13 +111,17 @@ class Calls:
         self.end_all()
         await self._wait(ENDING_S)
 
-    def hold(self) -> None:
-        """Let new calls wait for their refusal until `release`.
+    async def hold(self) -> None:
+        """Let new calls wait for their refusal until `release`; return when no more come.
 
         grpc cancels the calls that come in while it stops, without a word. A client that calls
         again at once is held here when it does, and gets its refusal after.
         """
         self._answering.clear()
+        end_s, refused = time.monotonic() + HOLD_MAX_S, -1
+        while self._refused != refused and time.monotonic() < end_s:
+            refused = self._refused
+            await asyncio.sleep(QUIET_S)
 
     def release(self) -> None:
         """Refuse the calls that `hold` holds."""

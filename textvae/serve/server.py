@@ -43,8 +43,8 @@ AGE_GRACE_MS = 600_000
 """Time for the calls of a connection that takes no new ones."""
 PENDING_CALLS_MAX = CALLS_MAX
 """Calls that may wait inside grpc, which resets those beyond its own limit of a thousand."""
-HOLD_S = 0.2
-"""Seconds in which all clients that call again at once have done so."""
+STOP_S = 0.05
+"""Seconds after which no connection takes new calls, once grpc stops."""
 FLUSH_S = 0.5
 """Seconds for the last statuses to leave before the connections are closed."""
 
@@ -225,10 +225,10 @@ async def _drain(
     forcing.cancel()
     firewall.calls.end_all()
     await asyncio.wait({draining}, timeout=ENDING_S)
-    firewall.calls.hold()
-    await asyncio.sleep(HOLD_S)
+    if not force_stop.is_set():
+        await firewall.calls.hold()
     stopping = asyncio.create_task(server.stop(FLUSH_S))
-    await asyncio.sleep(HOLD_S / 4)  # no connection takes new calls from here on
+    await asyncio.sleep(STOP_S)
     firewall.calls.release()
     await stopping
     await draining
