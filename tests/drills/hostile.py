@@ -91,6 +91,9 @@ class Context:
         """Return the headers."""
         return ()
 
+    def time_remaining(self) -> None:
+        """Return no time, for the caller gave none."""
+
     async def abort(self, code: Any, words: str, _: Any) -> None:
         """End the call."""
         self.end = (int(code.value[0]), words)
@@ -250,7 +253,10 @@ def drill(quick: bool, requests: int) -> Found:
             time.sleep(3)
             differ = sum(a != b for a, b in zip(before, answers(server, latent), strict=True))
             descriptors_after, memory_after_mib = held(server)
-            tracebacks = server.log_text().count("Traceback")
+            server_log = server.log_text()
+            tracebacks = server_log.count("Traceback")
+            if tracebacks:
+                log.error("the server's log: %s", server_log[-20_000:])
         asyncio.run(call_in_process(registry, range(wire, count), ends))
     log.info("codes: %s", dict(ends.codes))
     figures = {
