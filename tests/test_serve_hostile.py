@@ -1,5 +1,6 @@
 """Clients that mean harm, or do it: slow, silent, greedy, and with headers of a mebibyte."""
 
+import logging
 import re
 import threading
 import time
@@ -15,6 +16,7 @@ from grpc_status import rpc_status
 
 from tests.http2 import ENCODE, WINDOW_UPDATE, Link, message
 from tests.serving import Server, serving, within
+from textvae.serve.lost_clients import GRPC_LOG, LostClients
 from textvae.v1 import model_pb2
 from textvae.v1 import textvae_pb2 as pb
 from textvae.v1.textvae_pb2_grpc import TextVaeServiceStub
@@ -187,6 +189,36 @@ def test_clients_that_never_read_hold_a_bounded_room_and_are_dropped(server: Ser
     for link in links:
         assert {one.kind for one in link.frames(0.05)} <= {1, 3, 4, WINDOW_UPDATE, 6}
         link.close()
+
+
+def test_clients_that_reset_their_calls_leave_a_line_and_no_traceback(server: Server) -> None:
+    raw = message(WIDE.SerializeToString())
+    for _ in range(4):
+        links = [Link(server.address, window=0) for _ in range(5)]
+        for link in links:
+            for _ in range(60):
+                stream = link.begin()
+                link.send(stream, raw)
+                link.reset(stream)
+        for link in links:
+            link.close()
+
+
+def test_a_lost_client_is_a_line_and_a_flood_of_them_another() -> None:
+    lost = LostClients()
+
+    def record(words: str) -> logging.LogRecord:
+        return logging.LogRecord(GRPC_LOG, 40, "", 1, words, (), (ValueError, ValueError(), None))
+
+    gone = "ExecuteBatchError raised in core by servicer method [/a/B]"
+    first = record(gone)
+    assert lost.filter(first)
+    assert first.getMessage() == "the client of /a/B was gone before its response"
+    assert (first.levelname, first.exc_info) == ("INFO", None)
+    assert not lost.filter(record(gone))
+    other = record("Unexpected [ValueError] raised by servicer method [/a/B]")
+    assert lost.filter(other)
+    assert (other.levelno, other.exc_info is None) == (40, False)
 
 
 def test_room_that_is_gone_is_a_quota_with_a_time_to_come_back(server: Server) -> None:

@@ -18,6 +18,7 @@ from textvae.errors import InputError
 from textvae.serve.champion import Champion
 from textvae.serve.firewall import METADATA_BYTES_MAX, Firewall
 from textvae.serve.in_hand import CALLS_MAX, ENDING_S
+from textvae.serve.lost_clients import log_lost_clients
 from textvae.serve.models import ModelService
 from textvae.serve.reflection import add_reflection
 from textvae.serve.scan import bounds_of
@@ -63,6 +64,7 @@ async def serve(registry: Path, model: str, version: str, config: ServeConfig) -
     registry and the version (InputError, NotFoundError, CorruptError) come before that line.
     """
     _check_host(config)
+    log_lost_clients()
     stop, force_stop = _signals()
     champion = Champion(registry, model, version, config)
     checks = HealthServicer()
