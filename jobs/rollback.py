@@ -29,7 +29,7 @@ def main(settings: Rollback) -> dict[str, Any]:
     promotion = rollback(
         store.registry,
         store.model,
-        reason=f"rollback: {settings.reason}",
+        reason=settings.reason,
         actor=actor(),
         at=utc_now(),
         to=to,

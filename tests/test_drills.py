@@ -33,8 +33,10 @@ def assert_well_formed(line: dict[str, Any], name: str) -> None:
 
 DRILLS = (
     "augmentation",
+    "drains",
     "fuzz",
     "gate",
+    "hostile",
     "kill",
     "locks",
     "mutants",

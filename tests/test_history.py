@@ -61,7 +61,7 @@ def test_promotions_and_rejections_are_in_order_the_newest_first(
         (1, True, two.name),
         (1, False, one.name),
     ]
-    assert found[0][3:] == ("2026-01-03T00:00:00Z", "ann@there", "it stutters")
+    assert found[0][3:] == ("2026-01-03T00:00:00Z", "ann@there", "rollback: it stutters")
     assert found[1][3:] == ("2025-12-31T03:00:00Z", GATE, "rejected at 3")
 
 

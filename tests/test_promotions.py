@@ -183,6 +183,39 @@ def test_rolling_back_twice_goes_two_back_and_not_to_the_bad_one(tmp_path: Path)
         rollback(tmp_path, "toy", **BY)
 
 
+def test_a_version_that_is_promoted_again_comes_after_what_served_meanwhile(tmp_path: Path) -> None:
+    one, two = publish_seed(tmp_path, 1), publish_seed(tmp_path, 2)
+    for version in (one, two, one):
+        promote_next(tmp_path, version)
+    assert rollback(tmp_path, "toy", **BY).version == two.name
+    assert rollback(tmp_path, "toy", **BY).version == one.name
+    with pytest.raises(InputError, match="no earlier champion to go back to"):
+        rollback(tmp_path, "toy", **BY)
+
+
+def test_no_promotion_may_pass_for_a_rollback(tmp_path: Path) -> None:
+    version = publish_seed(tmp_path, 1)
+    by = BY | {"reason": "rollback: by hand"}
+    with pytest.raises(InputError, match="reason: must not begin with 'rollback: '"):
+        promote(tmp_path, "toy", version, expected=0, **by)
+    assert current_promotion(tmp_path, "toy") is None
+
+
+def test_a_link_that_cannot_be_renewed_is_a_warning_and_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    version = publish_seed(tmp_path, 1)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(files, "point_link", refuse)
+    promoted = promote(tmp_path, "toy", version, expected=0, **BY)
+    assert champion(tmp_path, "toy") == version
+    assert promoted == current_promotion(tmp_path, "toy")
+    assert f"{version.name} serves, but the link `champion` is not renewed" in caplog.text
+
+
 def test_a_rollback_goes_to_any_former_champion_by_name(tmp_path: Path) -> None:
     versions = [publish_seed(tmp_path, seed) for seed in range(3)]
     with pytest.raises(InputError, match="no earlier champion"):

@@ -95,6 +95,7 @@ def test_reflection_alone_walks_from_sentences_to_latents_and_back(channel: grpc
     known = ProtoReflectionDescriptorDatabase(channel)
     assert sorted(known.get_services()) == [
         "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
         "textvae.v1.ModelService",
         "textvae.v1.TextVaeService",

@@ -3,19 +3,23 @@
 import contextlib
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.http2 import ACK, GOAWAY, PING, Frame, Link, frame, message
 from tests.serving import STOP_S, copied, serving, start, within
 from textvae.client import Client
 from textvae.config.serve import ServeConfig
 from textvae.errors import InputError
+from textvae.v1 import textvae_pb2 as pb
+from textvae.v1.textvae_pb2_grpc import TextVaeServiceStub
 
 
 def fails(registry: Path, *flags: str) -> tuple[int, str]:
@@ -121,10 +125,11 @@ def test_a_registry_that_goes_away_is_a_champion_problem_and_no_traceback(
 
 
 @contextlib.contextmanager
-def eager(registry: Path) -> Iterator[str]:
-    """A server whose shortest time between pings is a hundredth of the usual one."""
+def hasty(registry: Path, *names: str) -> Iterator[str]:
+    """A server of which these times are a hundredth of the usual ones."""
+    shorter = "".join(f"server.{name} //= 100;" for name in names)
     code = (
-        "import sys, textvae.serve.server as server; server.PING_MIN_MS //= 100;"
+        f"import sys, textvae.serve.server as server; {shorter}"
         "from textvae.serve.__main__ import main; sys.exit(main(sys.argv[1:]))"
     )
     flags = ["--registry", str(registry), "--model", "toy", "--port", "0", "--threads", "1"]
@@ -143,30 +148,58 @@ def eager(registry: Path) -> Iterator[str]:
         process.stdout.close()
 
 
-def frames_after_pings(address: str, pause_s: float) -> list[int]:
-    """The kinds of frames that a server sends to a client that pings eight times, without calls."""
-    host, _, port = address.rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as link:
-        link.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0")
+def kinds_after_pings(address: str, pause_s: float, *, watches: bool = False) -> list[int]:
+    """The kinds of frames that a server sends to a client that pings eight times."""
+    frames = list[Frame]()
+    with Link(address) as link:
+        if watches:
+            link.send(link.begin("/grpc.health.v1.Health/Watch"), message(b""))
         for _ in range(8):
-            time.sleep(pause_s)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                link.sendall(b"\0\0\x08\x06\0\0\0\0\0" + b"12345678")
-        link.settimeout(0.5)
-        received = b""
-        with contextlib.suppress(TimeoutError, ConnectionResetError):
-            while data := link.recv(65536):
-                received += data
-    kinds = []
-    while received:
-        kinds.append(received[3])
-        received = received[9 + int.from_bytes(received[:3]) :]
-    return kinds
+                link.socket.sendall(frame(PING, 0, 0, b"12345678"))
+            frames += link.frames(pause_s)
+        frames += link.frames(0.3)
+    # But for the server's own pings.
+    return [one.kind for one in frames if one.kind != PING or one.flags & ACK]
 
 
-def test_pings_of_an_idle_client_are_allowed_at_the_promised_interval(registry: Path) -> None:
-    goaway, ping = 7, 6
-    with eager(registry) as address:
-        assert frames_after_pings(address, 0.30).count(ping) == 8
-        assert goaway not in frames_after_pings(address, 0.30)
-        assert goaway in frames_after_pings(address, 0.01)
+@pytest.mark.parametrize("watches", [False, True], ids=["idle", "with an open watch"])
+def test_pings_are_allowed_at_the_promised_interval(registry: Path, watches: bool) -> None:
+    with hasty(registry, "PING_MIN_MS") as address:
+        kinds = kinds_after_pings(address, 0.12, watches=watches)
+        assert (kinds.count(PING), kinds.count(GOAWAY)) == (8, 0)
+        assert GOAWAY in kinds_after_pings(address, 0.001, watches=watches)
+
+
+def test_a_client_that_answers_no_ping_is_gone_and_one_that_does_stays(registry: Path) -> None:
+    times = ("KEEPALIVE_MS", "KEEPALIVE_TIMEOUT_MS")
+    with hasty(registry, *times) as address, grpc.insecure_channel(address) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        next(watch)
+        with Link(address) as dead:
+            dead.socket.settimeout(5)
+            with contextlib.suppress(ConnectionResetError):
+                while dead.socket.recv(1 << 16):
+                    pass  # until the server closes
+        assert watch.is_active()
+
+
+def test_connections_that_end_by_age_cost_no_call(registry: Path) -> None:
+    with serving(registry, "--connection-age-s", "0.5") as server:
+        options = (("grpc.enable_retries", 0),)
+        with grpc.insecure_channel(server.address, options) as channel:
+            stub, peers = TextVaeServiceStub(channel), set[str]()
+            end_s = time.monotonic() + 3
+            while time.monotonic() < end_s:
+                calls = [stub.Encode.future(pb.EncodeRequest(sentences=["a cat"]))]
+                assert [call.result().metadata.version for call in calls] == [server.version]
+                peers |= {line.split()[2] for line in connections(server.address)}
+    assert len(peers) > 2
+
+
+def connections(address: str) -> list[str]:
+    """The open connections to an address, as the kernel lists them."""
+    port = f":{int(address.rpartition(':')[2]):04X}"
+    tables = [Path(f"/proc/net/{name}").read_text(encoding="ascii") for name in ("tcp", "tcp6")]
+    lines = [line for table in tables for line in table.splitlines()[1:]]
+    return [line for line in lines if line.split()[1].endswith(port) and line.split()[3] == "01"]

@@ -83,3 +83,14 @@ class ExpiredError(TextVaeError):
     """The time that the caller gave was over before the answer (exit 75, DEADLINE_EXCEEDED)."""
 
     exit_code = 75
+
+
+QUOTED_CHARACTERS_MAX = 100
+
+
+def quoted(value: str) -> str:
+    """Return what a caller sent as an error may quote it: its beginning, and how much follows."""
+    more = len(value) - QUOTED_CHARACTERS_MAX
+    if more <= 0:
+        return value
+    return f"{value[:QUOTED_CHARACTERS_MAX]}... ({more} characters more)"

@@ -8,6 +8,15 @@ from textvae.ranges import check_settings
 
 PORT_MAX = 65535
 WEIGHT_MIN, WEIGHT_MAX = 0.01, 100.0
+THREADS_MAX = 1024
+"""More threads than any machine has cores for; torch dies of a million."""
+SECONDS_MAX = 86_400.0
+MESSAGE_BYTES_MAX = 2**31 - 1
+"""Bytes that the length of a message of gRPC can say."""
+MIB = 1024 * 1024
+MESSAGES_MIN = 8
+"""Messages of the largest size that `bytes_max` must have room for; one that is parsed takes four,
+of the half that is not kept for slow ones."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +41,22 @@ class ServeConfig:
     """Most points of one path."""
     importance_samples_max: int = 1000
     """Most importance samples per sentence of Score."""
-    message_bytes_max: int = 16 * 1024 * 1024
-    """Largest message accepted, in bytes."""
+    message_bytes_max: int = 8 * MIB
+    """Largest message accepted, in bytes, unpacked; 1024 sentences of 1000 characters, and three
+    lists of 100 such phrases, have 5.3 million at most."""
+    bytes_max: int = 256 * MIB
+    """Bytes that the messages of all calls may hold, read and not yet answered or answered and not
+    yet taken; from 8 times `message_bytes_max`, more is refused with RESOURCE_EXHAUSTED."""
+    read_s: float = 10.0
+    """Seconds that the message of a call may take to come."""
+    send_s: float = 30.0
+    """Seconds that a client may take to read a response."""
+    connection_idle_s: float = 1800.0
+    """Seconds after which a connection without calls is closed, which costs its next call nothing;
+    from 1."""
+    connection_age_s: float = 0.0
+    """Seconds after which a connection takes no new calls, so that its client connects anew, for
+    balancers; 0 for no limit."""
     waiting_rows_max: int = 8192
     """Rows of one caller that may wait for the engine, and a quarter of those of all; more are
     refused with RESOURCE_EXHAUSTED."""
@@ -74,7 +97,12 @@ class ServeConfig:
         check_settings(self, "serve", ("queue_share",), 0.01, 1.0)
         _ = self.weights
         check_settings(self, "serve", ("deadline_default_s", "deadline_max_s"), 0.1)
-        check_settings(self, "serve", ("threads", "drain_s"), 0)
+        check_settings(self, "serve", ("drain_s", "connection_age_s"), 0)
+        check_settings(self, "serve", ("threads",), 0, THREADS_MAX)
+        check_settings(self, "serve", ("read_s", "send_s"), 1, SECONDS_MAX)
+        check_settings(self, "serve", ("connection_idle_s",), 1, SECONDS_MAX)
+        check_settings(self, "serve", ("message_bytes_max",), 1, MESSAGE_BYTES_MAX)
+        check_settings(self, "serve", ("bytes_max",), MESSAGES_MIN * self.message_bytes_max)
 
     @property
     def weights(self) -> dict[str, float]:

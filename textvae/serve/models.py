@@ -11,8 +11,9 @@ from typing import Any
 
 import grpc
 
-from textvae.errors import InputError, NotFoundError
+from textvae.errors import InputError, NotFoundError, quoted
 from textvae.serve.champion import Champion
+from textvae.serve.verified import VerifiedVersions
 from textvae.store import versions
 from textvae.v1 import model_pb2 as pb
 from textvae.v1 import model_pb2_grpc
@@ -20,7 +21,7 @@ from textvae.v1 import model_pb2_grpc
 PAGE_SIZE = 50
 PAGE_SIZE_MAX = 1000
 
-_NAME = re.compile(r"models/([a-z0-9-]+)/versions/([a-z0-9-]+)")
+_NAME = re.compile(r"models/([a-z0-9][a-z0-9-]{0,62})/versions/([a-z0-9-]+)")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -32,6 +33,8 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
         self._champion = champion
         self._registry = registry
         self._message_bytes_max = message_bytes_max
+        self._release = _release()
+        self._verified = VerifiedVersions(registry)
 
     async def ListModels(
         self, request: pb.ListModelsRequest, context: Context
@@ -57,14 +60,12 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
         """Answer with one version and its manifest."""
         parts = _NAME.fullmatch(request.name)
         if not parts:
-            problem = f"must be models/MODEL/versions/VERSION, got {request.name!r}"
+            problem = f"must be models/MODEL/versions/VERSION, got {quoted(repr(request.name))}"
             raise InputError("name", f"{problem}; ListModels says the names there are")
         try:
-            version = await asyncio.to_thread(
-                versions.open_version, self._registry, *parts.groups()
-            )
+            version = await self._verified.open(*parts.groups())
         except NotFoundError:
-            problem = f"there is no {request.name}; ListModels says the names there are"
+            problem = f"there is no {quoted(request.name)}; ListModels says the names there are"
             raise NotFoundError(f"name: {problem}") from None
         model = self._model(request.name)
         model.manifest_sha256 = version.manifest_sha256
@@ -78,7 +79,7 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
         """Answer with the version that serves, its limits and its load."""
         engine = self._champion.engine
         return pb.GetServerInfoResponse(
-            textvae_release=_release(),
+            textvae_release=self._release,
             model=engine.version.model,
             version=engine.version.name,
             latent=engine.latent,

@@ -17,7 +17,7 @@ from textvae.engine.operations.interpolate import InterpolateRequest
 from textvae.engine.operations.paraphrase import ParaphraseRequest
 from textvae.engine.operations.sample import SampleRequest
 from textvae.engine.operations.score import ScoreRequest
-from textvae.errors import InputError, VersionError
+from textvae.errors import InputError, VersionError, quoted
 from textvae.options import Constraints, Options, SentenceSpan
 from textvae.v1 import textvae_pb2 as pb
 
@@ -150,7 +150,7 @@ def _choice(
 def _check_version(version: str, space: Space) -> None:
     """Raise VersionError where a request names another version than the one that serves."""
     if version and version != space.version:
-        problem = f"{version} was asked for but {space.version} serves"
+        problem = f"{quoted(version)} was asked for but {space.version} serves"
         raise VersionError(
             f"version: {problem}; ask for that one, or leave the field empty for any"
         )
@@ -162,7 +162,7 @@ def _latents(field: str, message: pb.Latents, space: Space) -> np.ndarray:
         problem = "must name the version that the latents belong to"
         raise InputError(f"{field}.version", f"{problem}; Encode says it, as mean.version")
     if message.version != space.version:
-        problem = f"the latents belong to {message.version} but {space.version} serves"
+        problem = f"the latents belong to {quoted(message.version)} but {space.version} serves"
         raise VersionError(f"{field}.version: {problem}; encode the sentences again")
     if message.columns != space.latent:
         problem = f"must be {space.latent}, the width of {space.version}, got {message.columns}"

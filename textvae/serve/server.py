@@ -11,14 +11,17 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from textvae.config.serve import ServeConfig
 from textvae.engine.limits import threads_of
 from textvae.errors import InputError
 from textvae.serve.champion import Champion
-from textvae.serve.firewall import Firewall
+from textvae.serve.firewall import METADATA_BYTES_MAX, Firewall
+from textvae.serve.in_hand import CALLS_MAX, ENDING_S
+from textvae.serve.lost_clients import log_lost_clients
 from textvae.serve.models import ModelService
+from textvae.serve.reflection import add_reflection
+from textvae.serve.scan import bounds_of
 from textvae.serve.service import TextVaeService
 from textvae.threads import core_limits, threads_words
 from textvae.v1 import model_pb2, model_pb2_grpc, textvae_pb2, textvae_pb2_grpc
@@ -32,10 +35,19 @@ NOTICE_S = 0.5
 """Seconds between NOT_SERVING and the first refused call, for balancers that watch the health."""
 STREAMS_MAX = 256
 """Calls in flight of one connection; more wait at the client."""
-METADATA_BYTES_MAX = 16 * 1024
-PING_MIN_MS = 25_000
-"""Shortest time between pings of a client, with and without calls: less than the 30 s that clients
+PING_MIN_MS = 8_000
+"""Shortest time between pings of a client, with and without calls: less than the 10 s that clients
 are promised, for pings are not punctual. grpc's default allows one in five minutes."""
+KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS = 20_000, 10_000
+"""A client that has been silent is pinged, and is gone where it does not answer."""
+AGE_GRACE_MS = 600_000
+"""Time for the calls of a connection that takes no new ones."""
+PENDING_CALLS_MAX = CALLS_MAX
+"""Calls that may wait inside grpc, which resets those beyond its own limit of a thousand."""
+STOP_S = 0.05
+"""Seconds after which no connection takes new calls, once grpc stops."""
+FLUSH_S = 0.5
+"""Seconds for the last statuses to leave before the connections are closed."""
 
 HealthServicer: Any = health.aio.HealthServicer  # type: ignore[attr-defined]
 
@@ -52,9 +64,11 @@ async def serve(registry: Path, model: str, version: str, config: ServeConfig) -
     registry and the version (InputError, NotFoundError, CorruptError) come before that line.
     """
     _check_host(config)
+    log_lost_clients()
     stop, force_stop = _signals()
     champion = Champion(registry, model, version, config)
-    firewall, checks = Firewall(), HealthServicer()
+    checks = HealthServicer()
+    firewall = Firewall(config, lambda: bounds_of(config, champion.engine.latent))
     server = _build(champion, firewall, checks, registry, config)
     address = _bind(server, config)
     await _set_health(checks, health_pb2.HealthCheckResponse.NOT_SERVING)
@@ -121,26 +135,44 @@ def _build(
     config: ServeConfig,
 ) -> grpc.aio.Server:
     """Build a server with its four services, behind the firewall."""
-    options = (
+    server = grpc.aio.server(interceptors=(firewall,), options=_options(config))
+    models = ModelService(champion, registry, config.message_bytes_max)
+    textvae_pb2_grpc.add_TextVaeServiceServicer_to_server(TextVaeService(champion, config), server)
+    model_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    add_reflection((*SERVICES, health.SERVICE_NAME), server)
+    return server
+
+
+def _options(config: ServeConfig) -> tuple[tuple[str, int], ...]:
+    """Return the options of grpc's own part of the server."""
+    age = (
+        ("grpc.max_connection_age_ms", round(1000 * config.connection_age_s)),
+        ("grpc.max_connection_age_grace_ms", AGE_GRACE_MS),
+    )
+    return (
         # Two servers on one port would share its calls by chance.
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", config.message_bytes_max),
         ("grpc.max_send_message_length", RESPONSE_BYTES_MAX),
         ("grpc.max_concurrent_streams", STREAMS_MAX),
+        # Else a client that keeps all its streams busy has some reset, for grpc counts those that
+        # were answered a moment ago; the calls in hand are limited by the firewall.
+        ("grpc.http.overload_protection", 0),
+        ("grpc.server.max_pending_requests", PENDING_CALLS_MAX),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * PENDING_CALLS_MAX),
         ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+        ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
         ("grpc.http2.min_ping_interval_without_data_ms", PING_MIN_MS),
         # Otherwise a client without calls may ping every two hours, whatever that interval is.
         ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        # Of the ping itself: grpc waits for the longer of the two.
+        ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        ("grpc.max_connection_idle_ms", round(1000 * config.connection_idle_s)),
+        *(age if config.connection_age_s else ()),
     )
-    server = grpc.aio.server(interceptors=(firewall,), options=options)
-    models = ModelService(champion, registry, config.message_bytes_max)
-    textvae_pb2_grpc.add_TextVaeServiceServicer_to_server(TextVaeService(champion, config), server)
-    model_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    reflection.enable_server_reflection(
-        (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
-    )
-    return server
 
 
 def _bind(server: grpc.aio.Server, config: ServeConfig) -> str:
@@ -183,12 +215,22 @@ async def _set_health(
 async def _drain(
     server: grpc.aio.Server, firewall: Firewall, force_stop: asyncio.Event, drain_s: float
 ) -> None:
-    """Stop the server; return when no call is left, after `drain_s` seconds, or on `force_stop`."""
+    """Stop the server; return when no call is left, after `drain_s` seconds, or on `force_stop`.
+
+    New calls are refused with a status, and those that are ended have one: grpc itself would cancel
+    what it has not yet handed over.
+    """
     forcing = asyncio.create_task(force_stop.wait())
     await asyncio.wait({forcing}, timeout=NOTICE_S)
-    stopping = asyncio.create_task(server.stop(drain_s))
-    firewall.end_streams()
-    await asyncio.wait({forcing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    draining = asyncio.create_task(firewall.calls.drain(drain_s))
+    await asyncio.wait({forcing, draining}, return_when=asyncio.FIRST_COMPLETED)
     forcing.cancel()
-    await server.stop(None)
+    firewall.calls.end_all()
+    await asyncio.wait({draining}, timeout=ENDING_S)
+    if not force_stop.is_set():
+        await firewall.calls.hold()
+    stopping = asyncio.create_task(server.stop(FLUSH_S))
+    await asyncio.sleep(STOP_S)
+    firewall.calls.release()
     await stopping
+    await draining

@@ -25,10 +25,25 @@ from textvae.errors import (
 DOMAIN = "textvae"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 """The trailer that tells a client of grpc when to retry (gRFC A6)."""
+MESSAGE_BYTES_MAX = 1024
+"""Longest text of a status. It is sent up to three times, once with three characters a byte, and a
+client of grpc takes 8 KiB of trailers: more would hide the status itself."""
+UNAVAILABLE_RETRY_S = 1.0
+"""Seconds after which a server that loads or was replaced may answer."""
 
 
 class MalformedError(Exception):
     """The bytes of a request are not its message."""
+
+    @classmethod
+    def of_message(cls) -> "MalformedError":
+        """Return the error of bytes that cannot be parsed."""
+        problem = "the bytes are not such a message, or a string in it is not UTF-8"
+        return cls(f"request: {problem}; send what the stubs of textvae.v1 write")
+
+
+class TooSlowError(Exception):
+    """A client did not send its message, or take its response, in time."""
 
 
 def status_of(error: Exception) -> status_pb2.Status:
@@ -40,19 +55,22 @@ def status_of(error: Exception) -> status_pb2.Status:
             )
         case MalformedError():
             return _status(code_pb2.INVALID_ARGUMENT, str(error), "MESSAGE_MALFORMED")
+        case TooSlowError():
+            return _status(code_pb2.DEADLINE_EXCEEDED, str(error), "TOO_SLOW")
         case VersionError():
             return _status(code_pb2.FAILED_PRECONDITION, str(error), "VERSION_MISMATCH")
         case NotFoundError():
             return _status(code_pb2.NOT_FOUND, str(error), "NOT_FOUND")
         case BusyError():
-            details: list[Message] = [_retry_info(error)]
+            details: list[Message] = [_retry_info(error.retry_s)]
             if error.quota:
                 details.append(_quota_failure(error))
             return _status(code_pb2.RESOURCE_EXHAUSTED, str(error), "BUSY", *details)
         case ExpiredError():
             return _status(code_pb2.DEADLINE_EXCEEDED, str(error), "EXPIRED")
         case UnavailableError():
-            return _status(code_pb2.UNAVAILABLE, str(error), "NOT_SERVING")
+            retry = _retry_info(UNAVAILABLE_RETRY_S)
+            return _status(code_pb2.UNAVAILABLE, str(error), "NOT_SERVING", retry)
     bug = secrets.token_hex(8)
     message = f"the server failed; its log says why under id {bug}"
     return _status(code_pb2.INTERNAL, message, "INTERNAL", id=bug)
@@ -70,17 +88,19 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], status: status_pb2.
     final = rpc_status.to_status(status)
     trailers = final.trailing_metadata
     for detail in status.details:
-        if detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+        # A client that has another server need not wait for this one.
+        is_busy = final.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        if is_busy and detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
             info = error_details_pb2.RetryInfo()
             detail.Unpack(info)
             trailers = (*trailers, (PUSHBACK_KEY, str(info.retry_delay.ToMilliseconds())))
     await context.abort(final.code, final.details, trailers)
 
 
-def _retry_info(error: BusyError) -> Message:
+def _retry_info(seconds: float) -> Message:
     """Return when to retry, at least a millisecond from now."""
     delay = Duration()
-    delay.FromMilliseconds(max(round(1000 * error.retry_s), 1))
+    delay.FromMilliseconds(max(round(1000 * seconds), 1))
     info: Message = error_details_pb2.RetryInfo(retry_delay=delay)
     return info
 
@@ -88,7 +108,7 @@ def _retry_info(error: BusyError) -> Message:
 def _quota_failure(error: BusyError) -> Message:
     """Return the limit that was reached, for machines."""
     violation = error_details_pb2.QuotaFailure.Violation(
-        subject=error.quota, description=str(error)
+        subject=error.quota, description=_clipped(str(error))
     )
     failure: Message = error_details_pb2.QuotaFailure(violations=[violation])
     return failure
@@ -97,7 +117,7 @@ def _quota_failure(error: BusyError) -> Message:
 def _violation(error: InputError) -> error_details_pb2.BadRequest:
     """Return the field and its problem, for machines."""
     violation = error_details_pb2.BadRequest.FieldViolation(
-        field=error.field, description=error.problem
+        field=_clipped(error.field), description=_clipped(error.problem)
     )
     return error_details_pb2.BadRequest(field_violations=[violation])
 
@@ -106,8 +126,17 @@ def _status(
     code: int, message: str, reason: str, *details: Message, **metadata: str
 ) -> status_pb2.Status:
     """Build a status whose first detail is an ErrorInfo."""
-    status = status_pb2.Status(code=code, message=message)
+    status = status_pb2.Status(code=code, message=_clipped(message))
     info = error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
     for detail in (info, *details):
         status.details.add().Pack(detail)
     return status
+
+
+def _clipped(text: str) -> str:
+    """Return text that a status has room for, for errors may quote what a caller sent."""
+    encoded = text.encode(errors="backslashreplace")
+    if len(encoded) <= MESSAGE_BYTES_MAX:
+        return encoded.decode()
+    kept = encoded[:MESSAGE_BYTES_MAX].decode(errors="ignore")
+    return f"{kept}... ({len(text) - len(kept)} characters more)"

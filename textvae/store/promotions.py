@@ -9,6 +9,7 @@ reads it.
 
 import hashlib
 import json
+import logging
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,11 @@ from textvae.sealed import corrupt
 from textvae.store.leases import hold_lease
 from textvae.store.versions import Version, list_versions, model_folder, open_version
 
+_log = logging.getLogger(__name__)
+
 _RECORD = re.compile(r"[0-9]{6}\.json|[1-9][0-9]{6,}\.json")
+_ROLLBACK = "rollback: "
+"""How the reason of a rollback begins, and of no other promotion."""
 RECORD_BYTES_MAX = 1 << 20
 """More is no record, and is not read into memory."""
 
@@ -96,8 +101,18 @@ def promote(
 
     `expected` is the number of the promotion whose champion `version` was compared with, 0 for
     none. Raises BusyError, which names the new champion, where another promotion came first, since
-    `version` was never compared with that one.
+    `version` was never compared with that one; InputError for the reason of a rollback.
     """
+    if reason.startswith(_ROLLBACK):
+        problem = f"must not begin with {_ROLLBACK!r}, which marks what python -m jobs.rollback did"
+        raise InputError("reason", f"{problem}; say it in other words")
+    return _promote_leased(registry, model, version, expected, reason, actor, at)
+
+
+def _promote_leased(
+    registry: Path, model: str, version: Version, expected: int, reason: str, actor: str, at: str
+) -> Promotion:
+    """Do as `promote`, for any reason."""
     assert version.model == model, f"{version.name} is of {version.model}, not of {model}"
     # Against a prune that found this version unneeded a moment ago.
     with hold_lease(registry, model, version.name, "promote"):
@@ -130,7 +145,11 @@ def _promote(
             f"{model}: the champion moved since promotion {expected}: {serves}, so {version.name} "
             "was not promoted; evaluate it against the new champion and promote again"
         )
-    point_champion(registry, model)
+    try:
+        point_champion(registry, model)
+    except OSError as error:
+        # It serves: whoever promoted must not take it for a failure, nor try again.
+        _log.warning("%s serves, but the link `champion` is not renewed: %s", version.name, error)
     return promotion
 
 
@@ -152,29 +171,25 @@ def rollback(
         raise InputError("to", f"{name} never served; {job_command('promote')} is for what is new")
     if name == path[-1]:
         raise InputError("to", f"{name} serves already")
-    return promote(
-        registry,
-        model,
-        open_version(registry, model, name),
-        expected=promotions[-1].number,
-        reason=reason,
-        actor=actor,
-        at=at,
-    )
+    version, number = open_version(registry, model, name), promotions[-1].number
+    return _promote_leased(registry, model, version, number, f"{_ROLLBACK}{reason}", actor, at)
 
 
 def rollback_path(promotions: list[Promotion]) -> list[str]:
     """Return the versions that led to the present one, which is last.
 
-    A return to a version drops what came after it, so that two rollbacks go two versions back and
-    never return to the one that was rejected.
+    A rollback drops what came after the version it returns to, so that two rollbacks go two
+    versions back and never return to the one that was rejected. A version that is promoted again
+    comes after what served meanwhile.
     """
     path: list[str] = []
     for promotion in promotions:
-        if promotion.version in path:
-            del path[path.index(promotion.version) + 1 :]
-        else:
-            path.append(promotion.version)
+        version = promotion.version
+        if promotion.reason.startswith(_ROLLBACK) and version in path:
+            while path[-1] != version:
+                path.pop()
+        elif path[-1:] != [version]:
+            path.append(version)
     return path
 
 

@@ -20,9 +20,12 @@ Errors. Each carries a google.rpc.ErrorInfo (domain "textvae") with one of these
   NOT_FOUND          NOT_FOUND            the named model or version is not in the registry
   VERSION_MISMATCH   FAILED_PRECONDITION  the request or a latent names a version that does not
                                           serve; the message names the one that does
-  BUSY               RESOURCE_EXHAUSTED   too many rows wait; google.rpc.RetryInfo says how long
-                                          to hold back
-  NOT_SERVING        UNAVAILABLE          the server is loading or draining; call another
+  BUSY               RESOURCE_EXHAUSTED   too many rows wait, or messages have no room;
+                                          google.rpc.RetryInfo says how long to hold back
+  TOO_SLOW           DEADLINE_EXCEEDED    the message did not come in time, or came so slowly that
+                                          others needed its room
+  NOT_SERVING        UNAVAILABLE          the server is loading or draining; call another, or wait
+                                          for as long as google.rpc.RetryInfo says
   INTERNAL           INTERNAL             a bug; metadata["id"] finds it in the server's log
 """
 
