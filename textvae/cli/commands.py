@@ -71,7 +71,13 @@ def _call(flags: argparse.Namespace, interrupts: Interrupts) -> int:
     calls: list[recording.Exchange] = []
     record = getattr(flags, "record", None)
     try:
-        with Client(flags.address, flags.timeout, calls.append if record else None) as client:
+        with Client(
+            flags.address,
+            flags.timeout,
+            calls.append if record else None,
+            caller=flags.caller,
+            priority=flags.priority,
+        ) as client:
             return _COMMANDS[flags.command](client, flags, interrupts)
     except UnavailableError as error:
         if not is_named and VARIABLE in os.environ:

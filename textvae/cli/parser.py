@@ -3,7 +3,7 @@
 import argparse
 import importlib.metadata
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from textvae.cli import flags as command_flags
 from textvae.cli.completion import SHELLS
@@ -11,6 +11,7 @@ from textvae.cli.programs import PROGRAMS
 from textvae.cli.stream import WAIT_S
 from textvae.client.addresses import TARGET, VARIABLE
 from textvae.client.clients import TIMEOUT_S
+from textvae.wire import Priority
 
 ADD_FLAGS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None] | None]] = {
     "encode": ("sentences to posteriors", command_flags.encode),
@@ -153,4 +154,11 @@ def _add_server(command: argparse.ArgumentParser) -> None:
         help=f"wait so long for a server that is away or busy (default {WAIT_S:g} in the middle of "
         "a run, and 0 for one that is not there at the start)",
     )
+    add(
+        "--priority",
+        choices=get_args(Priority),
+        default="interactive",
+        help="bulk gives way to calls that somebody waits for",
+    )
+    add("--caller", default="", metavar="NAME", help="the name that its share of the server is of")
     add("--json", action="store_true", help="print one JSON object a line")

@@ -15,8 +15,9 @@ from textvae.engine.prices import Prices
 from textvae.engine.reading import Network, Reading, by_length
 from textvae.text.tokenizer import EOS, Tokenizer
 
-TURNS_S = 0.005
-"""Seconds of planning between two batches, where there are batches."""
+TURNS_S, TURNS_ALONE_S = 0.005, 0.02
+"""Seconds of planning between two batches, beside rows that run and without: so that a bucket has
+the sentences of all who wait."""
 
 
 class Lane:
@@ -58,9 +59,9 @@ class Lane:
             self.rows.add(job.caller, stage)
 
     def take_turns(self, advance: Callable[[Job], None]) -> None:
-        """Let requests go on planning, one after another, for TURNS_S at most."""
-        began = time.perf_counter()
-        while self.turns and time.perf_counter() - began < TURNS_S:
+        """Let requests go on planning, one after another, for a while at most."""
+        ends_s = time.perf_counter() + (TURNS_S if self.slots.running else TURNS_ALONE_S)
+        while self.turns and time.perf_counter() < ends_s:
             job = self.turns.popleft()
             if not job.is_void:
                 advance(job)

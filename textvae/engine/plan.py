@@ -90,6 +90,8 @@ def draw_latents(
     epsilon ~ N(0, I) (Kingma & Welling 2014, section 2.4). The draws of a sentence are adjacent;
     `first` is the number of the first.
     """
+    if not count:
+        return np.empty((0, mean.shape[1]), np.float32)
     items = np.repeat(address.first_index + np.arange(len(mean), dtype=np.uint64), count)
     numbers = np.tile(first + np.arange(count, dtype=np.uint64), len(mean))
     noise = normals(address.seed, items, numbers, mean.shape[1], library)

@@ -30,6 +30,8 @@ UNTRAINABLE = str.maketrans({SPACE_MARK: " ", "\u2585": " "})
 
 # The smallest limit that SentencePiece's trainer takes.
 SENTENCE_BYTES_MIN = 10
+# Sentences of a call from which on threads pay, which SentencePiece starts anew each time.
+PARALLEL_FROM = 1000
 
 logger = logging.getLogger(__name__)
 
@@ -129,14 +131,20 @@ class Tokenizer:
         _check_unicode(sentences)
         if any(SPACE_MARK in sentence for sentence in sentences):
             return [self._encode_marked(sentence) for sentence in sentences]
-        ids: list[list[int]] = self._pieces.encode(list(sentences))
+        if len(sentences) == 1:
+            return [self._pieces.encode(sentences[0])]
+        threads = _threads_for(len(sentences))
+        ids: list[list[int]] = self._pieces.encode(list(sentences), num_threads=threads)
         return ids
 
     def decode(self, sentences: Iterable[Iterable[int]]) -> list[str]:
         """Return the text of each list of ids; special ids are dropped, broken UTF-8 is U+FFFD."""
         ordinary = [[int(token) for token in ids if token >= SPECIALS] for ids in sentences]
         # SentencePiece reads an empty list as one empty sentence.
-        texts: list[str] = self._pieces.decode(ordinary) if ordinary else []
+        if not ordinary:
+            return []
+        threads = _threads_for(len(ordinary))
+        texts: list[str] = self._pieces.decode(ordinary, num_threads=threads)
         return texts
 
     def spell(self, ids: Sequence[int]) -> str:
@@ -170,6 +178,11 @@ class Tokenizer:
         for part in rest:
             ids += [*self._mark_bytes, *part]
         return ids
+
+
+def _threads_for(sentences: int) -> int:
+    """Return how many threads SentencePiece is to start: -1 for one a core, where they pay."""
+    return -1 if sentences >= PARALLEL_FROM else 1
 
 
 def _check_unicode(sentences: Sequence[str]) -> None:
