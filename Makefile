@@ -25,7 +25,7 @@ test-extras: .venv/extras
 
 # All of them, though one misses its target.
 bench: .venv/dev
-	missed=0; for name in train encode decode slots cancels bulk; do \
+	missed=0; for name in train encode decode slots cancels bulk fairness overload; do \
 		$(BIN)/python -m jobs.bench $$name || missed=1; done; exit $$missed
 
 # Generated code is committed; a test compares it with what this makes.

@@ -47,6 +47,7 @@ DRILLS = (
     "replay",
     "resume",
     "rollbacks",
+    "soak",
     "scale",
     "table",
     "watchdog",
@@ -63,7 +64,10 @@ def test_a_drill_holds_and_ends_with_its_line(name: str) -> None:
     assert code == 0
 
 
-@pytest.mark.parametrize("name", ["train", "encode", "decode", "slots", "cancels", "bulk"])
+BENCHMARKS = ("train", "encode", "decode", "slots", "cancels", "bulk", "fairness", "overload")
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_benchmark_ends_with_its_line_and_its_code_says_whether_it_held(name: str) -> None:
     """Whether it held is not asked here: a busy machine decides no test."""
     code, line, _ = last_line("jobs.bench", name)
