@@ -169,7 +169,7 @@ def test_help_says_each_setting_in_its_own_sentence(folder: Path) -> None:
     for words in (
         "A job that ends as its flag says.",
         "How it shall end.",
-        "Optimizer steps of the VAE. (default: 20000)",
+        "Optimizer steps of the VAE, where epochs is 0. (default: 20000)",
         "--config FILE",
         "Where the result is written",
     ):

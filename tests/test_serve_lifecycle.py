@@ -1,5 +1,6 @@
 """A server's life: start, watches, overload, and the drain."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -85,17 +86,19 @@ def test_a_full_engine_refuses_with_a_time_to_come_back_and_stays_healthy(regist
         assert 0 < len(errors) < len(calls)
         for error in errors:
             assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-            assert error.details() == (
-                "engine: 256 rows of at most 300 are waiting and 256 more were asked; "
-                "call later or ask for fewer"
+            assert re.fullmatch(
+                r"engine: \d+ rows of at most 300 are waiting and 256 more were asked; "
+                r"call later or ask for fewer",
+                error.details(),
             )
             status = rpc_status.from_call(error)
             info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
             status.details[0].Unpack(info)
             status.details[1].Unpack(retry)
             assert (info.domain, info.reason) == ("textvae", "BUSY")
-            assert retry.retry_delay.ToMilliseconds() == 200
-            assert ("grpc-retry-pushback-ms", "200") in error.trailing_metadata()
+            wait_ms = retry.retry_delay.ToMilliseconds()
+            assert 50 <= wait_ms <= 60_000
+            assert ("grpc-retry-pushback-ms", str(wait_ms)) in error.trailing_metadata()
 
 
 def test_a_registry_without_a_champion_ends_with_66_and_the_command_that_makes_one(
