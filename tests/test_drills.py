@@ -44,6 +44,7 @@ DRILLS = (
     "nightly",
     "overhead",
     "promotions",
+    "proxies",
     "replay",
     "resume",
     "rollbacks",

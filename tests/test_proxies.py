@@ -1,15 +1,12 @@
 """Proxies of the environment: never to this machine, and named where they stand between."""
 
 import asyncio
-import contextlib
 import os
-import socket
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.proxy import ALL, DEAD, EXCEPTIONS, VARIABLES, proxy
 from tests.serving import Server, serving
 from textvae.cli.commands import main
 from textvae.client import AsyncClient, Client
@@ -20,38 +17,11 @@ from textvae.proxies import channel_options, host_of, pass_by_proxies, proxy_bet
 from textvae.release.smoke_test import call_every_method
 from textvae.store.versions import Version
 
-DEAD = "http://127.0.0.1:9"
-VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy", "HTTPS_PROXY", "HTTP_PROXY", "all_proxy")
-EXCEPTIONS = ("no_proxy", "NO_PROXY", "no_grpc_proxy")
-
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*VARIABLES, *EXCEPTIONS, "ALL_PROXY"):
+    for name in ALL:
         monkeypatch.delenv(name, raising=False)
-
-
-@contextlib.contextmanager
-def proxy() -> Iterator[tuple[str, list[bytes]]]:
-    """A proxy that refuses everything, and the first bytes of what reached it."""
-    reached = list[bytes]()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def refuse() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, _ = listener.accept()
-                    with connection:
-                        reached.append(connection.recv(100))
-                        connection.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
-
-        thread = threading.Thread(target=refuse, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}", reached
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join(10)
 
 
 @pytest.mark.parametrize("variable", VARIABLES)
