@@ -6,9 +6,10 @@ from typing import Any
 
 from textvae.config.data import DataConfig, StoreConfig
 from textvae.corpus.data_report import report_lines
-from textvae.corpus.forget import forget, forget_lines
+from textvae.corpus.forget import forget, forget_lines, sentences_to_forget
 from textvae.corpus.group_report import group_warnings
 from textvae.corpus.ingest import ingest
+from textvae.store.attachments import remove_quoting
 
 from .command import run_job
 
@@ -20,19 +21,27 @@ class Ingest:
     store: StoreConfig = StoreConfig()
     data: DataConfig = DataConfig()
     forget: Path | None = None
-    """Instead, erase the sentences of this file, one a line, from all spans for ever."""
+    """Instead, erase the sentences of this file, one per line, from all spans permanently,
+    and remove the reports that quote them."""
 
 
 def main(settings: Ingest) -> dict[str, Any]:
     """Return outcome `ingested` with the span and its data report, or `no_data` for nothing new;
     also what it warns of.
 
-    With `forget` the outcome is `forgotten`, with the number of sentences erased from each span.
+    With `forget` the outcome is `forgotten`, with the number of sentences erased from each span and
+    the reports that quoted them, which are removed.
     """
     if settings.forget is not None:
         forgotten = forget(settings.forget, settings.store.spans)
         print("\n".join(forget_lines(forgotten)))
-        return {"outcome": "forgotten", **forgotten.record()}
+        texts = sentences_to_forget(settings.forget)
+        store = settings.store
+        reports = remove_quoting(store.registry, store.model, "report-", texts)
+        if reports:
+            print(f"removed        {len(reports):>9,}   reports that quoted them")
+        removed = {"reports_removed": [str(folder) for folder in reports]}
+        return {"outcome": "forgotten", **forgotten.record(), **removed}
     span = ingest(settings.data, settings.store.spans)
     if span is None:
         print("nothing new: every sentence of these files was ingested before")

@@ -61,16 +61,21 @@ def forget_lines(result: ForgetResult) -> list[str]:
     return lines
 
 
+def sentences_to_forget(path: Path) -> set[str]:
+    """Return the sentences of a list, normalised; DataError where it has none."""
+    texts = {normalise(line) for line in read_list(path)} - {""}
+    if not texts:
+        raise DataError(f"{path}: holds no sentence; give the sentences to forget, one a line")
+    return texts
+
+
 def forget(path: Path, spans: Path) -> ForgetResult:
     """Erase the sentences of a file, one a line, normalised as in ingest, from every span.
 
     Also erases the texts of all quarantined rows. Raises NotFoundError (no such file, no
     spans), DataError (not UTF-8, no sentence), CorruptError (a span), BusyError (an ingest).
     """
-    texts = {normalise(line) for line in read_list(path)} - {""}
-    hashes = frozenset(map(sentence_hash, texts))
-    if not hashes:
-        raise DataError(f"{path}: holds no sentence; give the sentences to forget, one a line")
+    hashes = frozenset(map(sentence_hash, sentences_to_forget(path)))
     if not spans.is_dir():
         raise NotFoundError(f"{spans}: no such folder, so nothing was forgotten; set store.spans")
     with locks.hold_lock(spans / ".lock", "forget"):

@@ -5,13 +5,15 @@ it belongs to. Evaluations, gate decisions, reports and fitted priors are kept h
 version itself never changes.
 """
 
+import html
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from textvae.errors import InputError
+from textvae.files import remove_folder
 from textvae.sealed import MANIFEST, Sealed, corrupt, manifest_of, seal, verify
 from textvae.store.versions import Version, model_folder
 
@@ -64,6 +66,22 @@ def newest_attachment(registry: Path, version: Version, kind: str) -> str:
     shelf = _shelf(registry, version)
     # A folder's own time says when its last file was written.
     return max(names, key=lambda name: ((shelf / name).stat().st_mtime_ns, name), default="")
+
+
+def remove_quoting(registry: Path, model: str, kind: str, texts: Collection[str]) -> list[Path]:
+    """Remove the attachments of this kind, of all versions, that quote a text.
+
+    Return their folders. A text is found as it is and as HTML escapes it.
+    """
+    shelves = model_folder(registry, model) / "attachments"
+    spellings = {spelling.encode() for text in texts for spelling in (text, html.escape(text))}
+    removed = []
+    for folder in sorted(shelves.glob(f"*/{kind}*")):
+        contents = [path.read_bytes() for path in folder.iterdir() if path.is_file()]
+        if any(spelling in content for spelling in spellings for content in contents):
+            remove_folder(folder)
+            removed.append(folder)
+    return removed
 
 
 def _verify_of(folder: Path, version: Version) -> Sealed:
