@@ -15,6 +15,11 @@ _OTHERS = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|vsock|xds):")
 _HOST_PORT = re.compile(r"(?P<host>\[[0-9a-fA-F:.%\w]+\]|[^\s:/\[\]]+):(?P<port>[0-9]{1,5})")
 
 
+def target_of(target: str | None) -> str:
+    """Return the address of an argument, or the default for None. InputError for a bad one."""
+    return default_target() if target is None else checked_target("target", target)
+
+
 def default_target() -> str:
     """Return the address that the environment names, or the default. InputError for a bad one."""
     named = os.environ.get(VARIABLE)

@@ -127,6 +127,7 @@ def decode(
         )
 
     rows_message("latents", latents, 0, 0)  # that there are any
+    latents = latents._replace(values=np.asarray(latents.values, np.float32))
     row_bytes = 4 * max(latents.values.shape[-1], 1)
     # Half of the limit leaves room for everything but the values.
     limits = (yield LIMITS).limits

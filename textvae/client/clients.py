@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args
 import grpc
 
 from textvae.client import calls, inspection, recording
-from textvae.client.addresses import default_target
+from textvae.client.addresses import target_of
 from textvae.client.failures import error_of
 from textvae.client.inspection import CHECK
 from textvae.client.messages import LIMITS, CallProtocol, CallRequest
@@ -69,7 +69,7 @@ class Client:
         digits, dots, hyphens and underscores, by which the server shares its time among callers;
         empty for this connection. A `priority` of bulk gives way to calls that somebody waits for.
         """
-        self._target = target = default_target() if target is None else target
+        self._target = target = target_of(target)
         self._timeout_s = _checked(timeout_s)
         self._wait_s, self._wait_for_ready = check_wait(wait_s), wait_for_ready
         self._metadata = _metadata(caller, priority)
@@ -92,6 +92,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connection."""
+        self._methods = {}
         self._channel.close()
 
     def __enter__(self) -> "Client":
@@ -132,7 +133,7 @@ class Client:
         if call is LIMITS and self._limits:
             return self._limits
         try:
-            response = self._methods[call.method](
+            response = _method(self._methods, call)(
                 call.request, timeout=_deadline(self._timeout_s), metadata=self._metadata
             )
         except grpc.RpcError as error:
@@ -169,12 +170,13 @@ class AsyncClient:
         digits, dots, hyphens and underscores, by which the server shares its time among callers;
         empty for this connection. A `priority` of bulk gives way to calls that somebody waits for.
         """
-        self._target = default_target() if target is None else target
+        self._target = target_of(target)
         self._timeout_s = _checked(timeout_s)
         self._wait_s, self._wait_for_ready = check_wait(wait_s), wait_for_ready
         self._metadata = _metadata(caller, priority)
         self._record = record
         self._channel: grpc.aio.Channel | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._methods: dict[str, Any] = {}
         self._limits: Any = None
 
@@ -192,6 +194,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connection."""
+        self._methods = {}
         if self._channel is not None:
             await self._channel.close(None)
 
@@ -236,9 +239,11 @@ class AsyncClient:
             # A channel belongs to the event loop it is made in; there is one by the first call.
             options = (*_CHANNEL, *channel_options(self._target))
             self._channel = grpc.aio.insecure_channel(self._target, options)
-            self._methods = _methods(self._channel)
+            self._methods, self._loop = _methods(self._channel), asyncio.get_running_loop()
+        if self._loop is not asyncio.get_running_loop():
+            raise InputError("client", "belongs to the event loop of its first call; make one here")
         try:
-            response = await self._methods[call.method](
+            response = await _method(self._methods, call)(
                 call.request, timeout=_deadline(self._timeout_s), metadata=self._metadata
             )
         except grpc.RpcError as error:
@@ -270,6 +275,13 @@ def _metadata(caller: str, priority: Priority) -> tuple[tuple[str, str], ...]:
 def _deadline(timeout_s: float) -> float | None:
     """Return the seconds as grpc takes them: no limit for more than it can count."""
     return timeout_s if timeout_s < TIMEOUT_MAX_S else None
+
+
+def _method(methods: dict[str, Any], call: CallRequest) -> Any:
+    """Return the stub of a request's method; raise InputError where the client was closed."""
+    if not methods:
+        raise InputError("client", "is closed; make a new one")
+    return methods[call.method]
 
 
 def _methods(channel: Any) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """Records of .csv and .tsv files; a record that is broken costs itself alone."""
 
 import csv
+import re
 import sys
 from collections import deque
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +19,7 @@ RECORD_LINES_MAX = 10_000
 """Most lines of one record: behind a quote that nothing closes, all lines are."""
 UNCLOSED = "unexpected end of data"
 """What the csv module says of a record whose quote is still open."""
+SEPARATOR_LINE = re.compile(r'"?sep=([^"\r\n])"?', re.IGNORECASE)
 STRAY_QUOTE = "a quote that nothing closes, or that is not doubled"
 MORE_FIELDS = "more fields than the header has"
 
@@ -30,8 +33,18 @@ class _Record(NamedTuple):
 
 
 def csv_rows(path: Path, config: DataConfig, delimiter: str) -> Iterator[Row]:
-    """Yield a row per record, by the names in the first record."""
+    """Yield a row per record, by the names in the first record.
+
+    A first line `sep=;`, which Excel writes and reads, names the delimiter of the file.
+    """
     lines = read_lines(path)
+    first = next(lines, None)
+    if first is None:
+        return
+    if named := SEPARATOR_LINE.fullmatch(first[1].rstrip("\r\n")):
+        delimiter = named[1]
+    else:
+        lines = chain([first], lines)
     header = next((one for one in _records(lines, delimiter) if one.fields != []), None)
     if header is None:
         return

@@ -122,8 +122,8 @@ def _problem(text: str, config: DataConfig) -> str:
 
 
 def _tag(value: object) -> str:
-    """Return a label or group as text, None as the empty string."""
-    if value is None:
+    """Return a label or group as text; None and NaN, by which tables say none, as no text."""
+    if value is None or value != value:
         return ""
     return normalise(str(value).encode("utf-8", "replace").decode("utf-8"))
 
