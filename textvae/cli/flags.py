@@ -91,7 +91,7 @@ def paraphrase(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--distinct",
         action="store_true",
-        help="leave out repeats and the sentence itself; what is missing is said",
+        help="drop duplicates and copies of the sentence; missing ones are reported",
     )
     command.add_argument(
         "--method",

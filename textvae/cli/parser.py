@@ -30,10 +30,10 @@ ADD_FLAGS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None] | None
 """The words and flags of each command that calls a server."""
 
 _LINES = """
-lines: answers come in the order of the lines, while others are still asked for. A line that is
-refused costs itself: its number is on stderr, with --json also in a row {"line": 3, "error": ...},
-and the exit code is 65. A server that restarts costs a wait (--wait-s), then exit code 75. After
-Ctrl-C what is written is whole lines; exit code 130.
+lines: results are streamed in input order. An invalid line is skipped and reported by number on
+stderr, with --json also as a row {"line": 3, "error": ...}; the exit code is then 65. If the server
+restarts, calls are retried for --wait-s seconds, then the exit code is 75. After Ctrl-C the output
+ends with a complete line; exit code 130.
 """
 
 EXAMPLES = {
@@ -151,8 +151,8 @@ def _add_server(command: argparse.ArgumentParser) -> None:
         "--wait-s",
         type=float,
         metavar="SECONDS",
-        help=f"wait so long for a server that is away or busy (default {WAIT_S:g} in the middle of "
-        "a run, and 0 for one that is not there at the start)",
+        help="retry for so long while the server is unavailable or busy "
+        f"(default {WAIT_S:g} in the middle of a run, 0 for one that is not there at the start)",
     )
     add(
         "--priority",

@@ -32,7 +32,7 @@ def run(
     """Ask for all items of a source and write the answers as they come; return the exit code.
 
     A sentence of the command line that is refused is an error of the whole; a line, row or latent
-    costs itself, and the exit code is then 65.
+    is skipped, and the exit code is then 65.
     """
     flags.source = source
     if flags.seed is None:

@@ -1,7 +1,7 @@
 """A command over many items: asked for in blocks, answered in order, each block as it comes.
 
-An item that is refused costs itself. A server that is away, busy or slow costs a wait: calls change
-nothing and an answer goes by seed and order, so each is repeated until it is answered.
+A rejected item does not affect the others. While the server is away, busy or slow, calls are
+retried: they are idempotent, and an answer is determined by seed and order.
 """
 
 import argparse

@@ -58,11 +58,11 @@ class DataConfig:
     test_share: float = 0.02
     """Share of the groups (or sentences) that go to test, 0 to 0.5."""
     bad_share_max: float = 0.2
-    """Share of broken rows, 0 to 1, above which the ingest stops; up to it they are quarantined."""
+    """Share of malformed rows, 0 to 1, above which ingest fails; below it they are quarantined."""
     bad_files_max: int = 20
-    """Broken files in one ingest above which it stops; up to it they are quarantined."""
+    """Malformed files in one ingest above which it fails; below it they are quarantined."""
     drift_spans: int = 7
-    """Newest spans that the report compares new text with; 0 for no comparison."""
+    """Newest spans that new text is tested for drift against; 0 for no test."""
     blocklist: tuple[Path, ...] = ()
     """Files with a word or phrase per line; sentences with one, in any case, are dropped: word for
     word, and anywhere in scripts without spaces."""

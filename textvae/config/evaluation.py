@@ -26,13 +26,13 @@ class EvaluationConfig:
     sentences: int = 1000
     """Held-out sentences that are evaluated, the first of the gate's holdout; 0 for all."""
     sealed_share: float = 0.2
-    """Share of the test side, by hash, that decides nothing and measures the gate's optimism."""
+    """Share of the test side, by hash, that no decision uses, to measure the gate's optimism."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Device that likelihoods are computed on; decoding is always on the CPU."""
     importance_samples: int = 100
     """Samples k of the importance-weighted NLL (Burda et al. 2016)."""
     prior_draws: int = 200
-    """Draws of each prior that are decoded to measure the distinct share."""
+    """Samples of each prior that are decoded to measure the distinct share."""
     prior_components: int = 32
     """Components of the fitted prior, a Gaussian mixture."""
     prior_sentences: int = 20_000

@@ -61,15 +61,15 @@ class ServeConfig:
     """Rows of one caller that may wait for the engine, and a quarter of those of all; more are
     refused with RESOURCE_EXHAUSTED."""
     queue_share: float = 0.4
-    """Share of a call's time that it may wait for others; where it would be more, the call is
-    refused at once with RESOURCE_EXHAUSTED, and when to try again."""
+    """Longest queueing delay, as a share of the call's time; a call that would wait longer is
+    rejected at once with RESOURCE_EXHAUSTED and a retry delay."""
     caller_weights: tuple[str, ...] = ()
     """Shares of callers by name, as in reports=0.5; a caller has a share of 1. The name is what the
     call's metadata says as textvae-caller."""
     deadline_default_s: float = 60.0
-    """Time of a call that gives none, in seconds."""
+    """Deadline of a call that sets none, in seconds."""
     deadline_max_s: float = 3600.0
-    """Most time that a call is given, in seconds."""
+    """Longest deadline of a call, in seconds; a later one is shortened to it."""
     slots: int = 64
     """Rows of the engine's decoding batch."""
     threads: int = 0
@@ -81,9 +81,9 @@ class ServeConfig:
     retry_s: float = 60.0
     """Seconds after which a promoted version that could not be loaded is tried again, from 0.1."""
     warm: bool = True
-    """Keep the previous champion in memory, so that a rollback to it loads nothing."""
+    """Keep the previous champion in memory, so that a rollback is immediate."""
     drain_s: float = 20.0
-    """Seconds that calls may take to end after SIGTERM."""
+    """Seconds that a drain after SIGTERM waits for calls to finish."""
 
     def __post_init__(self) -> None:
         """Raise InputError for a value out of its range."""

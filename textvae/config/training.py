@@ -34,20 +34,20 @@ class TrainingConfig:
     """How the model is trained. Steps are the only budget; no time limit ends a run."""
 
     start: Literal["champion", "fresh"] = "champion"
-    """Begin with the weights and vocabulary of the version that serves, or with new ones; without a
+    """Warm start from weights and vocabulary of the champion, or train from scratch; without a
     champion a run is fresh, and so is every run of a table."""
     warm_steps: int = 0
     """Steps of the VAE from a champion, and most of its language model; 0: as from fresh."""
     replay: float = 4.0
     """Sentences of old spans per new one, from a champion; each run draws its own."""
     replay_min: int = 100_000
-    """Fewest sentences of old spans that are learned again, where there are as many."""
+    """Least number of replayed sentences of old spans, as far as there are so many."""
     shrink: float = 1.0
     """Factor on a champion's weights at the start (Ash & Adams 2020), 0 to 1."""
     perturb: float = 0.0
     """Share of new initial weights that is added to them, 0 to 1."""
     restart: bool = False
-    """Begin a run anew whose checkpoints are of another arithmetic; otherwise it is refused."""
+    """Restart a run whose checkpoints were made by another arithmetic, instead of refusing it."""
     objective: Literal["vae", "autoencoder", "kl-only"] = "vae"
     """autoencoder: no KL, no noise; kl-only: no reconstruction; both: no BatchNorm, free bits."""
     epochs: float = 0.0
@@ -106,7 +106,7 @@ class TrainingConfig:
     validation_steps: int = 2000
     """Steps between two validations; 0: only at the end."""
     collapse_stops: bool = True
-    """End the run with exit code 4 when the posterior has collapsed."""
+    """Stop with exit code 4 on posterior collapse."""
 
     def __post_init__(self) -> None:
         """Raise InputError for a value out of its range."""

@@ -1,4 +1,4 @@
-"""Records of .csv and .tsv files; a record that is broken costs itself alone."""
+"""Records of .csv and .tsv files; a malformed record does not affect the others."""
 
 import csv
 import re

@@ -66,7 +66,7 @@ def check_limits(
     if problems:
         raise DataError(
             f"{inputs}: {'; '.join(problems)}; first {first_reasons(aside)}; "
-            "mend the text, or raise the limit and what is broken is set aside"
+            "mend the text, or raise the limit to quarantine what is broken"
         )
 
 

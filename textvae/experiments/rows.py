@@ -127,7 +127,7 @@ ROWS: dict[str, Row] = {
         training={"free_bits": 0.15, "target_kl_nats": 0.0},
         likelihood=True,
     ),
-    "default": Row("default", "the middle of the dial: the KL held at 16 nats"),
+    "default": Row("default", "a middle rate: the KL held at 16 nats"),
     "default-without-word-noise": Row(
         "default", "`default` with every word shown to the encoder", training={"word_noise": 0.0}
     ),

@@ -8,9 +8,9 @@ What holds for every method:
   * Sentences are UTF-8, 1 to `Limits.characters_max` characters, of which at least one is not a
     space, and at most `Limits.tokens_max` tokens. A longer one is refused, never cut.
   * A call succeeds or fails as a whole. The order out is the order in.
-  * The same version, request and seed give the same response, but for its times and
-    `batch_rows`, whatever else the server computes at the same time.
-  * Calls change nothing, so they may be repeated without harm.
+  * Responses are deterministic per version, request and seed, regardless of batching and load,
+    but for their times and `batch_rows`.
+  * Calls are idempotent and safe to retry.
 
 Errors. Each carries a google.rpc.ErrorInfo (domain "textvae") with one of these reasons:
 
@@ -242,7 +242,7 @@ Global___Latents: _TypeAlias = Latents  # noqa: Y015
 
 @_typing.final
 class Options(_message.Message):
-    """How the decoder generates a sentence from a latent; absent, or all unset: greedily."""
+    """Decoding options; absent, or all unset: greedy decoding."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -306,7 +306,7 @@ Global___Options: _TypeAlias = Options  # noqa: Y015
 
 @_typing.final
 class Metadata(_message.Message):
-    """How a response was computed: enough to reproduce it, and where its time went."""
+    """How a response was computed: version and seed that reproduce it, and a breakdown of its time."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -826,11 +826,11 @@ class ParaphraseRequest(_message.Message):
     `Limits.rows_max`.
     """
     radius: _builtins.float
-    """How far a variation goes, in posterior deviations, 0 to 10: 0 reconstructs, 1 draws from the
-    posterior, more wanders. Unset is 1.
+    """Scale of the noise, in posterior standard deviations, 0 to 10: 0 decodes the posterior mean, 1
+    samples the posterior, more departs further from the sentence. Unset is 1.
     """
     distinct: _builtins.bool
-    """Leave out repeats and copies of the sentence itself; fewer than `count` may then come back."""
+    """Drop duplicates and copies of the sentence; fewer than `count` may then be returned."""
     seed: _builtins.int
     """Seed of latents and sampled tokens; unset, the server draws one and returns it."""
     first_index: _builtins.int
@@ -851,8 +851,8 @@ class ParaphraseRequest(_message.Message):
     where they are the chains of the search, and 1 is FIELD_INVALID.
     """
     closeness: _builtins.float
-    """What the choice among candidates weighs, 0 to 1: 1 is faithful to the sentence, 0 is free of its
-    words. Unset is 0.5.
+    """Trade-off in ranking candidates, 0 to 1: 1 weighs adequacy and similarity to the sentence, 0
+    weighs novelty. Unset is 0.5.
     """
     adequacy_min: _builtins.float
     """Least adequacy of a variation, in nats a token, 0 to 1000; 0 or unset for any. As the next two
@@ -877,7 +877,7 @@ class ParaphraseRequest(_message.Message):
 
     @_builtins.property
     def constraints(self) -> Global___Constraints:
-        """What every variation must hold; unset, names in braces alone are locked."""
+        """Constraints on every variation; unset, only placeholders in braces are locked."""
 
     def __init__(
         self,
@@ -924,9 +924,9 @@ Global___ParaphraseRequest: _TypeAlias = ParaphraseRequest  # noqa: Y015
 
 @_typing.final
 class Constraints(_message.Message):
-    """What every variation must hold. A lock stands unchanged in it, as often as in the sentence, as
-    words of its own where it is one in the sentence: the decoder is forced to write it, and never
-    drawn until it does. With a beam, constraints are FIELD_INVALID.
+    """Constraints on every variation. A lock is copied verbatim, as often as in the sentence, and as
+    whole words where it is one in the sentence. Locks are enforced by constrained decoding, not by
+    rejection sampling. With a beam, constraints are FIELD_INVALID.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

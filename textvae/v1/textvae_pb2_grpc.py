@@ -86,28 +86,28 @@ class TextVaeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Sample(self, request, context):
-        """Draws of a prior to sentences.
+        """Samples of a prior to sentences.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Interpolate(self, request, context):
-        """Sentences along a path through two or more points: a homotopy.
+        """Interpolates: sentences along a path through two or more points, a homotopy.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Paraphrase(self, request, context):
-        """Variations of sentences: rephrased, or drawn around their posterior means.
+        """Variations of sentences: rephrased, or sampled around their posterior means.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Score(self, request, context):
-        """How likely the model finds sentences, in nats.
+        """Likelihood bounds of sentences under the model, in nats.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -8,9 +8,9 @@ What holds for every method:
   * Sentences are UTF-8, 1 to `Limits.characters_max` characters, of which at least one is not a
     space, and at most `Limits.tokens_max` tokens. A longer one is refused, never cut.
   * A call succeeds or fails as a whole. The order out is the order in.
-  * The same version, request and seed give the same response, but for its times and
-    `batch_rows`, whatever else the server computes at the same time.
-  * Calls change nothing, so they may be repeated without harm.
+  * Responses are deterministic per version, request and seed, regardless of batching and load,
+    but for their times and `batch_rows`.
+  * Calls are idempotent and safe to retry.
 
 Errors. Each carries a google.rpc.ErrorInfo (domain "textvae") with one of these reasons:
 
@@ -64,13 +64,13 @@ class TextVaeServiceStub:
     Decode: _grpc.UnaryUnaryMultiCallable[_textvae_pb2.DecodeRequest, _textvae_pb2.DecodeResponse]
     """Latents to sentences. Arithmetic on latents is the client's own."""
     Sample: _grpc.UnaryUnaryMultiCallable[_textvae_pb2.SampleRequest, _textvae_pb2.SampleResponse]
-    """Draws of a prior to sentences."""
+    """Samples of a prior to sentences."""
     Interpolate: _grpc.UnaryUnaryMultiCallable[_textvae_pb2.InterpolateRequest, _textvae_pb2.InterpolateResponse]
-    """Sentences along a path through two or more points: a homotopy."""
+    """Interpolates: sentences along a path through two or more points, a homotopy."""
     Paraphrase: _grpc.UnaryUnaryMultiCallable[_textvae_pb2.ParaphraseRequest, _textvae_pb2.ParaphraseResponse]
-    """Variations of sentences: rephrased, or drawn around their posterior means."""
+    """Variations of sentences: rephrased, or sampled around their posterior means."""
     Score: _grpc.UnaryUnaryMultiCallable[_textvae_pb2.ScoreRequest, _textvae_pb2.ScoreResponse]
-    """How likely the model finds sentences, in nats."""
+    """Likelihood bounds of sentences under the model, in nats."""
 
 @_typing.type_check_only
 class TextVaeServiceAsyncStub(TextVaeServiceStub):
@@ -82,13 +82,13 @@ class TextVaeServiceAsyncStub(TextVaeServiceStub):
     Decode: _aio.UnaryUnaryMultiCallable[_textvae_pb2.DecodeRequest, _textvae_pb2.DecodeResponse]  # type: ignore[assignment]
     """Latents to sentences. Arithmetic on latents is the client's own."""
     Sample: _aio.UnaryUnaryMultiCallable[_textvae_pb2.SampleRequest, _textvae_pb2.SampleResponse]  # type: ignore[assignment]
-    """Draws of a prior to sentences."""
+    """Samples of a prior to sentences."""
     Interpolate: _aio.UnaryUnaryMultiCallable[_textvae_pb2.InterpolateRequest, _textvae_pb2.InterpolateResponse]  # type: ignore[assignment]
-    """Sentences along a path through two or more points: a homotopy."""
+    """Interpolates: sentences along a path through two or more points, a homotopy."""
     Paraphrase: _aio.UnaryUnaryMultiCallable[_textvae_pb2.ParaphraseRequest, _textvae_pb2.ParaphraseResponse]  # type: ignore[assignment]
-    """Variations of sentences: rephrased, or drawn around their posterior means."""
+    """Variations of sentences: rephrased, or sampled around their posterior means."""
     Score: _aio.UnaryUnaryMultiCallable[_textvae_pb2.ScoreRequest, _textvae_pb2.ScoreResponse]  # type: ignore[assignment]
-    """How likely the model finds sentences, in nats."""
+    """Likelihood bounds of sentences under the model, in nats."""
 
 class TextVaeServiceServicer(metaclass=_abc_1.ABCMeta):
     """Encodes, decodes, samples, interpolates, paraphrases and scores sentences."""
@@ -115,7 +115,7 @@ class TextVaeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _textvae_pb2.SampleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_textvae_pb2.SampleResponse, _abc.Awaitable[_textvae_pb2.SampleResponse]]:
-        """Draws of a prior to sentences."""
+        """Samples of a prior to sentences."""
 
     @_abc_1.abstractmethod
     def Interpolate(
@@ -123,7 +123,7 @@ class TextVaeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _textvae_pb2.InterpolateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_textvae_pb2.InterpolateResponse, _abc.Awaitable[_textvae_pb2.InterpolateResponse]]:
-        """Sentences along a path through two or more points: a homotopy."""
+        """Interpolates: sentences along a path through two or more points, a homotopy."""
 
     @_abc_1.abstractmethod
     def Paraphrase(
@@ -131,7 +131,7 @@ class TextVaeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _textvae_pb2.ParaphraseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_textvae_pb2.ParaphraseResponse, _abc.Awaitable[_textvae_pb2.ParaphraseResponse]]:
-        """Variations of sentences: rephrased, or drawn around their posterior means."""
+        """Variations of sentences: rephrased, or sampled around their posterior means."""
 
     @_abc_1.abstractmethod
     def Score(
@@ -139,6 +139,6 @@ class TextVaeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _textvae_pb2.ScoreRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_textvae_pb2.ScoreResponse, _abc.Awaitable[_textvae_pb2.ScoreResponse]]:
-        """How likely the model finds sentences, in nats."""
+        """Likelihood bounds of sentences under the model, in nats."""
 
 def add_TextVaeServiceServicer_to_server(servicer: TextVaeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
