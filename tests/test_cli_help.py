@@ -40,7 +40,8 @@ def test_the_defaults_in_the_help_are_those_of_the_requests() -> None:
     assert "0 takes the likeliest token (greedy) (default 0.0)" in words
     assert "variations a sentence (default 5)" in words
     assert (
-        "leave out repeats and the sentence itself; what is missing is said (default off)" in words
+        "drop duplicates and copies of the sentence; missing ones are reported (default off)"
+        in words
     )
 
 
