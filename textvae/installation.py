@@ -18,7 +18,10 @@ JOBS = _HOME / "jobs"
 """Folder of the code of the jobs."""
 
 EXTRAS = {
-    "engine": "torch sentencepiece safetensors filelock re2 tyro grpc_health grpc_reflection",
+    "engine": (
+        "torch sentencepiece safetensors filelock re2 tyro grpc_health grpc_reflection "
+        "prometheus_client"
+    ),
     "measure": "sklearn scipy sacrebleu threadpoolctl",
     "plots": "matplotlib",
     "bulk": "pyarrow",

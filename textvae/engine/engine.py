@@ -22,6 +22,7 @@ from textvae.engine.job import Job, owner_of
 from textvae.engine.lane import Lane
 from textvae.engine.limits import Load, limits_of, threads_of
 from textvae.engine.load import LoadedVersion
+from textvae.engine.overview import Figures, figures_of, load_of
 from textvae.engine.plan import Outcome, Planning, Stage, advance
 from textvae.engine.prices import Prices
 from textvae.engine.reading import Reading
@@ -104,20 +105,12 @@ class Engine:
         return cast(Answer, self.submit(request).result().result)
 
     def load(self) -> Load:
-        """Return how many rows run and wait."""
-        active = self._interactive.slots.running + self._bulk.slots.running
-        rows = self._admission.rows
-        return Load(active, max(rows - active, 0), self._interactive.slots.capacity)
+        """Return how busy it is."""
+        return load_of(self._admission, self._interactive, self._bulk)
 
-    @property
-    def callers(self) -> int:
-        """Return the number of callers that have requests in the engine."""
-        return self._admission.callers
-
-    @property
-    def spread(self) -> float:
-        """Return how far the callers who wait are apart in what they were served, in tokens."""
-        return max(self._interactive.spread, self._bulk.spread)
+    def figures(self) -> Figures:
+        """Return what it did and has to do; the engine does not wait for that."""
+        return figures_of(self._admission, self._interactive, self._bulk)
 
     @property
     def is_alive(self) -> bool:

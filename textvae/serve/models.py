@@ -6,6 +6,7 @@ import asyncio
 import importlib.metadata
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,19 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ModelService(model_pb2_grpc.ModelServiceServicer):
     """Reads the registry in threads, so that a slow disk does not block the event loop."""
 
-    def __init__(self, champion: Champion, registry: Path, message_bytes_max: int) -> None:
+    def __init__(
+        self,
+        champion: Champion,
+        registry: Path,
+        message_bytes_max: int,
+        calls: Callable[[], int],
+    ) -> None:
+        """`calls` returns the number of calls in hand."""
         self._champion = champion
         self._registry = registry
         self._message_bytes_max = message_bytes_max
-        self._release = _release()
+        self._calls = calls
+        self._release = release()
         self._verified = VerifiedVersions(registry)
 
     async def ListModels(
@@ -88,7 +97,7 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
             arithmetic=engine.arithmetic,
             champion_problem=self._champion.problem,
             limits=pb.Limits(**engine.limits._asdict(), message_bytes_max=self._message_bytes_max),
-            load=pb.Load(**engine.load()._asdict()),
+            load=pb.Load(**engine.load()._asdict(), calls=self._calls()),
         )
 
     def _names(self) -> list[str]:
@@ -110,7 +119,7 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
         )
 
 
-def _release() -> str:
+def release() -> str:
     """Return the release of the installed package."""
     try:
         return importlib.metadata.version("textvae")
