@@ -11,6 +11,7 @@ import time
 
 from textvae.engine.caller import NOBODY, Caller
 from textvae.engine.job import Job
+from textvae.engine.limits import Load
 from textvae.engine.prices import Prices
 from textvae.errors import BusyError, ExpiredError
 
@@ -46,6 +47,11 @@ class Admission:
         self._held: dict[Caller, _Held] = {}
         self.rows = 0
         """Rows of all requests that have not ended."""
+
+    def load(self, active_rows: int, slots: int) -> Load:
+        """Return how busy the engine is; any thread may ask."""
+        waiting = max(self.rows - active_rows, 0)
+        return Load(active_rows, waiting, slots, self.waiting_s, self.callers)
 
     @property
     def callers(self) -> int:

@@ -18,11 +18,11 @@ from textvae.engine.admission import BULK_SHARE, Admission
 from textvae.engine.answers import Reply
 from textvae.engine.caller import NOBODY, Caller
 from textvae.engine.deadlines import Deadlines
+from textvae.engine.figures import Figures
 from textvae.engine.job import Job, owner_of
 from textvae.engine.lane import Lane
 from textvae.engine.limits import Load, limits_of, threads_of
 from textvae.engine.load import LoadedVersion
-from textvae.engine.overview import Figures, figures_of, load_of
 from textvae.engine.plan import Outcome, Planning, Stage, advance
 from textvae.engine.prices import Prices
 from textvae.engine.reading import Reading
@@ -106,11 +106,15 @@ class Engine:
 
     def load(self) -> Load:
         """Return how busy it is."""
-        return load_of(self._admission, self._interactive, self._bulk)
+        active = self._interactive.slots.running + self._bulk.slots.running
+        return self._admission.load(active, self._interactive.slots.capacity)
 
     def figures(self) -> Figures:
         """Return what it did and has to do; the engine does not wait for that."""
-        return figures_of(self._admission, self._interactive, self._bulk)
+        lanes = (self._interactive, self._bulk)
+        spread = max(lane.spread for lane in lanes)
+        tallies = tuple(lane.tallies for lane in lanes)
+        return Figures(self.load(), self._admission.oldest_s, spread, tallies)
 
     @property
     def is_alive(self) -> bool:

@@ -1,7 +1,10 @@
 """What was counted: one thread counts, and others read it without a pause of the first."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from textvae.engine.limits import Load
 
 BATCH_ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
 """Upper ends of the ranges of batches."""
@@ -33,3 +36,15 @@ class Tally:
         """Count a batch."""
         self.rows.add(rows)
         self.tokens += tokens
+
+
+class Figures(NamedTuple):
+    """An engine at one moment."""
+
+    load: Load
+    oldest_s: float
+    """Age of its oldest request, in seconds."""
+    spread: float
+    """How far the callers who wait are apart in what they were served, in tokens; 0 is fair."""
+    tallies: Sequence[Mapping[str, Tally]]
+    """Of each lane what it read and wrote; a batch that is written has a token of each row."""

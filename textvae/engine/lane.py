@@ -36,7 +36,7 @@ class Lane:
             for network in ("encoder", "language_model")
         }
         self.rows: FairQueue[Row] = FairQueue(self._row_tokens)
-        self.read_tally, self.written_tally = Tally(), Tally()
+        self.tallies = {"read": Tally(), "write": Tally()}
 
     @property
     def has_work(self) -> bool:
@@ -87,7 +87,7 @@ class Lane:
         if not bucket:
             return
         results = self._loaded.read(network, [sentence.ids for sentence in bucket])
-        self.read_tally.add(len(bucket), sum(len(sentence.ids) + 1 for sentence in bucket))
+        self.tallies["read"].add(len(bucket), sum(len(sentence.ids) + 1 for sentence in bucket))
         for sentence in bucket:
             sentence.owner.seconds += (len(sentence.ids) + 1) * self._prices.read_s
         yield from zip(bucket, results, strict=True)
@@ -108,7 +108,7 @@ class Lane:
         running = self.slots.running
         finished = self.slots.step()
         if running:
-            self.written_tally.add(running, running)
+            self.tallies["write"].add(running, running)
         for each in finished:
             self._settle(each)
         return finished

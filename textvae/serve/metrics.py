@@ -17,9 +17,9 @@ from prometheus_client.registry import Collector
 
 from textvae.engine.engine import Engine
 from textvae.engine.figures import Histogram
+from textvae.installation import release
 from textvae.serve.champion import Champion
 from textvae.serve.firewall import Firewall
-from textvae.serve.models import release
 
 Counts = dict[tuple[str, ...], float]
 
@@ -96,8 +96,8 @@ def _engine_figures(engines: Sequence[Engine]) -> Iterator[Metric]:
     tallies = [
         ((name, work), tally)
         for name, figures in found
-        for work, lanes in (("read", figures.read), ("write", figures.written))
-        for tally in lanes
+        for lane in figures.tallies
+        for work, tally in lane.items()
     ]
     tokens: Counts = {}
     batches: dict[tuple[str, ...], Histogram] = {}

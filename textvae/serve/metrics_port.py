@@ -10,9 +10,9 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 
 from textvae.errors import InputError
-from textvae.serve.metrics import Metrics
 
 PATH = "/metrics"
 SILENT_S = 5.0
@@ -21,12 +21,12 @@ SILENT_S = 5.0
 _log = logging.getLogger(__name__)
 
 
-def open_metrics_port(metrics: Metrics, host: str, port: int) -> None:
+def open_metrics_port(figures: Collector, host: str, port: int) -> None:
     """Answer scrapes in a thread, until the process ends; InputError where the port is taken."""
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
-    registry.register(metrics)
+    registry.register(figures)
     try:
         server = _Server(host, port, registry)
     except OSError as error:

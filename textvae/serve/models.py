@@ -3,7 +3,6 @@
 # ruff: noqa: N802 - the methods have the names of the proto
 
 import asyncio
-import importlib.metadata
 import json
 import re
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 import grpc
 
 from textvae.errors import InputError, NotFoundError, quoted
+from textvae.installation import release
 from textvae.serve.champion import Champion
 from textvae.serve.verified import VerifiedVersions
 from textvae.store import versions
@@ -117,11 +117,3 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
             version=name.rpartition("/")[2],
             state=pb.STATE_SERVING if serves else pb.STATE_PUBLISHED,
         )
-
-
-def release() -> str:
-    """Return the release of the installed package."""
-    try:
-        return importlib.metadata.version("textvae")
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
