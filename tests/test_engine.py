@@ -214,7 +214,7 @@ def test_the_engine_goes_on_after_a_bug(
         failing.result(60)
     assert "a step failed" in caplog.text
     assert answer_fields(engine, SampleRequest(5, seed=1))
-    assert engine.load() == (0, 0, 64)
+    assert engine.load()[:3] == (0, 0, 64)
 
 
 def test_a_closed_engine_ends_what_it_took_and_takes_no_more(registry: Path) -> None:

@@ -140,15 +140,15 @@ def test_an_engine_whose_thread_has_ended_is_not_alive(version: Any) -> None:
 
 
 def test_the_engine_publishes_how_many_call_and_how_even_their_shares_are(engine: Engine) -> None:
-    assert (engine.callers, engine.spread) == (0, 0.0)
+    assert (engine.load().callers, engine.figures().spread) == (0, 0.0)
     gate = closed_gate(engine)
     futures = [engine.submit(Steps(3), Caller(name)) for name in ("one", "other")]
-    assert engine.callers == 3
+    assert engine.load().callers == 3
     gate.open.set()
     for future in futures:
         future.result(60)
     idle(engine, SLOTS)
-    assert engine.callers == 0
+    assert engine.load().callers == 0
 
 
 @pytest.mark.parametrize("pair", ["x", "x=", "x=a", "=1", "x=0", "x=-1", "x=nan", "x=1e9"])
@@ -184,7 +184,7 @@ def test_cancelled_calls_of_other_threads_leave_no_accounts(engine: Engine) -> N
     for thread in threads:
         thread.join()
     idle(engine, SLOTS)
-    assert engine.callers == 0
+    assert engine.load().callers == 0
     until = time.monotonic() + 10
     while engine._jobs:  # one may just be on its way to be forgotten
         assert time.monotonic() < until

@@ -161,9 +161,9 @@ def test_a_request_that_is_cancelled_in_its_second_stage_frees_its_rows(
     monkeypatch.setattr(engine._interactive.slots, "step", step)
     long = engine.submit(Stages((1, 1), (9,) * 20, act=act))
     assert stepping.wait(60)
-    assert engine.load() == (SLOTS, 20 - SLOTS, SLOTS)
+    assert engine.load()[:3] == (SLOTS, 20 - SLOTS, SLOTS)
     assert long.cancel()
-    assert engine.load() == (SLOTS, 0, SLOTS)
+    assert engine.load()[:3] == (SLOTS, 0, SLOTS)
     go_on.set()
     assert len(engine.answer(Steps(2, 2))) == 2
     assert running[0] == SLOTS

@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -170,13 +170,18 @@ def point_link(link: Path, target_name: str) -> None:
 
 def append_line(path: Path, text: str) -> None:
     """Append a line to a log; a line that an earlier kill tore is ended first."""
+    append_lines(path, [text])
+
+
+def append_lines(path: Path, texts: Sequence[str]) -> None:
+    """Append lines to a log, as `append_line` does; without any, only make sure that it can be."""
     make_folder(path.parent)
-    line = text.encode("utf-8") + b"\n"
+    lines = b"".join(text.encode("utf-8") + b"\n" for text in texts)
     with open(path, "a+b") as stream:
-        if stream.tell() > 0:
+        if lines and stream.tell() > 0:
             stream.seek(-1, os.SEEK_END)
-            line = line if stream.read(1) == b"\n" else b"\n" + line
-        stream.write(line)
+            lines = lines if stream.read(1) == b"\n" else b"\n" + lines
+        stream.write(lines)
 
 
 def truncate_lines(path: Path, keep: Callable[[str], bool]) -> None:

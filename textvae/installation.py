@@ -4,6 +4,7 @@ A wheel holds jobs/ and protos/ inside the package, so that no other name of an 
 taken; in a checkout they lie beside it.
 """
 
+import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,10 @@ JOBS = _HOME / "jobs"
 """Folder of the code of the jobs."""
 
 EXTRAS = {
-    "engine": "torch sentencepiece safetensors filelock re2 tyro grpc_health grpc_reflection",
+    "engine": (
+        "torch sentencepiece safetensors filelock re2 tyro grpc_health grpc_reflection "
+        "prometheus_client"
+    ),
     "measure": "sklearn scipy sacrebleu threadpoolctl",
     "plots": "matplotlib",
     "bulk": "pyarrow",
@@ -74,6 +78,14 @@ def job_module(name: str) -> str:
     """Return the module of a job, for programs that take one, such as torchrun."""
     started = any(word.startswith("textvae.jobs.") for word in sys.orig_argv)
     return f"jobs.{name}" if IS_CHECKOUT and not started else f"textvae.jobs.{name}"
+
+
+def release() -> str:
+    """Return the release of the installed package."""
+    try:
+        return importlib.metadata.version("textvae")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def shipped_files() -> Iterator[tuple[Path, Path]]:

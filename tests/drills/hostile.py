@@ -136,9 +136,11 @@ async def call_in_process(registry: Path, numbers: range, ends: Ends) -> None:
     champion = Champion(registry, toys.MODEL, "", config)
     await champion.load()
     latent = champion.engine.latent
-    handlers = Handlers(Firewall(config, lambda: bounds_of(config, latent)))
+    firewall = Firewall(config, lambda: bounds_of(config, latent))
+    handlers = Handlers(firewall)
     add_TextVaeServiceServicer_to_server(TextVaeService(champion, config), handlers)
-    models = ModelService(champion, registry, config.message_bytes_max)
+    count = firewall.calls.in_hand
+    models = ModelService(champion, registry, config.message_bytes_max, count)
     model_pb2_grpc.add_ModelServiceServicer_to_server(models, handlers)
     requests = Requests(champion.engine.version.name, latent, seed=0)
     waiting = iter(numbers)

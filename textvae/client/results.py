@@ -168,11 +168,17 @@ class Limits(NamedTuple):
 
 
 class Load(NamedTuple):
-    """The load of the server's engine."""
+    """The load of the server."""
 
     active_rows: int
     waiting_rows: int
     slots: int
+    waiting_s: float
+    """Seconds that a call of one row by a new caller would wait for others."""
+    callers: int
+    """Callers that have requests in the engine."""
+    calls: int
+    """Calls in hand of all methods, this one too."""
 
 
 class ServerInfo(NamedTuple):

@@ -27,6 +27,11 @@ class ServeConfig:
     """Address to bind; anything but loopback needs --insecure, until there is TLS."""
     port: int = 50061
     """Port to bind; 0 takes a free one and prints it."""
+    metrics_port: int = 0
+    """Port of the figures for Prometheus, /metrics at the same host; 0 for none."""
+    access_log: str = ""
+    """File to append a line of JSON to for each call, never with a word of its text; - for stderr;
+    empty for none."""
     insecure: bool = False
     """Allow a plain-text listener on an address that others can reach."""
     sentences_max: int = 1024
@@ -91,7 +96,7 @@ class ServeConfig:
         counts = ("importance_samples_max", "message_bytes_max", "waiting_rows_max")
         check_settings(self, "serve", (*limits, *counts), 1)
         check_settings(self, "serve", ("steps_max",), 2)
-        check_settings(self, "serve", ("port",), 0, PORT_MAX)
+        check_settings(self, "serve", ("port", "metrics_port"), 0, PORT_MAX)
         check_settings(self, "serve", ("poll_s",), 0.01)
         check_settings(self, "serve", ("retry_s",), 0.1)
         check_settings(self, "serve", ("queue_share",), 0.01, 1.0)

@@ -9,8 +9,9 @@ time.
 import threading
 import time
 
-from textvae.engine.caller import Caller
+from textvae.engine.caller import NOBODY, Caller
 from textvae.engine.job import Job
+from textvae.engine.limits import Load
 from textvae.engine.prices import Prices
 from textvae.errors import BusyError, ExpiredError
 
@@ -47,10 +48,28 @@ class Admission:
         self.rows = 0
         """Rows of all requests that have not ended."""
 
+    def load(self, active_rows: int, slots: int) -> Load:
+        """Return how busy the engine is; any thread may ask."""
+        waiting = max(self.rows - active_rows, 0)
+        return Load(active_rows, waiting, slots, self.waiting_s, self.callers)
+
     @property
     def callers(self) -> int:
         """Return the number of callers that have requests in the engine."""
         return len(self._held)
+
+    @property
+    def oldest_s(self) -> float:
+        """Return the age of the oldest request, in seconds; 0 where there is none."""
+        jobs = (job for held in list(self._held.values()) for job in list(held.jobs))
+        oldest_ns = min((job.submitted_ns for job in jobs), default=None)
+        return 0.0 if oldest_ns is None else (time.perf_counter_ns() - oldest_ns) / 1e9
+
+    @property
+    def waiting_s(self) -> float:
+        """Return the seconds that a new caller would wait before one row of its own."""
+        seconds = self._prices.row_s(NOBODY.name)
+        return self._wait_s(NOBODY, _Held(), seconds) - seconds
 
     def take(self, job: Job) -> None:
         """Enter a request into the accounts; raise BusyError where it cannot be taken now, and
@@ -138,7 +157,7 @@ class Admission:
         )
 
     def _wait_s(self, caller: Caller, own: _Held, seconds: float) -> float:
-        """Return the seconds; the lock is held.
+        """Return the seconds; where they decide, the lock is held.
 
         Of the caller's own work, what is as long or shorter goes before. Until that is served,
         another caller is served as much, over its weight, or all of its work where that is less.
@@ -146,7 +165,7 @@ class Admission:
         before = (job.price_s for job in own.jobs if job.price_s <= SAME_LENGTH * seconds)
         mine = seconds + sum(before)
         wait_s = mine
-        for other, held in self._held.items():
+        for other, held in list(self._held.items()):
             if other != caller:
                 fair = min(held.seconds, mine * other.weight / caller.weight)
                 if other.is_bulk and not caller.is_bulk:

@@ -18,6 +18,7 @@ from textvae.engine.admission import BULK_SHARE, Admission
 from textvae.engine.answers import Reply
 from textvae.engine.caller import NOBODY, Caller
 from textvae.engine.deadlines import Deadlines
+from textvae.engine.figures import Figures
 from textvae.engine.job import Job, owner_of
 from textvae.engine.lane import Lane
 from textvae.engine.limits import Load, limits_of, threads_of
@@ -104,20 +105,16 @@ class Engine:
         return cast(Answer, self.submit(request).result().result)
 
     def load(self) -> Load:
-        """Return how many rows run and wait."""
+        """Return how busy it is."""
         active = self._interactive.slots.running + self._bulk.slots.running
-        rows = self._admission.rows
-        return Load(active, max(rows - active, 0), self._interactive.slots.capacity)
+        return self._admission.load(active, self._interactive.slots.capacity)
 
-    @property
-    def callers(self) -> int:
-        """Return the number of callers that have requests in the engine."""
-        return self._admission.callers
-
-    @property
-    def spread(self) -> float:
-        """Return how far the callers who wait are apart in what they were served, in tokens."""
-        return max(self._interactive.spread, self._bulk.spread)
+    def figures(self) -> Figures:
+        """Return what it did and has to do; the engine does not wait for that."""
+        lanes = (self._interactive, self._bulk)
+        spread = max(lane.spread for lane in lanes)
+        tallies = tuple(lane.tallies for lane in lanes)
+        return Figures(self.load(), self._admission.oldest_s, spread, tallies)
 
     @property
     def is_alive(self) -> bool:

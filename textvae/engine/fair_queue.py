@@ -99,8 +99,12 @@ class FairQueue(Generic[Item]):
 
     @property
     def spread(self) -> float:
-        """Return how far the callers who wait are apart, in tokens; 0 is fair."""
-        counters = [self._served[caller] for caller in list(self._queues)]
+        """Return how far the callers who wait are apart, in tokens; 0 is fair.
+
+        Any thread may ask: one who is served meanwhile is counted, or is not.
+        """
+        served = self._served.copy()
+        counters = [served[caller] for caller in list(self._queues) if caller in served]
         return max(counters) - min(counters) if counters else 0.0
 
     def _push(self, caller: Caller) -> None:

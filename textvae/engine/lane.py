@@ -9,6 +9,7 @@ import numpy as np
 from textvae.decode.rows import FinishedRow, Row
 from textvae.decode.slots import Slots, SpecialIds
 from textvae.engine.fair_queue import FairQueue
+from textvae.engine.figures import Tally
 from textvae.engine.job import Job, Sentence, owner_of
 from textvae.engine.load import LoadedVersion
 from textvae.engine.prices import Prices
@@ -35,6 +36,7 @@ class Lane:
             for network in ("encoder", "language_model")
         }
         self.rows: FairQueue[Row] = FairQueue(self._row_tokens)
+        self.tallies = {"read": Tally(), "write": Tally()}
 
     @property
     def has_work(self) -> bool:
@@ -44,8 +46,9 @@ class Lane:
 
     @property
     def spread(self) -> float:
-        """Return how far callers who wait are apart, in tokens."""
-        return max([self.rows.spread, *(queue.spread for queue in self.sentences.values())])
+        """Return how far callers who wait are apart, in tokens; any thread may ask."""
+        queues = list(self.sentences.values())
+        return max([self.rows.spread, *(queue.spread for queue in queues)])
 
     def wait(self, job: Job, stage: Reading | list[Row]) -> None:
         """Let the sentences or rows of a stage wait."""
@@ -84,6 +87,7 @@ class Lane:
         if not bucket:
             return
         results = self._loaded.read(network, [sentence.ids for sentence in bucket])
+        self.tallies["read"].add(len(bucket), sum(len(sentence.ids) + 1 for sentence in bucket))
         for sentence in bucket:
             sentence.owner.seconds += (len(sentence.ids) + 1) * self._prices.read_s
         yield from zip(bucket, results, strict=True)
@@ -101,7 +105,10 @@ class Lane:
 
     def step(self) -> list[FinishedRow]:
         """Write one more token of every running row -> the rows that ended with it."""
+        running = self.slots.running
         finished = self.slots.step()
+        if running:
+            self.tallies["write"].add(running, running)
         for each in finished:
             self._settle(each)
         return finished

@@ -38,6 +38,10 @@ class Load(NamedTuple):
     active_rows: int
     waiting_rows: int
     slots: int
+    waiting_s: float
+    """Seconds that a new caller would wait before one row of its own, as far as it is known."""
+    callers: int
+    """Callers that have requests in the engine."""
 
 
 def limits_of(config: ServeConfig) -> Limits:

@@ -58,6 +58,8 @@ class Champion:
         self._failure = _LoadFailure()
         self._problem = ""
         self._poll_error = ""
+        self.followed = 0
+        """Promotions that were followed: swaps of the engine that answers."""
         self._closings: set[asyncio.Task[None]] = set()
 
     @property
@@ -66,6 +68,11 @@ class Champion:
         if self._serving is None:
             raise UnavailableError("the server is loading its model; try again in a few seconds")
         return self._serving.engine
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """The engines that calls can reach: the one that answers first."""
+        return tuple(leased.engine for leased in (self._serving, self._warm) if leased)
 
     def engine_of(self, version: str) -> Engine:
         """Return the engine of a version that a call names: the one that served before, where it is
@@ -135,6 +142,7 @@ class Champion:
         if successor is None:
             return
         self._serving, self._warm, self._problem = successor, self._serving, ""
+        self.followed += 1
         _log.info("%s serves, %s ends its calls", successor.engine.version.name, serving.name)
         if not self._config.warm:
             self._close_warm()

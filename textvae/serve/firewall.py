@@ -15,13 +15,15 @@ from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
+from google.rpc import code_pb2, status_pb2
 
 from textvae.config.serve import ServeConfig
-from textvae.errors import InputError
+from textvae.errors import BusyError, InputError
 from textvae.serve.in_hand import Call, Calls
 from textvae.serve.quota import Quota
 from textvae.serve.scan import TINY_BYTES, Bounds, check_counts, request_types
-from textvae.serve.status import MalformedError, abort, bug_id, status_of
+from textvae.serve.status import MalformedError, abort, info_of, status_of
+from textvae.serve.telemetry import Telemetry
 
 METADATA_BYTES_MAX = 16 * 1024
 """Names and values of the headers of a call."""
@@ -35,6 +37,8 @@ RESPONSE_FACTOR = 2
 """Bytes held for each byte of a response: ours, and its copy in grpc."""
 SLOW_S = 0.1
 """A message that has not come in this time is slow: it is counted as the largest."""
+LATE_S = 0.05
+"""A call that is cut so shortly before its time is over is cut by its client's own clock."""
 CONTROL_MESSAGES = 16
 """Messages of the largest size that health and reflection may hold, apart from all others."""
 
@@ -48,9 +52,15 @@ Handler = Any
 class Firewall(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Maps the errors of all calls to statuses, and bounds what calls hold and how long."""
 
-    def __init__(self, config: ServeConfig, bounds: Callable[[], Bounds]) -> None:
+    def __init__(
+        self,
+        config: ServeConfig,
+        bounds: Callable[[], Bounds],
+        telemetry: Telemetry | None = None,
+    ) -> None:
         """`bounds` returns the bounds of a message at this moment."""
         self.calls = Calls()
+        self.telemetry = telemetry or Telemetry()
         self._config = config
         self._bounds = bounds
         self._types = request_types()
@@ -67,6 +77,7 @@ class Firewall(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         """Wrap the handler of a method; return None where there is no such method."""
         handler = await continuation(handler_call_details)
         if handler is None:
+            self.telemetry.count_unknown()
             return None
         wrap = self._stream if handler.response_streaming else self._unary
         return wrap(handler, str(handler_call_details.method))
@@ -79,7 +90,7 @@ class Firewall(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         quota = self._quota_of(method)
 
         async def answer(_: Any, context: Context) -> bytes:
-            call = Call(method, context.peer)
+            call = self._call(Call(method, context.peer), context)
             try:
                 await self._begin(call, quota, context)
                 raw = await self._read(call, quota, context)
@@ -90,6 +101,7 @@ class Firewall(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 response = await handler.unary_unary(request, context)
                 serialised: bytes = handler.response_serializer(response)
                 quota.add_response(call, RESPONSE_FACTOR * len(serialised))
+                call.record.bytes_out = len(serialised)
                 problem = f"call: the response was not taken within {self._config.send_s:g} s"
                 call.limit(self._config.send_s, problem)
                 return serialised
@@ -104,7 +116,7 @@ class Firewall(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         behaviour = handler.stream_stream if handler.request_streaming else handler.unary_stream
 
         async def answer(_: Any, context: Context) -> None:
-            call = Call(method, context.peer, is_endless=True)
+            call = self._call(Call(method, context.peer, is_endless=True), context)
             try:
                 await self._begin(call, quota, context)
                 requests = self._requests(handler.request_deserializer, call, quota, context)
@@ -122,6 +134,20 @@ class Firewall(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             answer, response_serializer=handler.response_serializer
         )
 
+    def _call(self, call: Call, context: Context) -> Call:
+        """Let the telemetry know a call from its begin to its end."""
+        self.telemetry.begin(call.record)
+
+        def end() -> None:
+            if call.problem is not None:  # its client did not take the response in time
+                _record(call.problem, status_of(call.problem), call)
+            elif call.was_cut:
+                _record_cut(call, context)
+            self.telemetry.end(call.record)
+
+        call.on_end(end)
+        return call
+
     async def _begin(self, call: Call, quota: Quota, context: Context) -> None:
         """Take a call in hand, if its headers are within their limit.
 
@@ -133,6 +159,11 @@ class Firewall(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         if size > METADATA_BYTES_MAX:
             problem = f"must have at most {METADATA_BYTES_MAX} bytes, got {size}"
             raise InputError("metadata", f"{problem}; send less with a call")
+
+    @property
+    def bytes_held(self) -> int:
+        """Return the bytes of messages and responses in hand."""
+        return self._quota.bytes + self._control_quota.bytes
 
     def _quota_of(self, method: str) -> Quota:
         """Return the bound of bytes that holds for a method."""
@@ -159,6 +190,7 @@ class Firewall(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         if raw is grpc.aio.EOF:  # type: ignore[attr-defined]
             return None
         assert isinstance(raw, bytes)
+        call.record.bytes_in += len(raw)
         quota.add_message(call, MESSAGE_FACTOR * len(raw))
         return raw
 
@@ -188,18 +220,36 @@ async def _first(requests: AsyncIterator[Any]) -> Any:
     raise MalformedError("request: there is no message; send one")
 
 
+def _record(error: Exception, status: status_pb2.Status, call: Call) -> str:
+    """Record how a call ends; return the id of a bug, or nothing."""
+    info = info_of(status)
+    quota = error.quota if isinstance(error, BusyError) else ""
+    call.record.fail(code_pb2.Code.Name(status.code), info.reason, quota)
+    return str(info.metadata.get("id", ""))
+
+
+def _record_cut(call: Call, context: Context) -> None:
+    """Record that nobody waits for the answer: the client's time was over, or it has cancelled."""
+    left_s: float | None = context.time_remaining()
+    is_late = left_s is not None and left_s < LATE_S
+    call.record.fail("DEADLINE_EXCEEDED" if is_late else "CANCELLED")
+
+
 async def _refuse(error: BaseException, call: Call, context: Context) -> NoReturn:
     """End the call with the error's status; log a bug with its traceback, which is not sent."""
     call.stop_timer()
     if isinstance(error, asyncio.CancelledError):
         if call.problem is None:  # the client is gone
+            _record_cut(call, context)
             raise error
         error = call.problem
     if isinstance(error, grpc.aio.AbortError):
+        code: Any = context.code()
+        call.record.fail(getattr(code, "name", str(code)))
         raise error
     assert isinstance(error, Exception)
     status = status_of(error)
-    if bug := bug_id(status):
+    if bug := _record(error, status, call):
         _log.error("%s failed, id %s", call.method, bug, exc_info=error)
     try:
         await abort(context, status)

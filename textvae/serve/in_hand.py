@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from textvae.errors import BusyError, UnavailableError
+from textvae.serve.record import begin_record
 from textvae.serve.status import TooSlowError
 
 CALLS_MAX = 10_000
@@ -21,6 +22,7 @@ QUIET_S, HOLD_MAX_S = 0.25, 3.0
 """Seconds without a new call after which all who call again at once are held, and the most."""
 LOG_S = 1.0
 """Seconds between two lines about clients that were too slow; a flood of them is one line."""
+STOPS = "the server stops before this call is done; call another"
 DRAINS = "the server drains; call another, or this address again in a few seconds"
 
 _log = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ class Call:
         self.method = method
         self.peer = peer
         self.is_endless = is_endless
+        self.record = begin_record(method)
         self.bytes = 0
         """What it holds of a quota."""
         self.problem: Exception | None = None
@@ -64,6 +67,11 @@ class Call:
             self.problem = problem
             self._task.cancel()
 
+    @property
+    def was_cut(self) -> bool:
+        """Return whether the call, which is over, was cancelled before its response had gone."""
+        return self._task.done() and self._task.cancelled()
+
     def on_end(self, done: Callable[[], None]) -> None:
         """Call `done` when the call is over, its response taken or not."""
         self._task.add_done_callback(lambda _: done())
@@ -81,6 +89,10 @@ class Calls:
         self._answering.set()
         self._slow_logged_s = 0.0
         self._slow_unlogged = 0
+
+    def in_hand(self) -> int:
+        """Return the number of calls in hand."""
+        return len(self._in_hand)
 
     async def begin(self, call: Call) -> None:
         """Take a call in hand.
@@ -127,10 +139,9 @@ class Calls:
         """Refuse the calls that `hold` holds."""
         self._answering.set()
 
-    def end_all(self) -> None:
-        """End the calls in hand with a status that says why."""
+    def end_all(self, problem: str = STOPS) -> None:
+        """End the calls in hand with a status that says why, and refuse new ones."""
         self._draining = True
-        problem = "the server stops before this call is done; call another"
         for call in list(self._in_hand):
             call.end(UnavailableError(problem))
 

@@ -3,15 +3,16 @@
 # ruff: noqa: N802 - the methods have the names of the proto
 
 import asyncio
-import importlib.metadata
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import grpc
 
 from textvae.errors import InputError, NotFoundError, quoted
+from textvae.installation import release
 from textvae.serve.champion import Champion
 from textvae.serve.verified import VerifiedVersions
 from textvae.store import versions
@@ -29,11 +30,19 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ModelService(model_pb2_grpc.ModelServiceServicer):
     """Reads the registry in threads, so that a slow disk does not block the event loop."""
 
-    def __init__(self, champion: Champion, registry: Path, message_bytes_max: int) -> None:
+    def __init__(
+        self,
+        champion: Champion,
+        registry: Path,
+        message_bytes_max: int,
+        calls: Callable[[], int],
+    ) -> None:
+        """`calls` returns the number of calls in hand."""
         self._champion = champion
         self._registry = registry
         self._message_bytes_max = message_bytes_max
-        self._release = _release()
+        self._calls = calls
+        self._release = release()
         self._verified = VerifiedVersions(registry)
 
     async def ListModels(
@@ -88,7 +97,7 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
             arithmetic=engine.arithmetic,
             champion_problem=self._champion.problem,
             limits=pb.Limits(**engine.limits._asdict(), message_bytes_max=self._message_bytes_max),
-            load=pb.Load(**engine.load()._asdict()),
+            load=pb.Load(**engine.load()._asdict(), calls=self._calls()),
         )
 
     def _names(self) -> list[str]:
@@ -108,11 +117,3 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
             version=name.rpartition("/")[2],
             state=pb.STATE_SERVING if serves else pb.STATE_PUBLISHED,
         )
-
-
-def _release() -> str:
-    """Return the release of the installed package."""
-    try:
-        return importlib.metadata.version("textvae")
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"

@@ -15,6 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from textvae.config.serve import ServeConfig
 from textvae.engine.limits import threads_of
 from textvae.errors import InputError
+from textvae.serve.access_log import AccessLog
 from textvae.serve.champion import Champion
 from textvae.serve.firewall import METADATA_BYTES_MAX, Firewall
 from textvae.serve.in_hand import CALLS_MAX, ENDING_S
@@ -23,6 +24,8 @@ from textvae.serve.models import ModelService
 from textvae.serve.reflection import add_reflection
 from textvae.serve.scan import bounds_of
 from textvae.serve.service import TextVaeService
+from textvae.serve.telemetry import Telemetry
+from textvae.serve.watch import end_dead, until_dead
 from textvae.threads import core_limits, threads_words
 from textvae.v1 import model_pb2, model_pb2_grpc, textvae_pb2, textvae_pb2_grpc
 from textvae.wire import RESPONSE_BYTES_MAX
@@ -68,9 +71,17 @@ async def serve(registry: Path, model: str, version: str, config: ServeConfig) -
     stop, force_stop = _signals()
     champion = Champion(registry, model, version, config)
     checks = HealthServicer()
-    firewall = Firewall(config, lambda: bounds_of(config, champion.engine.latent))
+    telemetry = Telemetry(AccessLog(config.access_log) if config.access_log else None)
+    firewall = Firewall(config, lambda: bounds_of(config, champion.engine.latent), telemetry)
     server = _build(champion, firewall, checks, registry, config)
     address = _bind(server, config)
+    if config.metrics_port:
+        # Imports prometheus_client, which others need not wait for.
+        from textvae.serve.metrics import Metrics
+        from textvae.serve.metrics_port import open_metrics_port
+
+        host = _addresses_of(config)[0]
+        open_metrics_port(Metrics(firewall, champion), host, config.metrics_port)
     await _set_health(checks, health_pb2.HealthCheckResponse.NOT_SERVING)
     await server.start()
     try:
@@ -80,13 +91,22 @@ async def serve(registry: Path, model: str, version: str, config: ServeConfig) -
         await _set_health(checks, health_pb2.HealthCheckResponse.SERVING)
         ready = f"textvae serves {champion.engine.version.name} of {model} at {address}"
         print(ready, flush=True)  # noqa: T201 - the parent process waits for this line
+        watching = asyncio.create_task(until_dead(champion))
+        for event in (stop, force_stop):
+            watching.add_done_callback(lambda _, event=event: event.set())  # type: ignore[misc]
         await stop.wait()
-        _log.info("draining; a second signal ends it at once")
         await checks.enter_graceful_shutdown()
-        await _drain(server, firewall, force_stop, config.drain_s)
+        if not watching.done():
+            _log.info("draining; a second signal ends it at once")
+            await _drain(server, firewall, force_stop, config.drain_s)
+        if watching.done():
+            await end_dead(watching.result(), firewall.calls)
+            await server.stop(FLUSH_S)
+            raise watching.result()
         await following
     finally:
         await server.stop(None)
+        telemetry.close()
         await champion.close(CLOSE_S)
 
 
@@ -136,7 +156,8 @@ def _build(
 ) -> grpc.aio.Server:
     """Build a server with its four services, behind the firewall."""
     server = grpc.aio.server(interceptors=(firewall,), options=_options(config))
-    models = ModelService(champion, registry, config.message_bytes_max)
+    count = firewall.calls.in_hand
+    models = ModelService(champion, registry, config.message_bytes_max, count)
     textvae_pb2_grpc.add_TextVaeServiceServicer_to_server(TextVaeService(champion, config), server)
     model_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)

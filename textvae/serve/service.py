@@ -14,6 +14,7 @@ from textvae.engine.request import Request
 from textvae.serve import requests, responses
 from textvae.serve.calls import caller_of, deadline_s_of, version_of
 from textvae.serve.champion import Champion
+from textvae.serve.record import current_record
 from textvae.v1 import textvae_pb2 as pb
 from textvae.v1 import textvae_pb2_grpc
 
@@ -66,9 +67,15 @@ class TextVaeService(textvae_pb2_grpc.TextVaeServiceServicer):
         build: Callable[[Reply, Message, str], Response],
     ) -> Response:
         """Return the response; a cancelled call cancels its rows in the engine."""
+        record = current_record()
         caller = caller_of(context, self._weights)
+        record.caller, record.priority = caller.name, "bulk" if caller.is_bulk else "interactive"
         engine = self._champion.engine_of(version_of(message))
         space = requests.Space(engine.version.name, engine.latent)
         deadline_s = deadline_s_of(context, self._config)
-        future = engine.submit(parse(message, space), caller, deadline_s)
-        return build(await asyncio.wrap_future(future), message, space.version)
+        request = parse(message, space)
+        record.rows, record.version = request.work.rows, space.version
+        reply = await asyncio.wrap_future(engine.submit(request, caller, deadline_s))
+        record.tokens = reply.tokens
+        record.queue_us, record.compute_us = reply.queue_us, reply.compute_us
+        return build(reply, message, space.version)

@@ -76,11 +76,11 @@ def status_of(error: Exception) -> status_pb2.Status:
     return _status(code_pb2.INTERNAL, message, "INTERNAL", id=bug)
 
 
-def bug_id(status: status_pb2.Status) -> str:
-    """Return the id under which to log an INTERNAL status; empty for every other status."""
+def info_of(status: status_pb2.Status) -> error_details_pb2.ErrorInfo:
+    """Return the reason of a status, and of an INTERNAL one the id under which to log it."""
     info = error_details_pb2.ErrorInfo()
     status.details[0].Unpack(info)
-    return str(info.metadata.get("id", ""))
+    return info
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], status: status_pb2.Status) -> NoReturn:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16textvae/v1/model.proto\x12\ntextvae.v1\"\x87\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12 \n\x05state\x18\x03 \x01(\x0e\x32\x11.textvae.v1.State\x12\x17\n\x0fmanifest_sha256\x18\x04 \x01(\t\x12\r\n\x05\x62ytes\x18\x05 \x01(\x04\x12\x15\n\rmanifest_json\x18\x06 \x01(\t\"\xbe\x01\n\x06Limits\x12\x15\n\rsentences_max\x18\x01 \x01(\r\x12\x16\n\x0e\x63haracters_max\x18\x02 \x01(\r\x12\x12\n\ntokens_max\x18\x03 \x01(\r\x12\x11\n\tcount_max\x18\x04 \x01(\r\x12\x11\n\tsteps_max\x18\x05 \x01(\r\x12\x1e\n\x16importance_samples_max\x18\x06 \x01(\r\x12\x10\n\x08rows_max\x18\x07 \x01(\r\x12\x19\n\x11message_bytes_max\x18\x08 \x01(\r\"@\n\x04Load\x12\x13\n\x0b\x61\x63tive_rows\x18\x01 \x01(\r\x12\x14\n\x0cwaiting_rows\x18\x02 \x01(\r\x12\r\n\x05slots\x18\x03 \x01(\r\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"P\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.textvae.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"4\n\x10GetModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.textvae.v1.Model\"\x16\n\x14GetServerInfoRequest\"\xfb\x01\n\x15GetServerInfoResponse\x12\x17\n\x0ftextvae_release\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06latent\x18\x04 \x01(\r\x12\r\n\x05vocab\x18\x05 \x01(\r\x12\x18\n\x10has_fitted_prior\x18\x06 \x01(\x08\x12\x12\n\narithmetic\x18\x07 \x01(\t\x12\"\n\x06limits\x18\x08 \x01(\x0b\x32\x12.textvae.v1.Limits\x12\x1e\n\x04load\x18\t \x01(\x0b\x32\x10.textvae.v1.Load\x12\x18\n\x10\x63hampion_problem\x18\n \x01(\t*F\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATE_PUBLISHED\x10\x01\x12\x11\n\rSTATE_SERVING\x10\x02\x32\x87\x02\n\x0cModelService\x12P\n\nListModels\x12\x1d.textvae.v1.ListModelsRequest\x1a\x1e.textvae.v1.ListModelsResponse\"\x03\x90\x02\x01\x12J\n\x08GetModel\x12\x1b.textvae.v1.GetModelRequest\x1a\x1c.textvae.v1.GetModelResponse\"\x03\x90\x02\x01\x12Y\n\rGetServerInfo\x12 .textvae.v1.GetServerInfoRequest\x1a!.textvae.v1.GetServerInfoResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16textvae/v1/model.proto\x12\ntextvae.v1\"\x87\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12 \n\x05state\x18\x03 \x01(\x0e\x32\x11.textvae.v1.State\x12\x17\n\x0fmanifest_sha256\x18\x04 \x01(\t\x12\r\n\x05\x62ytes\x18\x05 \x01(\x04\x12\x15\n\rmanifest_json\x18\x06 \x01(\t\"\xbe\x01\n\x06Limits\x12\x15\n\rsentences_max\x18\x01 \x01(\r\x12\x16\n\x0e\x63haracters_max\x18\x02 \x01(\r\x12\x12\n\ntokens_max\x18\x03 \x01(\r\x12\x11\n\tcount_max\x18\x04 \x01(\r\x12\x11\n\tsteps_max\x18\x05 \x01(\r\x12\x1e\n\x16importance_samples_max\x18\x06 \x01(\r\x12\x10\n\x08rows_max\x18\x07 \x01(\r\x12\x19\n\x11message_bytes_max\x18\x08 \x01(\r\"s\n\x04Load\x12\x13\n\x0b\x61\x63tive_rows\x18\x01 \x01(\r\x12\x14\n\x0cwaiting_rows\x18\x02 \x01(\r\x12\r\n\x05slots\x18\x03 \x01(\r\x12\x11\n\twaiting_s\x18\x04 \x01(\x01\x12\x0f\n\x07\x63\x61llers\x18\x05 \x01(\r\x12\r\n\x05\x63\x61lls\x18\x06 \x01(\r\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"P\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.textvae.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"4\n\x10GetModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.textvae.v1.Model\"\x16\n\x14GetServerInfoRequest\"\xfb\x01\n\x15GetServerInfoResponse\x12\x17\n\x0ftextvae_release\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06latent\x18\x04 \x01(\r\x12\r\n\x05vocab\x18\x05 \x01(\r\x12\x18\n\x10has_fitted_prior\x18\x06 \x01(\x08\x12\x12\n\narithmetic\x18\x07 \x01(\t\x12\"\n\x06limits\x18\x08 \x01(\x0b\x32\x12.textvae.v1.Limits\x12\x1e\n\x04load\x18\t \x01(\x0b\x32\x10.textvae.v1.Load\x12\x18\n\x10\x63hampion_problem\x18\n \x01(\t*F\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATE_PUBLISHED\x10\x01\x12\x11\n\rSTATE_SERVING\x10\x02\x32\x87\x02\n\x0cModelService\x12P\n\nListModels\x12\x1d.textvae.v1.ListModelsRequest\x1a\x1e.textvae.v1.ListModelsResponse\"\x03\x90\x02\x01\x12J\n\x08GetModel\x12\x1b.textvae.v1.GetModelRequest\x1a\x1c.textvae.v1.GetModelResponse\"\x03\x90\x02\x01\x12Y\n\rGetServerInfo\x12 .textvae.v1.GetServerInfoRequest\x1a!.textvae.v1.GetServerInfoResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,26 +37,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELSERVICE'].methods_by_name['GetModel']._serialized_options = b'\220\002\001'
   _globals['_MODELSERVICE'].methods_by_name['GetServerInfo']._loaded_options = None
   _globals['_MODELSERVICE'].methods_by_name['GetServerInfo']._serialized_options = b'\220\002\001'
-  _globals['_STATE']._serialized_start=942
-  _globals['_STATE']._serialized_end=1012
+  _globals['_STATE']._serialized_start=993
+  _globals['_STATE']._serialized_end=1063
   _globals['_MODEL']._serialized_start=39
   _globals['_MODEL']._serialized_end=174
   _globals['_LIMITS']._serialized_start=177
   _globals['_LIMITS']._serialized_end=367
   _globals['_LOAD']._serialized_start=369
-  _globals['_LOAD']._serialized_end=433
-  _globals['_LISTMODELSREQUEST']._serialized_start=435
-  _globals['_LISTMODELSREQUEST']._serialized_end=493
-  _globals['_LISTMODELSRESPONSE']._serialized_start=495
-  _globals['_LISTMODELSRESPONSE']._serialized_end=575
-  _globals['_GETMODELREQUEST']._serialized_start=577
-  _globals['_GETMODELREQUEST']._serialized_end=608
-  _globals['_GETMODELRESPONSE']._serialized_start=610
-  _globals['_GETMODELRESPONSE']._serialized_end=662
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=664
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=686
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=689
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=940
-  _globals['_MODELSERVICE']._serialized_start=1015
-  _globals['_MODELSERVICE']._serialized_end=1278
+  _globals['_LOAD']._serialized_end=484
+  _globals['_LISTMODELSREQUEST']._serialized_start=486
+  _globals['_LISTMODELSREQUEST']._serialized_end=544
+  _globals['_LISTMODELSRESPONSE']._serialized_start=546
+  _globals['_LISTMODELSRESPONSE']._serialized_end=626
+  _globals['_GETMODELREQUEST']._serialized_start=628
+  _globals['_GETMODELREQUEST']._serialized_end=659
+  _globals['_GETMODELRESPONSE']._serialized_start=661
+  _globals['_GETMODELRESPONSE']._serialized_end=713
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=715
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=737
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=740
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=991
+  _globals['_MODELSERVICE']._serialized_start=1066
+  _globals['_MODELSERVICE']._serialized_end=1329
 # @@protoc_insertion_point(module_scope)

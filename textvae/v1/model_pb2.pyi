@@ -142,29 +142,41 @@ Global___Limits: _TypeAlias = Limits  # noqa: Y015
 
 @_typing.final
 class Load(_message.Message):
-    """The engine's load at this moment."""
+    """The server's load at this moment."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ACTIVE_ROWS_FIELD_NUMBER: _builtins.int
     WAITING_ROWS_FIELD_NUMBER: _builtins.int
     SLOTS_FIELD_NUMBER: _builtins.int
+    WAITING_S_FIELD_NUMBER: _builtins.int
+    CALLERS_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
     active_rows: _builtins.int
     """Rows that the decoder advances."""
     waiting_rows: _builtins.int
     """Rows that wait."""
     slots: _builtins.int
     """Rows that the decoder can advance together."""
+    waiting_s: _builtins.float
+    """Seconds that a call of one row by a new caller would wait for others, as far as it is known."""
+    callers: _builtins.int
+    """Callers that have requests in the engine."""
+    calls: _builtins.int
+    """Calls in hand of all methods: begun, and the response not yet taken. This one counts."""
     def __init__(
         self,
         *,
         active_rows: _builtins.int = ...,
         waiting_rows: _builtins.int = ...,
         slots: _builtins.int = ...,
+        waiting_s: _builtins.float = ...,
+        callers: _builtins.int = ...,
+        calls: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_rows", b"active_rows", "slots", b"slots", "waiting_rows", b"waiting_rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_rows", b"active_rows", "callers", b"callers", "calls", b"calls", "slots", b"slots", "waiting_rows", b"waiting_rows", "waiting_s", b"waiting_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
