@@ -54,6 +54,7 @@ HOUSE = {
     "training": Room(4, uses="torch", never="options client v1"),
     "cli": Room(4, never="locks sealed text model latent v1"),
     "engine": Room(5, uses="torch", never="corpus training client v1"),
+    "bulk": Room(6, never="client v1"),
     "evaluation": Room(6, uses="torch", never="client v1"),
     "serve": Room(6, uses="protobuf server", never="corpus training client"),
     "release": Room(7, uses="torch", never="v1"),
