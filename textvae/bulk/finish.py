@@ -145,7 +145,7 @@ def _report(
 
 def _check_found(job: Job, notes: list[dict[str, Any]]) -> None:
     """Raise DataError where the thresholds let nothing pass."""
-    if any(note["found"] for note in notes) or not any(note["missing"] for note in notes):
+    if any(note["found"] for note in notes):
         return
     why = sum((Counter(note["missing"]) for note in notes), Counter[str]())
     flags = {"adequacy_min": 0.0, "fluency_max": float("inf"), "novelty_min": 0.0}
@@ -154,9 +154,11 @@ def _check_found(job: Job, notes: list[dict[str, Any]]) -> None:
         for name, unbound in flags.items()
         if getattr(job.asked, name) != unbound
     ]
+    if not held or not why:
+        return
     words = ", ".join(f"{count} {reason}" for reason, count in why.most_common(3))
     raise DataError(
-        f"{' '.join(held) or job.asked.task}: nothing passes: of {why.total()} variations that "
+        f"{' '.join(held)}: nothing passes: of {why.total()} variations that "
         f"were asked for there is none ({words}); ask for less, or for more --candidates"
     )
 
