@@ -112,8 +112,7 @@ def dotted(path: Path) -> str:
 
 def room_of(module: str) -> str:
     """The room that a module of ours stands in; the package textvae itself is none."""
-    parts = module.split(".")
-    return "jobs" if parts[0] == "jobs" else ".".join(parts[1:2])
+    return "jobs" if module.startswith("jobs") else ".".join(module.split(".")[1:2])
 
 
 def imports(tree: ast.Module) -> Iterator[str]:

@@ -126,7 +126,10 @@ class Drill:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         code = ended(self.started(case.job, output, reach))
-        return self.recovers(case, output) and code in (-signal.SIGKILL, DISK)
+        if code not in (-signal.SIGKILL, DISK, 0):  # 0: only the lease of the version failed
+            log.error("%s: the disk's error ended it with %d", output, code)
+            return False
+        return self.recovers(case, output)
 
     def killed_at_random(self, case: Case, chance: random.Random) -> tuple[int, bool]:
         """How often a job was killed until it ended, and whether it ended as it should."""

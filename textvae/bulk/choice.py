@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from textvae.bulk.inputs import InputRow, Table
+from textvae.bulk.rows import InputRow, Table
 from textvae.bulk.tasks import Asked
 from textvae.engine.candidates import letters_of
 from textvae.errors import InputError

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
-from textvae.bulk.inputs import plain_value
+from textvae.bulk.rows import plain_value
 from textvae.errors import InputError, NotFoundError
 from textvae.installation import how_to_install
 

@@ -1,13 +1,13 @@
 """The input of a bulk job: its files, its rows with all their columns, and what is known of it."""
 
 import glob
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from textvae import files
+from textvae.bulk.rows import KINDS, InputRow, Table
 from textvae.config.data import DataConfig
 from textvae.corpus.folders import files_of
 from textvae.corpus.readers import EmptyFileError, SkippedRow, has_reader, read_whole_rows
@@ -16,39 +16,13 @@ from textvae.progress import ProgressCallback
 
 PROGRESS_ROWS = 10_000
 _FLAGS = {
-    f"data.{name}": f"--{name.replace('_', '-')}"
-    for name in ("text_column", "label_column", "group_column", "delimiter")
-} | {"data.inputs": "--input"}
+    "data.text_column": "--text-column",
+    "data.label_column": "--label-column",
+    "data.group_column": "--group-column",
+    "data.delimiter": "--delimiter",
+    "data.inputs": "--input",
+}
 """Flag of each setting of the readers."""
-KINDS = ("bool", "int", "float", "str", "json")
-"""What the values of a column are; `json` where they are no one of the others."""
-
-
-class InputRow(NamedTuple):
-    """A row of the input."""
-
-    number: int
-    """Its number in the whole input, from 0."""
-    text: str = ""
-    label: str = ""
-    group: str = ""
-    values: dict[str, Any] = {}  # noqa: RUF012 - never changed
-    """Of all its columns."""
-    problem: str = ""
-    """Why it has no sentence; empty where it has one."""
-
-
-class Table(NamedTuple):
-    """What is known of a whole input."""
-
-    rows: int
-    bad: int
-    """Rows without a sentence."""
-    columns: dict[str, str]
-    """The kind of each column, in the order of the input."""
-    labels: dict[str, int]
-    """Rows with a sentence, by label."""
-    groups: dict[str, int]
 
 
 class Reading(NamedTuple):
@@ -136,17 +110,6 @@ def table_of(reading: Reading, on_progress: ProgressCallback) -> Table:
         )
     kinds = {name: kind or "str" for name, kind in kinds.items()}
     return Table(rows, bad, kinds, dict(labels), dict(groups))
-
-
-def plain_value(value: Any, kind: str) -> Any:
-    """Return a value as its column's kind: as it is, a number as a float, or as JSON."""
-    if value is None or kind in ("bool", "int"):
-        return value
-    if kind == "float":
-        return float(value)
-    if kind == "str" or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, default=str, sort_keys=True)
 
 
 def with_flag(error: TextVaeError) -> TextVaeError:

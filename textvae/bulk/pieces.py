@@ -3,11 +3,14 @@
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
-from textvae.bulk.inputs import InputRow
+from textvae.bulk.rows import InputRow
 from textvae.bulk.tasks import TASKS, Asked, Found, Piece
-from textvae.engine.engine import Engine
 from textvae.errors import InputError
+
+if TYPE_CHECKING:
+    from textvae.engine.engine import Engine
 
 PIECE_SENTENCES, PIECE_SLOTS = 512, 256
 """Most sentences, and about as many rows of the decoder, of one request."""
@@ -17,7 +20,7 @@ _PLACE = re.compile(r"\b(?:sentences|points)\[(\d+)\](?:\.sentence)?")
 
 
 def answer_rows(
-    engine: Engine,
+    engine: "Engine",
     rows: Sequence[tuple[InputRow, int]],
     asked: Asked,
     on_rows: Callable[[int], None],
@@ -63,7 +66,7 @@ def pieces_of(rows: Sequence[tuple[InputRow, int]], asked: Asked) -> list[Piece]
     return found
 
 
-def answer_piece(engine: Engine, piece: Piece, asked: Asked) -> list[Found]:
+def answer_piece(engine: "Engine", piece: Piece, asked: Asked) -> list[Found]:
     """Return what was found for each row; one that the engine refuses costs itself alone.
 
     Raises InputError where what is refused is no row.

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from textvae import files
 from textvae.bulk.choice import Quota, quotas_of, wanted_of
 from textvae.bulk.formats import Column, Format, chosen_columns
-from textvae.bulk.inputs import InputRow, Reading, Table
+from textvae.bulk.inputs import Reading
 from textvae.bulk.output import Output, Part, folder_of
+from textvae.bulk.rows import InputRow, Table
 from textvae.bulk.tasks import TASKS, Asked
 from textvae.bulk.workers import Start
 from textvae.config.bulk import BulkConfig

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from textvae.bulk.finish import check_bad, finish
-from textvae.bulk.inputs import Table, hashes_of, table_of
+from textvae.bulk.inputs import hashes_of, table_of
 from textvae.bulk.output import folder_of, hold_part, remembered_of, write_identity
 from textvae.bulk.plan import Job, Known, identity_of, known_of
+from textvae.bulk.rows import Table
 from textvae.bulk.shards import shards_of, work_on
 from textvae.bulk.workers import do_shards
 from textvae.progress import ProgressCallback

@@ -7,9 +7,10 @@ from typing import Any
 
 from textvae.bulk.choice import wanted_of
 from textvae.bulk.formats import shard_bytes
-from textvae.bulk.inputs import InputRow, rows_of
+from textvae.bulk.inputs import rows_of
 from textvae.bulk.pieces import answer_rows
 from textvae.bulk.plan import Job, Known
+from textvae.bulk.rows import InputRow
 from textvae.bulk.tasks import Found
 from textvae.bulk.workers import Shard
 

@@ -1,18 +1,15 @@
-"""What a bulk job can do with a row: a table of tasks, each with its columns and its requests."""
+"""What a bulk job can do with a row: a table of tasks, each with its columns and its requests.
+
+The engine is imported where one is asked, for a process whose workers compute needs none.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from textvae.bulk.inputs import InputRow
-from textvae.engine.engine import Engine
-from textvae.engine.operations.decode import DecodeRequest
-from textvae.engine.operations.encode import EncodeRequest
-from textvae.engine.operations.interpolate import InterpolateRequest
-from textvae.engine.operations.paraphrase import ParaphraseRequest
-from textvae.engine.operations.sample import SampleRequest
+from textvae.bulk.rows import InputRow
 from textvae.options import (
     CLOSENESS_DEFAULT,
     GREEDY,
@@ -28,6 +25,9 @@ from textvae.options import (
     PathShape,
     Prior,
 )
+
+if TYPE_CHECKING:
+    from textvae.engine.engine import Engine
 
 NO_TARGET = "has no text in the column of targets"
 TaskName = Literal["encode", "paraphrase", "sample", "interpolate", "reconstruct"]
@@ -83,7 +83,7 @@ class Piece(NamedTuple):
     wanted: int
 
 
-Answer = Callable[[Engine, Piece, Asked], list[Found]]
+Answer = Callable[["Engine", Piece, Asked], list[Found]]
 
 
 class Task(NamedTuple):
@@ -102,8 +102,10 @@ class Task(NamedTuple):
     """Whether it has an input."""
 
 
-def _encode(engine: Engine, piece: Piece, asked: Asked) -> list[Found]:
+def _encode(engine: "Engine", piece: Piece, asked: Asked) -> list[Found]:
     """Return the posterior of each sentence."""
+    from textvae.engine.operations.encode import EncodeRequest
+
     texts, first = _texts(piece), piece.rows[0].number
     found = engine.answer(EncodeRequest(texts, 0, asked.seed, first))
     name = engine.version.name
@@ -113,8 +115,11 @@ def _encode(engine: Engine, piece: Piece, asked: Asked) -> list[Found]:
     ]
 
 
-def _reconstruct(engine: Engine, piece: Piece, asked: Asked) -> list[Found]:
+def _reconstruct(engine: "Engine", piece: Piece, asked: Asked) -> list[Found]:
     """Return what the decoder writes of each sentence's posterior mean."""
+    from textvae.engine.operations.decode import DecodeRequest
+    from textvae.engine.operations.encode import EncodeRequest
+
     texts, first = _texts(piece), piece.rows[0].number
     means = engine.answer(EncodeRequest(texts, 0, asked.seed, first)).mean
     found = engine.answer(DecodeRequest(means, asked.options, asked.seed, first))
@@ -134,8 +139,10 @@ def _reconstruct(engine: Engine, piece: Piece, asked: Asked) -> list[Found]:
     ]
 
 
-def _sample(engine: Engine, piece: Piece, asked: Asked) -> list[Found]:
+def _sample(engine: "Engine", piece: Piece, asked: Asked) -> list[Found]:
     """Return a draw of the prior for each row."""
+    from textvae.engine.operations.sample import SampleRequest
+
     first = piece.rows[0].number
     request = SampleRequest(
         len(piece.rows), asked.prior, asked.scale, asked.options, asked.seed, first
@@ -146,8 +153,10 @@ def _sample(engine: Engine, piece: Piece, asked: Asked) -> list[Found]:
     ]
 
 
-def _interpolate(engine: Engine, piece: Piece, asked: Asked) -> list[Found]:
+def _interpolate(engine: "Engine", piece: Piece, asked: Asked) -> list[Found]:
     """Return the path of one row; its steps are items of their own, row * steps + step."""
+    from textvae.engine.operations.interpolate import InterpolateRequest
+
     (row,) = piece.rows
     target = row.values.get(asked.target_column)
     if not isinstance(target, str) or not target.strip():
@@ -179,8 +188,10 @@ def _interpolate(engine: Engine, piece: Piece, asked: Asked) -> list[Found]:
     ]
 
 
-def _paraphrase(engine: Engine, piece: Piece, asked: Asked) -> list[Found]:
+def _paraphrase(engine: "Engine", piece: Piece, asked: Asked) -> list[Found]:
     """Return the variations of each sentence, the best first."""
+    from textvae.engine.operations.paraphrase import ParaphraseRequest
+
     request = ParaphraseRequest(
         _texts(piece),
         piece.wanted,

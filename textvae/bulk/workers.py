@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from textvae import errors
-from textvae.bulk.inputs import InputRow
+from textvae.bulk.rows import InputRow
 from textvae.config.serve import ServeConfig
 from textvae.errors import BusyError, InputError, TextVaeError
 
