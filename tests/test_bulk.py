@@ -20,6 +20,7 @@ from tests.bulk_jobs import (
     utterances,
     write_table,
 )
+from textvae.engine.candidates import letters_of
 from textvae.engine.operations.encode import EncodeRequest
 from textvae.engine.operations.paraphrase import ParaphraseRequest
 from textvae.engine.start import load_engine
@@ -102,6 +103,24 @@ def test_every_row_has_its_variations_once_in_the_whole_output(alone: Path, tabl
         assert len(own) - len(short) == 2 or " of 2 missing: " in short[0]
 
 
+@pytest.mark.parametrize("distinct", ["exact", "near"])
+def test_rows_of_one_sentence_share_its_variations(
+    distinct: str, registry: Path, tmp_path: Path
+) -> None:
+    """The first of each row is of the same posterior mean, so without the rule it is the same."""
+    given = write_table(tmp_path / "same.csv", [["text"], *([["The cat sat."]] * 9)])
+    generated(registry, tmp_path / "free.csv", given, distinct="none")
+    free = [row["variation"] for row in records(tmp_path / "free.csv") if row["variation"]]
+    generated(registry, tmp_path / "once.csv", given, distinct=distinct)
+    rows = records(tmp_path / "once.csv")
+    once = [row["variation"] for row in rows if row["variation"]]
+    assert len(free) > len(set(free))
+    assert len(once) == len(set(once)) > 0
+    assert any("repeat" in row["error"] for row in rows)
+    if distinct == "near":
+        assert len({letters_of(text) for text in once}) == len(once)
+
+
 def test_other_columns_pass_through_unchanged(table: Path, alone: Path) -> None:
     given = {row["id"]: row for row in records(table)}
     for shard in alone.glob("part-*"):
@@ -128,6 +147,18 @@ def test_a_shard_that_is_gone_or_another_is_made_again(
     second.write_bytes(b"something else")
     assert generated(registry, folder, table, format="csv")["outcome"] == "done"
     assert contents(folder) == contents(alone)
+
+
+def test_vectors_that_are_damaged_are_made_again(
+    table: Path, registry: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "vectors"
+    encoded(registry, folder, table, format="jsonl")
+    before = contents(folder)
+    damaged = folder / "part-00002-of-00005.jsonl"
+    damaged.write_bytes(damaged.read_bytes().replace(b"1", b"2"))
+    assert encoded(registry, folder, table, format="jsonl")["outcome"] == "done"
+    assert contents(folder) == before
 
 
 def test_vectors_are_those_of_the_engine_in_every_format(
@@ -197,8 +228,11 @@ def test_columns_are_chosen_and_renamed(table: Path, registry: Path, tmp_path: P
 
 def test_quotas_of_labels_are_met_or_explained(table: Path, registry: Path, tmp_path: Path) -> None:
     said = generated(registry, tmp_path / "q.csv", table, per_label=20, distinct="near")
-    labels = [row["label"] for row in records(tmp_path / "q.csv")]
+    rows = records(tmp_path / "q.csv")
+    labels = [row["label"] for row in rows]
     for label in "ab":
+        used = {row["row"] for row in rows if row["label"] == label}
+        assert len(used) > ROWS // 2 - 3, "a quota is spread over the rows of its label"
         unmet = said["quotas_unmet"].get(label)
         assert labels.count(label) == (unmet["taken"] if unmet else 20)
         assert not unmet or unmet["refused"]

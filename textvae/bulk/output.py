@@ -185,7 +185,7 @@ def _read_identity(folder: Path) -> dict[str, Any] | None:
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Return in words what makes two identities two; empty where they are one."""
-    for key in sorted({*before, *now}):
+    for key in ("version", *sorted({*before, *now})):
         was, is_now = before.get(key), now.get(key)
         if was == is_now:
             continue
