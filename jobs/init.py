@@ -38,6 +38,7 @@ COMMON: Mapping[str, str] = {
     "night": "hook hook_timeout_s ask_server",
     "prune": "versions_kept grace_days",
     "serve": "host port tokens_max threads precision warm",
+    "bulk": "shard_rows workers bad_share_max",
 }
 """Settings that most people come across, in this order; --all has every one."""
 HEAD = """# Settings of textvae: one file for a nightly run, its jobs and the server.

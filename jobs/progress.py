@@ -25,6 +25,8 @@ FIGURES = {
     "kl_weight": "KL weight {:.3g}",
     "step_s": "{:.3g} s/step",
     "tokens_per_s": "{:,.0f} tokens/s",
+    "rows_per_s": "{:,.1f} rows/s",
+    "refused": "{:,.0f} refused",
 }
 """How the figures of a report are shown, in this order; others are in metrics.jsonl alone."""
 

@@ -29,7 +29,9 @@ TAKERS: Mapping[str, str] = {
     "gate": "evaluate and nightly",
     "night": "nightly",
     "prune": "prune and nightly",
-    "serve": "evaluate, doctor, report, variations, intents and nightly, and of textvae serve",
+    "serve": "evaluate, doctor, report, variations, intents, nightly, encode and generate, and of "
+    "textvae serve",
+    "bulk": "encode and generate",
 }
 """The jobs that take each section, in words."""
 _SETTING = re.compile(r"\b([a-z]+)\.([a-z_]+)\b")

@@ -33,6 +33,7 @@ def assert_well_formed(line: dict[str, Any], name: str) -> None:
 
 DRILLS = (
     "augmentation",
+    "bulk",
     "drains",
     "fuzz",
     "gate",

@@ -54,6 +54,7 @@ HOUSE = {
     "training": Room(4, uses="torch", never="options client v1"),
     "cli": Room(4, never="locks sealed text model latent v1"),
     "engine": Room(5, uses="torch", never="corpus training client v1"),
+    "bulk": Room(6, never="client v1"),
     "evaluation": Room(6, uses="torch", never="client v1"),
     "serve": Room(6, uses="protobuf server", never="corpus training client"),
     "release": Room(7, uses="torch", never="v1"),
@@ -111,8 +112,7 @@ def dotted(path: Path) -> str:
 
 def room_of(module: str) -> str:
     """The room that a module of ours stands in; the package textvae itself is none."""
-    parts = module.split(".")
-    return "jobs" if parts[0] == "jobs" else ".".join(parts[1:2])
+    return "jobs" if module.startswith("jobs") else ".".join(module.split(".")[1:2])
 
 
 def imports(tree: ast.Module) -> Iterator[str]:

@@ -65,6 +65,12 @@ def copy_file(source: Path, target: Path) -> None:
         shutil.copyfileobj(original, stream)
 
 
+def write_parts(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Replace `path` by what `write` writes to a stream, as `write_bytes`."""
+    with _open_replacement(path) as stream:
+        write(stream)
+
+
 @contextmanager
 def new_folder(target: Path, *, read_only: bool = False) -> Iterator[Path]:
     """Yield a hidden folder to fill, which becomes `target` when the block ends.
@@ -98,6 +104,12 @@ def remove_folder(path: Path) -> None:
     os.rename(path, hidden)
     _fsync(path.parent)
     shutil.rmtree(hidden)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file, unless it is gone already."""
+    path.unlink(missing_ok=True)
+    _fsync(path.parent)
 
 
 def move(path: Path, target: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
+from textvae.config.bulk import BulkConfig
 from textvae.config.data import DataConfig, StoreConfig, TokenizerConfig
 from textvae.config.evaluation import EvaluationConfig, GateConfig
 from textvae.config.nightly import NightlyConfig
@@ -43,6 +44,7 @@ class Sections:
     night: NightlyConfig = NightlyConfig()
     prune: PruneConfig = PruneConfig()
     serve: ServeConfig = ServeConfig()
+    bulk: BulkConfig = BulkConfig()
 
 
 def from_mapping(

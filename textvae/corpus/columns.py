@@ -54,9 +54,19 @@ def check_columns(path: Path, names: Collection[str], config: DataConfig) -> Non
         )
 
 
-def check_once(path: Path, names: Collection[str], config: DataConfig, where: str = "it") -> None:
-    """Raise DataError where the file has two columns of a name that is read; `where` names them."""
-    for name in sorted(read_columns(config)):
+def check_once(
+    path: Path,
+    names: Collection[str],
+    config: DataConfig,
+    where: str = "it",
+    *,
+    every: bool = False,
+) -> None:
+    """Raise DataError where the file has two columns of a name that is read; `where` names them.
+
+    `every`: all of its columns are read.
+    """
+    for name in sorted(set(names) if every else read_columns(config)):
         if sum(each == name for each in names) > 1:
             raise DataError(f"{path}: {where} names the column {name!r} twice; name each once")
 

@@ -32,8 +32,10 @@ class _Record(NamedTuple):
     raw: str
 
 
-def csv_rows(path: Path, config: DataConfig, delimiter: str) -> Iterator[Row]:
-    """Yield a row per record, by the names in the first record.
+def csv_rows(
+    path: Path, config: DataConfig, delimiter: str, *, every: bool = False
+) -> Iterator[Row]:
+    """Yield a row per record, by the names in the first record; `every`: each column is wanted.
 
     A first line `sep=;`, which Excel writes and reads, names the delimiter of the file.
     """
@@ -51,7 +53,7 @@ def csv_rows(path: Path, config: DataConfig, delimiter: str) -> Iterator[Row]:
     if header.fields is None:
         raise DataError(f"{path}: line {header.line}, the header, has {STRAY_QUOTE}")
     names = [name.strip() for name in header.fields]
-    check_once(path, names, config, f"line {header.line}")
+    check_once(path, names, config, f"line {header.line}", every=every)
     check_columns(path, names, config)
     for record in _records(lines, delimiter, len(names)):
         if record.fields is None:

@@ -21,8 +21,11 @@ class _Object(dict[str, Any]):
     twice: frozenset[str] = frozenset()
 
 
-def jsonl_rows(path: Path, config: DataConfig) -> Iterator[Row]:
-    """Yield a JSON object per line; the columns are checked at the end, when all keys are known."""
+def jsonl_rows(path: Path, config: DataConfig, *, every: bool = False) -> Iterator[Row]:
+    """Yield a JSON object per line; the columns are checked at the end, when all keys are known.
+
+    `every`: each key is wanted, so none may be there twice.
+    """
     keys: set[str] = set()
     for number, line in read_lines(path):
         if not line.strip():
@@ -32,13 +35,13 @@ def jsonl_rows(path: Path, config: DataConfig) -> Iterator[Row]:
             value = json.loads(line, object_pairs_hook=_object)
         except (ValueError, RecursionError):
             value = None
-        yield _row(number, value, line, keys, config)
+        yield _row(number, value, line, keys, config, every=every)
     if keys:
         check_columns(path, keys, config)
 
 
-def json_rows(path: Path, config: DataConfig) -> Iterator[Row]:
-    """Yield the items of a list; a file of an object a line is read as that."""
+def json_rows(path: Path, config: DataConfig, *, every: bool = False) -> Iterator[Row]:
+    """Yield the items of a list; a file of an object a line is read as that, as by `jsonl_rows`."""
     text = "".join(line for _, line in read_lines(path))
     if not text.strip():
         return
@@ -46,7 +49,7 @@ def json_rows(path: Path, config: DataConfig) -> Iterator[Row]:
         items = json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError):
         if text.lstrip().startswith("{"):
-            yield from jsonl_rows(path, config)
+            yield from jsonl_rows(path, config, every=every)
             return
         raise DataError(f"{path}: is not JSON; give a list of objects or of strings") from None
     if not isinstance(items, list):
@@ -57,17 +60,20 @@ def json_rows(path: Path, config: DataConfig) -> Iterator[Row]:
             keys.add(config.text_column)
             yield Row(number, {config.text_column: item})
         else:
-            yield _row(number, item, json.dumps(item, ensure_ascii=False), keys, config)
+            raw = json.dumps(item, ensure_ascii=False)
+            yield _row(number, item, raw, keys, config, every=every)
     if keys:
         check_columns(path, keys, config)
 
 
-def _row(number: int, value: Any, raw: str, keys: set[str], config: DataConfig) -> Row:
+def _row(
+    number: int, value: Any, raw: str, keys: set[str], config: DataConfig, *, every: bool
+) -> Row:
     """Return the row of a value, and add its keys to `keys`."""
     if not isinstance(value, _Object):
         return Row(number, {}, NO_OBJECT, raw)
     keys.update(value)
-    if value.twice & read_columns(config):
+    if value.twice and (every or value.twice & read_columns(config)):
         return Row(number, {}, TWICE, raw)
     return Row(number, value)
 

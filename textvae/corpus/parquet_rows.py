@@ -16,8 +16,8 @@ NO_STRING = "text that is not a string"
 NOT_UTF8 = "text that is not UTF-8"
 
 
-def parquet_rows(path: Path, config: DataConfig) -> Iterator[Row]:
-    """Yield the rows, with only the needed columns."""
+def parquet_rows(path: Path, config: DataConfig, *, every: bool = False) -> Iterator[Row]:
+    """Yield the rows, with only the needed columns; `every`: with all of them."""
     try:
         from pyarrow import parquet
     except ImportError:
@@ -28,9 +28,9 @@ def parquet_rows(path: Path, config: DataConfig) -> Iterator[Row]:
     try:
         with _source(path) as stream, parquet.ParquetFile(stream) as table:
             names = table.schema_arrow.names
-            check_once(path, names, config)
+            check_once(path, names, config, every=every)
             check_columns(path, names, config)
-            wanted = [name for name in names if name in read_columns(config)]
+            wanted = [name for name in names if every or name in read_columns(config)]
             for batch in table.iter_batches(columns=wanted):
                 columns = {
                     name: _values(batch.column(name), is_text=name == config.text_column)

@@ -58,15 +58,29 @@ def read_file(path: Path, config: DataConfig) -> Iterator[Sentence | SkippedRow]
 
 def read_numbered(path: Path, config: DataConfig) -> Iterator[tuple[int, Sentence | SkippedRow]]:
     """Yield as `read_file`, each with its number."""
+    return ((row.line, sentence) for row, sentence in _read(path, config, every=False))
+
+
+def read_whole_rows(
+    path: Path, config: DataConfig
+) -> Iterator[tuple[dict[str, Any], Sentence | SkippedRow]]:
+    """Yield as `read_file`, each with the values of all columns; of a broken row there are none."""
+    return ((row.values, sentence) for row, sentence in _read(path, config, every=True))
+
+
+def _read(
+    path: Path, config: DataConfig, *, every: bool
+) -> Iterator[tuple[Row, Sentence | SkippedRow]]:
+    """Yield as `read_file`, each with its row; `every`: with all columns."""
     reasons: Counter[str] = Counter()
     is_broken = False
     try:
-        for row in _rows(path, config):
+        for row in _rows(path, config, every):
             sentence = _sentence(row, row.line, config)
             if isinstance(sentence, SkippedRow):
                 is_broken = is_broken or sentence.broken is not None
             reasons[sentence.reason if isinstance(sentence, SkippedRow) else ""] += 1
-            yield row.line, sentence
+            yield row, sentence
     except FileNotFoundError:
         raise NotFoundError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
@@ -128,22 +142,22 @@ def _tag(value: object) -> str:
     return normalise(str(value).encode("utf-8", "replace").decode("utf-8"))
 
 
-def _rows(path: Path, config: DataConfig) -> Iterator[Row]:
+def _rows(path: Path, config: DataConfig, every: bool) -> Iterator[Row]:
     """Return the file's rows, by the format of its suffix."""
     match inner_suffix(path):
         case ".txt":
             check_columns(path, [config.text_column], config)
             return (Row(number, {config.text_column: line}) for number, line in read_lines(path))
         case ".jsonl":
-            return jsonl_rows(path, config)
+            return jsonl_rows(path, config, every=every)
         case ".json":
-            return json_rows(path, config)
+            return json_rows(path, config, every=every)
         case ".csv":
-            return csv_rows(path, config, config.separator or ",")
+            return csv_rows(path, config, config.separator or ",", every=every)
         case ".tsv":
-            return csv_rows(path, config, config.separator or "\t")
+            return csv_rows(path, config, config.separator or "\t", every=every)
         case ".parquet":
-            return parquet_rows(path, config)
+            return parquet_rows(path, config, every=every)
     raise InputError(
         "data.inputs",
         f"{path}: must end in {', '.join(SUFFIXES)}, packed with {' or '.join(PACKED)} or not, "

@@ -1,0 +1,1 @@
+"""Bulk work: a table in, a table out, exactly once and the same bytes however it is done."""
