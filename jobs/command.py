@@ -204,9 +204,8 @@ def _failure(job: type[Any], error: BaseException) -> dict[str, Any]:
         said += f" ({strange})" if strange else ""
         logger.error("%s", said)
     elif isinstance(error, ModuleNotFoundError) and (fix := how_to_install(error.name or "")):
-        error = NotFoundError(f"{error.name} is not installed; {fix}")
-        code = error.exit_code
-        logger.error("%s", error)
+        code, said = NotFoundError.exit_code, f"{error.name} is not installed; {fix}"
+        logger.error("%s", said)
     elif isinstance(error, OSError):
         code = _DISK
         logger.error("%s: %s", kind, error)

@@ -119,7 +119,7 @@ def test_a_file_that_needs_pyarrow_says_what_to_install(suffix: str, tmp_path: P
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 66
     assert "needs pyarrow to be " in done.stderr
-    assert done.stderr.endswith("; pip install textvae[bulk]\n")
+    assert done.stderr.endswith("; pip install 'textvae[bulk]'\n")
 
 
 def test_a_file_is_read_without_any_package_of_the_engine(tmp_path: Path) -> None:

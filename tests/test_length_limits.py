@@ -34,7 +34,7 @@ from textvae.store.attachments import list_attachments, read_attachment
 from textvae.store.promotions import champion
 from textvae.store.versions import Version
 
-TEST = toys.corpus().test[:40]
+TEST = [row._replace(label="") for row in toys.corpus().test[:40]]
 LONG = TEST[0]._replace(text=" ".join(row.text for row in TEST[:18]))
 """Between 128 and 256 tokens, and under 1000 characters."""
 EVALUATION = EvaluationConfig(

@@ -13,7 +13,7 @@ from tests import toys
 from tests.answers import answer_fields, beside_others, fields_of
 from tests.rephrasing import grouped, turned
 from tests.serving import Server, serving
-from tests.stages import Stages, closed_gate, idle
+from tests.stages import idle
 from textvae.client import Client
 from textvae.config.serve import ServeConfig
 from textvae.engine.candidates import score
@@ -285,16 +285,3 @@ def test_a_cancelled_request_frees_its_rows_whatever_it_waits_for(engine: Engine
         assert waiting.cancel(), "it was answered before it could be cancelled"
         idle(engine, SLOTS)
     assert answer_fields(engine, ParaphraseRequest(SENTENCES[:1], 1, seed=1))
-
-
-def test_a_stage_of_more_rows_than_a_request_named_counts_while_it_waits(engine: Engine) -> None:
-    idle(engine, SLOTS)
-    loads = []
-    stages = Stages((1,), (2,) * 9, (1,), act=lambda _: loads.append(sum(engine.load()[:2])))
-    stages.rows = 1
-    gate = closed_gate(engine)
-    answered = engine.submit(stages)
-    gate.open.set()
-    answered.result(30)
-    assert [load >= 9 for load in loads] == [False, False, True, True]
-    idle(engine, SLOTS)

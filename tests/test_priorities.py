@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests import toys
-from tests.stages import Steps, closed_gate, idle
+from tests.stages import Stages, Steps, closed_gate, idle
 from textvae.config.serve import ServeConfig
 from textvae.engine.caller import Caller
 from textvae.engine.engine import Engine
@@ -84,13 +84,14 @@ def test_one_who_asks_for_little_is_read_beside_one_who_asks_for_much(
 
 def test_bulk_work_gives_way_and_still_goes_on(engine: Engine) -> None:
     gate = closed_gate(engine)
+    ended: list[str] = []
     bulk = engine.submit(Steps(*[40] * SLOTS), BULK)
-    work = engine.submit(Steps(*[30] * SLOTS), Caller("person"))
+    work = engine.submit(Steps(*[40] * SLOTS), Caller("person"))
+    bulk.add_done_callback(lambda _: ended.append("bulk"))
+    work.add_done_callback(lambda _: ended.append("work"))
     gate.open.set()
-    rows = work.result(60).result
-    assert work.result(60).batch_rows == len(rows) == SLOTS, "they shared no step with bulk rows"
-    assert not bulk.done()
-    assert len(bulk.result(60).result) == SLOTS
+    assert work.result(60).batch_rows == bulk.result(60).batch_rows == SLOTS, "they shared a step"
+    assert ended == ["work", "bulk"]
 
 
 def test_bulk_work_has_its_share_beside_interactive_work_without_end(
@@ -189,3 +190,26 @@ def test_cancelled_calls_of_other_threads_leave_no_accounts(engine: Engine) -> N
     while engine._jobs:  # one may just be on its way to be forgotten
         assert time.monotonic() < until
         time.sleep(0.001)
+
+
+def test_a_stage_of_more_rows_than_a_request_named_counts_while_it_waits(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    real_step = engine._interactive.slots.step
+
+    def step() -> Any:
+        if engine.load().active_rows > 1:
+            begun.set()
+            assert go_on.wait(30)
+        return real_step()
+
+    monkeypatch.setattr(engine._interactive.slots, "step", step)
+    stages = Stages((1,), (2,) * 9, (1,))
+    stages.rows = 1
+    answered = engine.submit(stages)
+    assert begun.wait(30)
+    assert sum(engine.load()[:2]) == 9
+    go_on.set()
+    answered.result(30)
+    idle(engine, SLOTS)
