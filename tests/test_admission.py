@@ -129,7 +129,7 @@ def test_prices_learn_what_rows_and_requests_of_a_kind_take() -> None:
     assert prices.seconds(Work("sample", 0, 10, 10)) == pytest.approx(0.24, rel=0.01)
     assert prices.seconds(Work("decode", 0, 10, 10)) == before
     for _ in range(50):
-        prices.learn_request(Work("sample", 0, 10, 10), 0.72)
+        prices.learn_request(Work("sample", 0, 10, 10), 0.72, 40)
     assert prices.seconds(Work("sample", 0, 10, 10)) == pytest.approx(0.72, rel=0.01)
     for _ in range(50):
         prices.learn_write(0.064, 32)
@@ -140,3 +140,14 @@ def test_without_a_price_every_call_with_a_deadline_is_taken() -> None:
     admission = Admission(Prices(), ROWS_MAX, 0.4)
     admission.take(job(100, LIGHT))
     admission.take(job(100, GREEDY, 0.01))
+
+
+def test_a_call_behind_others_needs_the_time_of_its_longest_row_too() -> None:
+    """A row is written a token a step, and a step of full slots takes its time."""
+    prices = Prices(TOKEN_S, TOKEN_S)
+    admission = Admission(prices, ROWS_MAX, 0.4, slots=50)
+    admission.take(job(10, LIGHT))
+    admission.take(job(10, GREEDY, 1.0))
+    prices.learn_request(Work("sample", 0, 10, 10), 0.12, 30)
+    assert refused(admission, job(10, Caller("other"), 1.0)).quota == "time"
+    admission.take(job(10, Caller("other"), 3.0))

@@ -22,6 +22,8 @@ SAME_LENGTH = 3.0
 HOPELESS = 2.0
 """A call with less time than its own work takes may try, for prices are estimates; one with less
 than this part of it may not."""
+SURE = 0.9
+"""Part of its time that a call behind others may take in all, by its price."""
 BULK_SHARE = 1 / 16
 """Share of the steps that bulk work has at least, beside interactive work."""
 
@@ -38,8 +40,9 @@ class _Held:
 class Admission:
     """The accounts of all requests in the engine; any thread may use them."""
 
-    def __init__(self, prices: Prices, rows_max: int, queue_share: float) -> None:
+    def __init__(self, prices: Prices, rows_max: int, queue_share: float, slots: int = 1) -> None:
         """`rows_max`: of one caller. `queue_share`: of its time that a request may wait."""
+        self._slots = slots
         self._prices = prices
         self._rows_max = rows_max
         self._queue_share = queue_share
@@ -145,9 +148,11 @@ class Admission:
                 f"engine: the call has {left_s:.2f} s and its answer alone takes some "
                 f"{seconds:.2f} s; ask for less, or give it more time"
             )
-        if before_s <= self._queue_share * left_s and (wait_s <= left_s or not before_s):
+        if before_s:  # in full batches its longest row takes its time too
+            wait_s += self._prices.serial_s(job.work.kind, self._slots)
+        if before_s <= self._queue_share * left_s and (wait_s <= SURE * left_s or not before_s):
             return
-        too_long_s = max(before_s - self._queue_share * left_s, wait_s - left_s)
+        too_long_s = max(before_s - self._queue_share * left_s, wait_s - SURE * left_s)
         raise BusyError(
             f"engine: the answer would take {wait_s:.2f} s and the call has {left_s:.2f} s, of "
             f"which it may wait for {self._queue_share:.0%}; call later, ask for less, or give it "

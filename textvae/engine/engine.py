@@ -62,7 +62,9 @@ class Engine:
         self.limits = limits_of(config)
         self._loaded = loaded
         self._prices = prices or Prices()
-        self._admission = Admission(self._prices, self.limits.rows_max, config.queue_share)
+        self._admission = Admission(
+            self._prices, self.limits.rows_max, config.queue_share, loaded.buckets[-1]
+        )
         self._interactive = Lane(loaded, self._prices)
         self._bulk = Lane(loaded, self._prices)
         self._threads = threads_of(config)
@@ -270,7 +272,7 @@ class Engine:
     def _answer(self, job: Job, outcome: Outcome[Any]) -> None:
         """Set the result of the request's future."""
         reply = job.reply(outcome)
-        self._prices.learn_request(job.work, job.seconds)
+        self._prices.learn_request(job.work, job.seconds, job.longest)
         self._release(job)
         if job.future.set_running_or_notify_cancel():
             job.future.set_result(reply)

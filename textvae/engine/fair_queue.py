@@ -1,10 +1,11 @@
-"""A queue that serves its callers fairly, and short work of a caller before its long work.
+"""A queue that serves its callers fairly, and short work before long work.
 
-Between callers virtual token counters decide (Sheng et al. 2024, "Fairness in Serving Large
-Language Models", section 4): next is the caller whose counter, the tokens it was served over its
-weight, is lowest. A caller that comes with an empty queue is lifted to the lowest of those who
-wait, so that nobody saves up. Of one caller the work is next that would end first if all shared its
-turns (virtual finish times, Demers et al. 1989): equal work as it came, small work before large.
+Every caller has a virtual token counter (Sheng et al. 2024, "Fairness in Serving Large Language
+Models", section 4): the tokens it was served, over its weight. A caller that comes with an empty
+queue is lifted to the lowest of those who wait, so that nobody saves up. Next is the part of
+somebody's work that ends first in that virtual time, its caller's counter plus what is left of it
+(weighted fair queueing, Demers et al. 1989): equal work as it came and one after another, so that
+each is done early, and small work before large.
 """
 
 import heapq
@@ -15,16 +16,30 @@ from typing import Generic, TypeVar
 
 from textvae.engine.caller import Caller
 
+DIGITS = 6
+"""Of virtual times: what is served leaves the end of a part where it was, but for rounding."""
+
 Item = TypeVar("Item")
 
 
+class _Part(Generic[Item]):
+    """A part of a caller's work, which is served in one go."""
+
+    def __init__(self, items: Iterable[tuple[float, Item]]) -> None:
+        """`items`: each with the tokens that it is expected to take."""
+        self.items = deque(items)
+        self.left = sum(cost for cost, _ in self.items)
+
+
 class _Queue(Generic[Item]):
-    """The work of one caller: parts, each with its virtual finish time."""
+    """The work of one caller: parts, each with its virtual finish time among them."""
 
     def __init__(self) -> None:
-        self.parts: list[tuple[float, int, deque[Item]]] = []
+        self.parts: list[tuple[float, int, _Part[Item]]] = []
         self.tokens = 0.0
         """Those served since the queue was last empty: its virtual time."""
+        self.owed = 0.0
+        """Tokens beyond those expected, which count from the end of the part that is served."""
 
 
 class FairQueue(Generic[Item]):
@@ -35,7 +50,7 @@ class FairQueue(Generic[Item]):
         self._cost = cost
         self._queues: dict[Caller, _Queue[Item]] = {}
         self._served: dict[Caller, float] = {}
-        # (counter, number, caller): one that is not the caller's counter now is out of date.
+        # (virtual finish time, number of the part, caller) of first parts, some out of date.
         self._order: list[tuple[float, int, Caller]] = []
         self._numbers = itertools.count()
 
@@ -44,8 +59,8 @@ class FairQueue(Generic[Item]):
 
     def add(self, caller: Caller, items: Iterable[Item]) -> None:
         """Let the items of one part of a caller's work wait; they keep their order."""
-        part = deque(items)
-        if not part:
+        part = _Part((self._cost(item), item) for item in items)
+        if not part.items:
             return
         if caller not in self._queues:
             if not self._queues:
@@ -54,30 +69,34 @@ class FairQueue(Generic[Item]):
             lowest = min((self._served[other] for other in self._queues), default=0.0)
             self._served[caller] = max(self._served.get(caller, 0.0), lowest)
             self._queues[caller] = _Queue()
-            self._push(caller)
         queue = self._queues[caller]
-        ends = queue.tokens + sum(map(self._cost, part))
-        heapq.heappush(queue.parts, (ends, next(self._numbers), part))
+        heapq.heappush(queue.parts, (queue.tokens + part.left, next(self._numbers), part))
+        self._push(caller)
 
     def peek(self) -> Item:
         """Return the item that is next; there must be one."""
         while True:
-            served, _, caller = self._order[0]
-            if caller in self._queues and served == self._served[caller]:
-                return self._queues[caller].parts[0][2][0]
+            ends, number, caller = self._order[0]
+            if caller in self._queues and (ends, number) == self._ends(caller):
+                return self._queues[caller].parts[0][2].items[0][1]
             heapq.heappop(self._order)
 
     def take(self) -> Item:
         """Remove and return the item that is next, and charge its caller; there must be one."""
-        item = self.peek()
-        _, _, caller = heapq.heappop(self._order)
-        queue, cost = self._queues[caller], self._cost(item)
+        self.peek()
+        _, _, caller = self._order[0]
+        queue = self._queues[caller]
         part = queue.parts[0][2]
-        part.popleft()
-        if not part:
-            heapq.heappop(queue.parts)
+        cost, item = part.items.popleft()
+        part.left -= cost
         queue.tokens += cost
         self._served[caller] += cost / caller.weight
+        if part.items:
+            self._push(caller)
+            return item
+        heapq.heappop(queue.parts)
+        self._served[caller] += queue.owed / caller.weight
+        queue.owed = 0.0
         if queue.parts:
             self._push(caller)
         else:
@@ -86,10 +105,10 @@ class FairQueue(Generic[Item]):
 
     def charge(self, caller: Caller, tokens: float) -> None:
         """Charge a caller for more tokens than was expected, or for fewer."""
-        if caller in self._served:
+        if caller in self._queues:
+            self._queues[caller].owed += tokens
+        elif caller in self._served:
             self._served[caller] += tokens / caller.weight
-            if caller in self._queues:
-                self._push(caller)
 
     def clear(self) -> None:
         """Forget all."""
@@ -107,5 +126,10 @@ class FairQueue(Generic[Item]):
         counters = [served[caller] for caller in list(self._queues) if caller in served]
         return max(counters) - min(counters) if counters else 0.0
 
+    def _ends(self, caller: Caller) -> tuple[float, int]:
+        """Return when the first part of a caller ends in virtual time, and the part's number."""
+        _, number, part = self._queues[caller].parts[0]
+        return round(self._served[caller] + part.left / caller.weight, DIGITS), number
+
     def _push(self, caller: Caller) -> None:
-        heapq.heappush(self._order, (self._served[caller], next(self._numbers), caller))
+        heapq.heappush(self._order, (*self._ends(caller), caller))

@@ -52,6 +52,8 @@ class Job:
         self._missing = 0
         self._rows: dict[int, FinishedRow] = {}
         self._tokens = 0
+        self.longest = 0
+        """Tokens of its longest row until now."""
         self._batch_rows = 0
 
     @property
@@ -75,6 +77,7 @@ class Job:
     def store_row(self, finished: FinishedRow) -> list[FinishedRow] | None:
         """Store a finished row -> all that the planning waits for, in order, once none is left."""
         self._tokens += len(finished.tokens)
+        self.longest = max(self.longest, len(finished.tokens))
         self._batch_rows = max(self._batch_rows, finished.batch_rows)
         self._rows[finished.row.number] = finished
         self._missing -= 1

@@ -47,6 +47,7 @@ class Prices:
         """`read_s`, `write_s`: seconds a token in a full batch; 0 until one has been seen."""
         self._read, self._write = _Price(read_s), _Price(write_s)
         self._tokens: dict[str, float] = {}
+        self._longest: dict[str, float] = {}
         self._factors: dict[str, float] = {}
         self._lock = threading.Lock()
 
@@ -75,6 +76,12 @@ class Prices:
         with self._lock:
             return self._tokens.get(kind, TOKENS_FIRST)
 
+    def serial_s(self, kind: str, slots: int) -> float:
+        """Return how long the longest row of such a request is written, in full batches: a token
+        a step, however few rows there are."""
+        with self._lock:
+            return self._longest.get(kind, 0.0) * slots * self.write_s
+
     def learn_read(self, seconds: float, tokens: int) -> None:
         """Learn from a full batch that was read."""
         with self._lock:
@@ -90,9 +97,12 @@ class Prices:
         with self._lock:
             self._tokens[kind] = _towards(self._tokens.get(kind, tokens), tokens, NEWEST_ROW)
 
-    def learn_request(self, work: Work, seconds: float) -> None:
-        """Learn from a request that has ended and took so many seconds of the engine."""
+    def learn_request(self, work: Work, seconds: float, longest: int) -> None:
+        """Learn from a request that has ended, took so many seconds of the engine, and had a
+        longest row of so many tokens."""
         with self._lock:
+            old = self._longest.get(work.kind, 0.0)
+            self._longest[work.kind] = _towards(old, longest, NEWEST_REQUEST)
             asked = self._asked(work)
             if asked > 0 and seconds > 0:
                 old = self._factors.get(work.kind, 0.0)
