@@ -22,7 +22,7 @@ SAME_LENGTH = 3.0
 HOPELESS = 2.0
 """A call with less time than its own work takes may try, for prices are estimates; one with less
 than this part of it may not."""
-SURE = 0.9
+SURE = 0.75
 """Part of its time that a call behind others may take in all, by its price."""
 BULK_SHARE = 1 / 16
 """Share of the steps that bulk work has at least, beside interactive work."""
