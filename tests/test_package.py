@@ -113,7 +113,7 @@ def test_pip_takes_the_wheel_that_fits(
     wheel: Path, pure_wheel: Path, tmp_path: Path, flags: str, taken: str
 ) -> None:
     """Where the compiled one fits it is taken, else the pure one."""
-    folder = ("--find-links", str(pure_wheel.parent), "--dest", str(tmp_path))
+    folder = ("-f", str(pure_wheel.parent), "--dest", str(tmp_path))
     pip("download", "--no-deps", "--only-binary", ":all:", *folder, *flags.split(), "textvae")
     assert {path.name for path in tmp_path.iterdir()} == {
         {"linux": wheel, "any": pure_wheel}[taken].name

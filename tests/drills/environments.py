@@ -77,8 +77,14 @@ def install(folder: Path, version: Version, python: str, wheels: Path) -> Enviro
         [python, "-m", "venv", "--without-pip", str(folder)], check=True, env=environment()
     )
     made = Environment(folder, version)
-    pip(made, "--no-index", "--no-deps", "--find-links", str(wheels), "textvae")
+    pip(made, "--no-deps", str(fitting(wheels, version)))
     return made
+
+
+def fitting(wheels: Path, version: Version) -> Path:
+    """The wheel for this Python: the compiled one where it was made for it, else the pure one."""
+    compiled = list(wheels.glob(f"*-cp{version[0]}{version[1]}-*.whl"))
+    return next(iter([*compiled, *wheels.glob("*-none-any.whl")]))
 
 
 def pip(made: Environment, *words: str) -> None:

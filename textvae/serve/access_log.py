@@ -94,15 +94,15 @@ class AccessLog:
 
     def _next(self) -> list[CallRecord | None]:
         """Return the records that wait, and wait for one where there is none."""
-        found: list[CallRecord | None] = []
         try:
-            found.append(self._records.get(timeout=IDLE_S))
-            if found[0] is not None:
-                time.sleep(GATHER_S)
-            while len(found) < LINES_AT_ONCE and found[-1] is not None:
-                found.append(self._records.get_nowait())
+            found = [self._records.get(timeout=IDLE_S)]
         except queue.Empty:
-            pass
+            return []
+        if found[0] is not None:
+            time.sleep(GATHER_S)
+        # No other thread takes records, so that what is there stays until it is taken here.
+        while found[-1] is not None and len(found) < LINES_AT_ONCE and not self._records.empty():
+            found.append(self._records.get_nowait())
         return found
 
     def _has_written(self, lines: list[str]) -> bool:
