@@ -44,8 +44,8 @@ Record = Callable[[recording.Exchange], object]
 Result = TypeVar("Result")
 
 
-class Client:
-    """A client that blocks; several threads may share it. Close it by `with` or `close`."""
+class _Caller:
+    """What both clients are made from, and what they say of a call."""
 
     def __init__(
         self,
@@ -69,14 +69,50 @@ class Client:
         digits, dots, hyphens and underscores, by which the server shares its time among callers;
         empty for this connection. A `priority` of bulk gives way to calls that somebody waits for.
         """
-        self._target = target = target_of(target)
+        self._target = target_of(target)
         self._timeout_s = _checked(timeout_s)
         self._wait_s, self._wait_for_ready = check_wait(wait_s), wait_for_ready
         self._metadata = _metadata(caller, priority)
         self._record = record
-        self._channel = grpc.insecure_channel(target, (*_CHANNEL, *channel_options(target)))
-        self._methods = _methods(self._channel)
+        self._methods: dict[str, Any] = {}
         self._limits: Any = None
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Prepare the connection."""
+        raise NotImplementedError
+
+    def _options(self) -> tuple[tuple[str, Any], ...]:
+        """Return the options of the channel."""
+        return (*_CHANNEL, *channel_options(self._target))
+
+    def _patience(self) -> Patience:
+        """Return how long a new call may wait."""
+        return Patience(self._wait_s, wait_for_ready=self._wait_for_ready)
+
+    def _send(self, call: CallRequest) -> Any:
+        """Send a request; return what the stub gives: the response, or what can be awaited."""
+        if not self._methods:
+            raise InputError("client", "is closed; make a new one")
+        deadline_s = self._timeout_s if self._timeout_s < TIMEOUT_MAX_S else None
+        stub = self._methods[call.method]
+        return stub(call.request, timeout=deadline_s, metadata=self._metadata)
+
+    def _keep(self, call: CallRequest, response: Any) -> Any:
+        """Keep what is to be kept of an answered call; return the response."""
+        if call is LIMITS:
+            self._limits = response
+        if self._record and call.method in recording.KINDS:
+            self._record(recording.Exchange(*call, response))
+        return response
+
+
+class Client(_Caller):
+    """A client that blocks; several threads may share it. Close it by `with` or `close`."""
+
+    def _prepare(self) -> None:
+        self._channel = grpc.insecure_channel(self._target, self._options())
+        self._methods = _methods(self._channel)
 
     encode = blocking(calls.encode)
     decode = blocking(calls.decode)
@@ -118,7 +154,7 @@ class Client:
 
     def _answer_patiently(self, call: CallRequest) -> Any:
         """Send a request, again where the server will have time for it; return the response."""
-        patience = Patience(self._wait_s, wait_for_ready=self._wait_for_ready)
+        patience = self._patience()
         while True:
             try:
                 return self._answer(call)
@@ -133,52 +169,18 @@ class Client:
         if call is LIMITS and self._limits:
             return self._limits
         try:
-            response = _method(self._methods, call)(
-                call.request, timeout=_deadline(self._timeout_s), metadata=self._metadata
-            )
+            response = self._send(call)
         except grpc.RpcError as error:
             raise error_of(error, self._target, self._timeout_s) from error
-        if call is LIMITS:
-            self._limits = response
-        if self._record and call.method in recording.KINDS:
-            self._record(recording.Exchange(*call, response))
-        return response
+        return self._keep(call, response)
 
 
-class AsyncClient:
+class AsyncClient(_Caller):
     """A client for asyncio, in one event loop. Close it by `async with` or `close`."""
 
-    def __init__(
-        self,
-        target: str | None = None,
-        timeout_s: float = TIMEOUT_S,
-        record: Record | None = None,
-        *,
-        wait_s: float = WAIT_S,
-        wait_for_ready: bool = False,
-        caller: str = "",
-        priority: Priority = "interactive",
-    ) -> None:
-        """Prepare the connection to `target`, host:port; the first call opens it.
-
-        None takes TEXTVAE_ADDRESS of the environment, else 127.0.0.1:50061.
-
-        `timeout_s`: of each try; it may be infinite. `record` is called with each answered call on
-        sentences; see `textvae.client.recording`. `wait_s`: seconds that a call may be tried again
-        in all, where the server is full (it says for how long), loads or drains, and with
-        `wait_for_ready` where there is none yet; 0 tries once. `caller`: a name of 1 to 64 letters,
-        digits, dots, hyphens and underscores, by which the server shares its time among callers;
-        empty for this connection. A `priority` of bulk gives way to calls that somebody waits for.
-        """
-        self._target = target_of(target)
-        self._timeout_s = _checked(timeout_s)
-        self._wait_s, self._wait_for_ready = check_wait(wait_s), wait_for_ready
-        self._metadata = _metadata(caller, priority)
-        self._record = record
+    def _prepare(self) -> None:
         self._channel: grpc.aio.Channel | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._methods: dict[str, Any] = {}
-        self._limits: Any = None
 
     encode = asynchronous(calls.encode)
     decode = asynchronous(calls.decode)
@@ -221,7 +223,7 @@ class AsyncClient:
 
     async def _answer_patiently(self, call: CallRequest) -> Any:
         """Send a request, again where the server will have time for it; return the response."""
-        patience = Patience(self._wait_s, wait_for_ready=self._wait_for_ready)
+        patience = self._patience()
         while True:
             try:
                 return await self._answer(call)
@@ -237,22 +239,15 @@ class AsyncClient:
             return self._limits
         if self._channel is None:
             # A channel belongs to the event loop it is made in; there is one by the first call.
-            options = (*_CHANNEL, *channel_options(self._target))
-            self._channel = grpc.aio.insecure_channel(self._target, options)
+            self._channel = grpc.aio.insecure_channel(self._target, self._options())
             self._methods, self._loop = _methods(self._channel), asyncio.get_running_loop()
         if self._loop is not asyncio.get_running_loop():
             raise InputError("client", "belongs to the event loop of its first call; make one here")
         try:
-            response = await _method(self._methods, call)(
-                call.request, timeout=_deadline(self._timeout_s), metadata=self._metadata
-            )
+            response = await self._send(call)
         except grpc.RpcError as error:
             raise error_of(error, self._target, self._timeout_s) from error
-        if call is LIMITS:
-            self._limits = response
-        if self._record and call.method in recording.KINDS:
-            self._record(recording.Exchange(*call, response))
-        return response
+        return self._keep(call, response)
 
 
 def _checked(timeout_s: float) -> float:
@@ -270,18 +265,6 @@ def _metadata(caller: str, priority: Priority) -> tuple[tuple[str, str], ...]:
         raise InputError("caller", f"must be {CALLER_WORDS}, got {caller!r}")
     names = ((CALLER_KEY, caller),) if caller else ()
     return names if priority == "interactive" else (*names, (PRIORITY_KEY, priority))
-
-
-def _deadline(timeout_s: float) -> float | None:
-    """Return the seconds as grpc takes them: no limit for more than it can count."""
-    return timeout_s if timeout_s < TIMEOUT_MAX_S else None
-
-
-def _method(methods: dict[str, Any], call: CallRequest) -> Any:
-    """Return the stub of a request's method; raise InputError where the client was closed."""
-    if not methods:
-        raise InputError("client", "is closed; make a new one")
-    return methods[call.method]
 
 
 def _methods(channel: Any) -> dict[str, Any]:
