@@ -4,19 +4,23 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tests.toys import MODEL
 from textvae.decode.rows import FinishedRow, Row
 from textvae.engine.answers import Reply
 from textvae.engine.engine import Engine
 from textvae.engine.limits import Limits
-from textvae.engine.load import LoadedVersion
+from textvae.engine.load import LoadedVersion, load_version
 from textvae.engine.plan import Outcome, Planning
 from textvae.engine.prices import Work
 from textvae.engine.reading import Reading
 from textvae.options import GREEDY, Options
+from textvae.store.promotions import champion
+from textvae.store.versions import Version
 from textvae.text.tokenizer import EOS
 
 
@@ -90,6 +94,12 @@ class Stages(Steps):
                 finished.append((yield rows_of(owner, loaded.latent, tokens, self.options)))
         self.act(len(self.stages))
         return Outcome(finished, self.read)
+
+
+def loaded_for(registry: Path, slots: int) -> tuple[Version, LoadedVersion]:
+    """The toy version and its parts, in batches of so many rows and without the self-test."""
+    found = champion(registry, MODEL)
+    return found, load_version(registry, found)._replace(buckets=(slots,))
 
 
 def rows_of(owner: object, latent: int, tokens: tuple[int, ...], options: Options) -> list[Row]:

@@ -11,17 +11,14 @@ from typing import Any
 import pytest
 import torch
 
-from tests import toys
-from tests.stages import Stages, Steps, closed_gate, idle
+from tests.stages import Stages, Steps, closed_gate, idle, loaded_for
 from textvae.config.serve import ServeConfig
 from textvae.decode.rows import FinishedRow
 from textvae.engine.answers import Reply
 from textvae.engine.engine import Engine
 from textvae.engine.limits import threads_of
-from textvae.engine.load import load_version
 from textvae.errors import BusyError, InputError
 from textvae.options import Options
-from textvae.store.promotions import champion
 
 ROWS_MAX, SLOTS = 10, 8
 
@@ -35,9 +32,8 @@ class Broken(Steps):
 
 @pytest.fixture(scope="module")
 def version(registry: Path) -> Any:
-    """The toy version and its parts, in batches of 8 rows and without the self-test."""
-    found = champion(registry, toys.MODEL)
-    return found, load_version(registry, found)._replace(buckets=(SLOTS,))
+    """The toy version and its parts, in batches of few rows."""
+    return loaded_for(registry, SLOTS)
 
 
 @pytest.fixture

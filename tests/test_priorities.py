@@ -10,15 +10,13 @@ import numpy as np
 import pytest
 
 from tests import toys
-from tests.stages import Stages, Steps, closed_gate, idle
+from tests.stages import Stages, Steps, closed_gate, idle, loaded_for
 from textvae.config.serve import ServeConfig
 from textvae.engine.caller import Caller
 from textvae.engine.engine import Engine
-from textvae.engine.load import load_version
 from textvae.engine.operations.encode import EncodeRequest
 from textvae.errors import BusyError, ExpiredError, InputError
 from textvae.options import Options
-from textvae.store.promotions import champion
 
 SLOTS = 8
 BULK = Caller("job", is_bulk=True)
@@ -27,9 +25,8 @@ TEXTS = tuple(row.text for row in toys.corpus().test[:20])
 
 @pytest.fixture(scope="module")
 def version(registry: Path) -> Any:
-    """The toy version and its parts, in batches of 8 rows and without the self-test."""
-    found = champion(registry, toys.MODEL)
-    return found, load_version(registry, found)._replace(buckets=(SLOTS,))
+    """The toy version and its parts, in batches of few rows."""
+    return loaded_for(registry, SLOTS)
 
 
 @pytest.fixture

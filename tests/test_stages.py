@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from tests import toys
-from tests.stages import Stages, Steps, closed_gate, idle
+from tests.stages import Stages, Steps, closed_gate, idle, loaded_for
 from textvae.config.serve import ServeConfig
 from textvae.decode.counter import normals
 from textvae.decode.rows import Row
 from textvae.engine.answers import GeneratedSentence
 from textvae.engine.engine import Engine
 from textvae.engine.limits import Limits
-from textvae.engine.load import LoadedVersion, load_version
+from textvae.engine.load import LoadedVersion
 from textvae.engine.operations.sample import SampleRequest
 from textvae.engine.plan import (
     Address,
@@ -31,7 +31,6 @@ from textvae.engine.plan import (
 from textvae.engine.start import load_engine
 from textvae.errors import InputError
 from textvae.options import GREEDY, Options
-from textvae.store.promotions import champion
 
 SLOTS = 8
 DRAWING = Options(temperature=0.9, top_k=40)
@@ -66,9 +65,8 @@ class Twice(Steps):
 
 @pytest.fixture(scope="module")
 def version(registry: Path) -> Any:
-    """The toy version and its parts, in batches of 8 rows and without the self-test."""
-    found = champion(registry, toys.MODEL)
-    return found, load_version(registry, found)._replace(buckets=(SLOTS,))
+    """The toy version and its parts, in batches of few rows."""
+    return loaded_for(registry, SLOTS)
 
 
 @pytest.fixture
